@@ -1,0 +1,129 @@
+"""The prepared table: where it is, what is in it, and the report that lies beside it.
+
+A table is a parquet file of rows ``id, video, query, spans_s, duration_s`` (``video`` is the file's path) and a JSON report that
+says what was expected, what was found and what is missing.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from numpro_plugin.cache import user_folder
+from numpro_plugin.errors import NumProError
+
+COLUMNS = ("id", "video", "query", "spans_s", "duration_s")
+
+
+@dataclass
+class Report:
+    """What `numpro prepare` found."""
+
+    benchmark: str
+    split: str
+    n_expected: int
+    """Queries in the annotation file."""
+    n_used: int = 0
+    """Queries in the table."""
+    videos_expected: int = 0
+    videos_used: int = 0
+    with_videos: bool = True
+    """False: a table for checks that need no pixels."""
+    missing: list[str] = field(default_factory=list)
+    """Ids of videos that were not found (or have no duration, in a table without videos)."""
+    unreadable: dict[str, str] = field(default_factory=dict)
+    """Files that cannot be read, and why."""
+    damaged: dict[str, str] = field(default_factory=dict)
+    """Files that are used though reading stops before their end, and why."""
+    reversed_spans: int = 0
+    """Queries whose annotated start lies after the end; kept, and read the other way round by the metrics."""
+    beyond_end: int = 0
+    """Queries whose annotated span ends after the video; normal, kept as they are."""
+    differing_durations: dict[str, tuple[float, float]] = field(default_factory=dict)
+    """Videos that are more than a second longer or shorter than the durations file says: (file, annotation) in seconds."""
+    annotations: str = ""
+    """Path of the annotation file."""
+    annotations_sha256: str = ""
+    numpro_version: str = ""
+
+    def protocol(self) -> dict[str, Any]:
+        """What every result says about the data."""
+        return {
+            "benchmark": self.benchmark,
+            "split": self.split,
+            "n_used": self.n_used,
+            "n_expected": self.n_expected,
+            "with_videos": self.with_videos,
+            "annotations_sha256": self.annotations_sha256,
+        }
+
+
+def data_folder() -> Path:
+    """``$NUMPRO_DATA``, else a folder in the user's cache."""
+    return Path(os.environ.get("NUMPRO_DATA") or user_folder() / "data")
+
+
+def table_path(benchmark: str, split: str, folder: str | os.PathLike[str] | None = None) -> Path:
+    """Where the table of a benchmark's split is, or would be."""
+    return Path(folder or data_folder()) / benchmark / f"{split}.parquet"
+
+
+def sha256_of(path: Path) -> str:
+    """Hash of a file's bytes, hexadecimal."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def write_table(rows: list[dict[str, Any]], report: Report, folder: str | os.PathLike[str] | None = None) -> Path:
+    """Write table and report; a reader sees the old ones or the new ones. Returns the table's path."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    schema = pa.schema(
+        [
+            ("id", pa.string()),
+            ("video", pa.string()),
+            ("query", pa.string()),
+            ("spans_s", pa.list_(pa.list_(pa.float64()))),
+            ("duration_s", pa.float64()),
+        ]
+    )
+    path = table_path(report.benchmark, report.split, folder)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_suffix(f".{os.getpid()}.part")
+    try:
+        pq.write_table(pa.Table.from_pylist(rows, schema=schema), part)
+        os.replace(part, path)
+        part.write_text(json.dumps(asdict(report), indent=1))
+        os.replace(part, path.with_suffix(".json"))
+    finally:
+        part.unlink(missing_ok=True)
+    return path
+
+
+def read_report(path: Path) -> Report:
+    """The report beside a table.
+
+    Raises:
+        NumProError: there is none, or it cannot be read; the remedy names the command that makes it.
+    """
+    remedy = f"run: numpro prepare {path.parent.name} --annotations FILE --videos DIR"
+    report = path.with_suffix(".json")
+    if not path.exists() or not report.exists():
+        where = "" if os.environ.get("NUMPRO_DATA") else " (NUMPRO_DATA is not set, so the default folder was looked in)"
+        raise NumProError(f"there is no table {path}{where}; {remedy}")
+    try:
+        return Report(**json.loads(report.read_text()))
+    except (ValueError, TypeError) as error:
+        raise NumProError(f"{report}: cannot be read ({error}); {remedy}") from error
+
+
+def read_rows(path: Path) -> list[dict[str, Any]]:
+    """All rows of a table."""
+    import pyarrow.parquet as pq
+
+    return pq.read_table(path).to_pylist()

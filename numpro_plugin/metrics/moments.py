@@ -1,0 +1,108 @@
+"""Moment retrieval: IoU of predicted and true spans, R@IoU and mIoU.
+
+The IoU here is the field's: intersection over the *hull* of both spans (from the earlier start to the later end). For spans that
+overlap that is intersection over union; for others the intersection is 0 anyway.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+
+from numpro_plugin.errors import NumProError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import ArrayLike, NDArray
+
+THRESHOLDS: tuple[float, ...] = (0.3, 0.5, 0.7)
+
+Reversed = Literal["swap", "zero"]
+
+
+def span_iou(predicted: ArrayLike, true: ArrayLike, *, reversed_spans: Reversed = "swap") -> NDArray[np.float64]:
+    """IoU of spans, elementwise with broadcasting.
+
+    Args:
+        predicted: (..., 2) start and end. NaN stands for "no prediction" and scores 0; so does an infinite end.
+        true: (..., 2) start and end, in the same unit.
+        reversed_spans: what a span with end < start means: ``"swap"`` reads it the other way round, as TimeChat's script does;
+            ``"zero"`` scores it 0, as NumPro's does.
+
+    Returns:
+        (...) in [0, 1]. Two spans of length 0 score 0 even at the same place (the hull has no length).
+    """
+    p, t = np.asarray(predicted, dtype=np.float64), np.asarray(true, dtype=np.float64)
+    if p.shape[-1:] != (2,) or t.shape[-1:] != (2,):
+        raise NumProError(f"spans must have shape (..., 2), got {p.shape} and {t.shape}")
+    p, t = np.broadcast_arrays(p, t)
+    usable = np.isfinite(p).all(-1) & np.isfinite(t).all(-1)
+    if reversed_spans == "swap":
+        p, t = np.sort(p, axis=-1), np.sort(t, axis=-1)
+    else:
+        usable &= (p[..., 0] <= p[..., 1]) & (t[..., 0] <= t[..., 1])
+    p, t = np.where(usable[..., None], p, 0.0), np.where(usable[..., None], t, 0.0)
+    intersection = np.maximum(0.0, np.minimum(p[..., 1], t[..., 1]) - np.maximum(p[..., 0], t[..., 0]))
+    hull = np.maximum(p[..., 1], t[..., 1]) - np.minimum(p[..., 0], t[..., 0])
+    return np.divide(intersection, hull, out=np.zeros_like(hull), where=hull > 0)
+
+
+def recall_name(threshold: float) -> str:
+    """The metric's name as people type it: ``R@0.5``."""
+    return f"R@{threshold:g}"
+
+
+def moment_scores(iou: ArrayLike, thresholds: Sequence[float] = THRESHOLDS) -> dict[str, float]:
+    """R@IoU and mIoU of all queries, in percent.
+
+    Args:
+        iou: (N,) one IoU per query; an unparsed answer is 0 and counts.
+        thresholds: a query is found at a threshold if its IoU is at least that (``>=``).
+
+    Returns:
+        ``{"R@0.3": ..., "R@0.5": ..., "R@0.7": ..., "mIoU": ...}``; NaN for no queries at all.
+    """
+    values = np.asarray(iou, dtype=np.float64)
+    if values.ndim != 1:
+        raise NumProError(f"iou must have shape (N,), got {values.shape}")
+    if not len(values):
+        return {name: float("nan") for name in [*(recall_name(t) for t in thresholds), "mIoU"]}
+    scores = {recall_name(t): float(np.count_nonzero(values >= t) / len(values) * 100) for t in thresholds}
+    scores["mIoU"] = float(sum(values.tolist()) / len(values) * 100)
+    return scores
+
+
+def best_numbers(spans: ArrayLike, numbers: ArrayLike, fps: float) -> tuple[int, int, float]:
+    """The pair of drawn numbers whose span comes closest to the truth: what integer numbers can reach at best.
+
+    Args:
+        spans: (W, 2) true spans in seconds; the best of several counts.
+        numbers: (N,) the numbers that are drawn, ascending.
+        fps: numbers per second.
+
+    Returns:
+        (first, last, iou), first <= last. Where every pair scores 0 the numbers nearest to the span's ends.
+    """
+    drawn = np.asarray(numbers, dtype=np.int64)
+    windows = np.sort(np.asarray(spans, dtype=np.float64).reshape(-1, 2), axis=1)
+    if not len(drawn) or not len(windows):
+        raise NumProError(f"there must be at least one number and one span, got {len(drawn)} and {len(windows)}")
+    best = (int(drawn[0]), int(drawn[0]), -1.0)
+    for start, end in windows:
+        # IoU rises and then falls in either end, so only the drawn numbers on both sides of the true ends can be best.
+        firsts, lasts = _around(drawn, start * fps), _around(drawn, end * fps)
+        pairs = np.array([(a, b) for a in firsts for b in lasts if a <= b])
+        iou = span_iou(pairs / fps, (start, end))
+        # Ties (as where all are 0) go to the pair nearest to the truth.
+        far = np.abs(pairs / fps - (start, end)).sum(axis=1)
+        k = min(range(len(pairs)), key=lambda i: (-iou[i], far[i]))
+        if iou[k] > best[2]:
+            best = (int(pairs[k][0]), int(pairs[k][1]), float(iou[k]))
+    return best
+
+
+def _around(drawn: NDArray[np.int64], position: float) -> list[int]:
+    k = int(np.searchsorted(drawn, position))
+    return [int(n) for n in drawn[max(0, k - 1) : k + 1]]

@@ -1,0 +1,196 @@
+"""What a video file's packets say: when each frame is shown and how long the video lasts, without decoding anything.
+
+Headers lie: frame counts are absent or wrong, durations include audio, rates are averages. The packets are what a player obeys, so
+every decision about time (which frame is on screen at t, how long is the video) is made here, once, whatever decoder then reads the
+pixels.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import TYPE_CHECKING
+
+import av
+import numpy as np
+from av.error import FFmpegError
+
+from numpro_plugin.errors import NumProError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from av.container import InputContainer
+    from av.video.stream import VideoStream
+    from numpy.typing import NDArray
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, eq=False)
+class PacketIndex:
+    """The shown frames of one video stream, in presentation order, and how to reach them in decoding order."""
+
+    path: str
+    """The file, as given."""
+
+    pts: NDArray[np.int64]
+    """Presentation times, (N,), strictly ascending, in units of ``time_base``. ``pts[0]`` is what the viewer calls zero."""
+
+    end_pts: int
+    """End of the last frame: its time plus its duration."""
+
+    time_base: Fraction
+    """Seconds per tick."""
+
+    decode_order: NDArray[np.int64]
+    """For each packet of the file in decoding order, (P,): its frame's position in ``pts``, or -1 for a packet that shows nothing."""
+
+    keyframe: NDArray[np.bool_]
+    """For each packet in decoding order, (P,): whether decoding can start there."""
+
+    trusted: bool
+    """Whether decoded frames carry these times. In AVI they do not: frames come in display order but their stamps are guesses."""
+
+    damage: str | None
+    """Why reading stopped before the end of the file, or None."""
+
+    @property
+    def times_s(self) -> NDArray[np.float64]:
+        """Presentation times in seconds relative to the first frame, (N,)."""
+        return (self.pts - self.pts[0]) * float(self.time_base)
+
+    @property
+    def duration_s(self) -> float:
+        """Length of the video stream in seconds: last frame's time + its duration - first frame's time."""
+        return float((self.end_pts - int(self.pts[0])) * self.time_base)
+
+    def on_screen(self, times_s: NDArray[np.float64]) -> NDArray[np.int64]:
+        """Positions in ``pts`` of the frames shown at ``times_s`` seconds: the last frame whose time is <= t.
+
+        Stored times are rounded to ticks, so a frame counts as shown up to half a tick before its stamp (not at exactly half a
+        tick: in a file whose tick is the frame duration that would be half a frame early).
+        """
+        ticks = np.asarray(times_s, dtype=np.float64) / float(self.time_base) + float(self.pts[0]) + (0.5 - 1e-6)
+        return np.clip(np.searchsorted(self.pts, ticks, side="right") - 1, 0, len(self.pts) - 1).astype(np.int64)
+
+
+def open_video(path: str | os.PathLike[str]) -> tuple[InputContainer, VideoStream]:
+    """Open a file and its best video stream (cover art does not count). The caller closes the container.
+
+    Raises:
+        NumProError: missing, a folder, empty, not a video container, or without a video stream; the message says which.
+    """
+    name = os.fspath(path)
+    if not os.path.exists(name):
+        raise NumProError(f"{name}: no such file")
+    if os.path.isdir(name):
+        raise NumProError(f"{name}: is a folder, not a video file")
+    if os.path.getsize(name) == 0:
+        raise NumProError(f"{name}: the file is empty (0 bytes); download or copy it again")
+    try:
+        container = av.open(name, metadata_errors="replace")
+    except (FFmpegError, OSError) as error:
+        raise NumProError(f"{name}: cannot be opened as a video ({_said(error)}); it may be truncated or of another kind") from error
+    streams = [s for s in container.streams.video if not s.disposition & av.stream.Disposition.attached_pic]
+    if not streams:
+        kinds = ", ".join(sorted({s.type for s in container.streams})) or "none"
+        container.close()
+        raise NumProError(f"{name}: has no video stream (streams: {kinds})")
+    return container, streams[0]
+
+
+def demux(container: InputContainer, stream: VideoStream) -> Iterator[av.Packet]:
+    """The stream's packets in decoding order, without the empty one that PyAV appends."""
+    for packet in container.demux(stream):
+        if packet.size or packet.pts is not None or packet.dts is not None:
+            yield packet
+
+
+def read_packets(path: str | os.PathLike[str]) -> PacketIndex:
+    """Read every packet's time (not its picture). A few milliseconds a minute of video; packets are not kept.
+
+    Raises:
+        NumProError: as `open_video`, and for a video stream without a single frame.
+    """
+    name = os.fspath(path)
+    container, stream = open_video(name)
+    with container:
+        pts: list[int | None] = []
+        dts: list[int | None] = []
+        duration: list[int] = []
+        key: list[bool] = []
+        shown: list[bool] = []
+        damage = None
+        is_vp8 = stream.codec_context.name == "vp8"
+        try:
+            for packet in demux(container, stream):
+                pts.append(packet.pts)
+                dts.append(packet.dts)
+                duration.append(packet.duration or 0)
+                key.append(packet.is_keyframe)
+                # VP8 stores reference pictures that are never shown (bit 4 of the first byte clear) as packets of their own.
+                shown.append(not packet.is_discard and packet.size > 0 and not (is_vp8 and not memoryview(packet)[0] & 0x10))
+        except FFmpegError as error:
+            damage = _said(error)
+            log.warning("%s: reading stops after %d packets (%s); the rest of the file is lost", name, len(pts), damage)
+        time_base = stream.time_base or Fraction(1, 1000)
+        rate = stream.average_rate or stream.guessed_rate
+        trusted = container.format.name != "avi" and all(t is not None for t in pts)
+    times = pts if trusted else [p if p is not None else d for p, d in zip(pts, dts, strict=True)]
+    if any(t is None for t in times):
+        times = _by_rate(len(times), rate, time_base)
+    return _index(name, times, duration, key, shown, time_base=time_base, rate=rate, trusted=trusted, damage=damage)
+
+
+def _index(
+    name: str,
+    times: list[int],
+    duration: list[int],
+    key: list[bool],
+    shown: list[bool],
+    *,
+    time_base: Fraction,
+    rate: Fraction | None,
+    trusted: bool,
+    damage: str | None,
+) -> PacketIndex:
+    """Sort the packets into presentation order."""
+    stamps = np.asarray(times, dtype=np.int64)
+    visible = np.asarray(shown, dtype=bool)
+    if not visible.any():
+        raise NumProError(f"{name}: the video stream holds no frame; the file is truncated or was never finished")
+    # A stamp that occurs twice is one moment: the later packet's picture replaces the earlier one at once.
+    pts = np.unique(stamps[visible])
+    decode_order = np.where(visible, np.searchsorted(pts, stamps), -1)
+    last = int(np.flatnonzero(visible & (stamps == pts[-1]))[-1])
+    last_duration = duration[last] or _usual_step(pts, rate, time_base)
+    return PacketIndex(
+        path=name,
+        pts=pts,
+        end_pts=int(pts[-1]) + last_duration,
+        time_base=time_base,
+        decode_order=decode_order,
+        keyframe=np.asarray(key, dtype=bool),
+        trusted=trusted,
+        damage=damage,
+    )
+
+
+def _usual_step(pts: NDArray[np.int64], rate: Fraction | None, time_base: Fraction) -> int:
+    """Duration of a frame that does not say its own: the median step, else the stream's rate, else nothing."""
+    if len(pts) > 1:
+        return int(np.median(np.diff(pts)))
+    return round(1 / rate / time_base) if rate else 0
+
+
+def _by_rate(count: int, rate: Fraction | None, time_base: Fraction) -> list[int]:
+    """Times of packets that carry none (raw streams): one after the other at the stream's rate (25 if it has none)."""
+    step = 1 / ((rate or Fraction(25)) * time_base)
+    return [round(k * step) for k in range(count)]
+
+
+def _said(error: Exception) -> str:
+    return (getattr(error, "strerror", None) or str(error)).strip().rstrip(".")

@@ -1,0 +1,90 @@
+"""One video file -> the frames on the number grid."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import cv2
+import numpy as np
+
+from numpro_plugin.decoders import chosen_decoder, decode_held
+from numpro_plugin.errors import NumProError
+from numpro_plugin.packets import read_packets
+from numpro_plugin.timeline import Timeline, kept_numbers
+
+if TYPE_CHECKING:
+    import os
+
+    from numpy.typing import NDArray
+
+
+@dataclass(frozen=True, eq=False)
+class Frames:
+    """Sampled frames with their numbers and the grid that gives the numbers a time."""
+
+    pixels: NDArray[np.uint8]
+    """RGB, (N, H, W, 3)."""
+
+    numbers: NDArray[np.int64]
+    """The frames' numbers on the grid, (N,), ascending; with gaps where ``max_frames`` left frames out."""
+
+    timeline: Timeline
+    """The grid: number k is at ``k / timeline.fps`` seconds after the first frame."""
+
+    def __post_init__(self) -> None:
+        if self.pixels.ndim != 4 or self.pixels.shape[3] != 3 or self.pixels.dtype != np.uint8:
+            raise NumProError(f"pixels must be uint8 of shape (N, H, W, 3), got {self.pixels.dtype} {self.pixels.shape}")
+        if self.numbers.shape != (len(self.pixels),):
+            raise NumProError(f"numbers must have shape ({len(self.pixels)},), one per frame, got {self.numbers.shape}")
+
+    def __len__(self) -> int:
+        return len(self.pixels)
+
+
+def sample_frames(
+    video: str | os.PathLike[str],
+    *,
+    fps: float = 0.5,
+    frame_size: tuple[int, int] | None = (336, 336),
+    max_frames: int | None = 240,
+    end_s: float | None = None,
+) -> Frames:
+    """The frames that are on screen at 0, 1/fps, 2/fps, ... seconds after the first frame.
+
+    Exact for constant and variable frame rate; rotated and mirrored videos come upright. Only the chosen frames are held in memory.
+
+    Args:
+        video: path of a video file.
+        fps: numbers per second.
+        frame_size: (width, height) to resize to, bilinear without smoothing (OpenCV's default, as the paper); None keeps the size.
+        max_frames: keep at most so many frames, by the reference's linspace rule, numbers unchanged; None keeps all.
+        end_s: use only the first ``end_s`` seconds.
+
+    Raises:
+        NumProError: the file cannot be read as a video, or an option is out of range.
+    """
+    if end_s is not None and not end_s > 0:
+        raise NumProError(f"end_s must be above 0 seconds, got {end_s!r}")
+    index = read_packets(video)
+    duration_s = index.duration_s if end_s is None else min(index.duration_s, end_s)
+    timeline = Timeline(duration_s, fps)
+    numbers = kept_numbers(timeline.count, max_frames or timeline.count)
+    shown = index.on_screen(timeline.seconds(numbers))
+    # The grid may be finer than the video: the same frame is then decoded once and carries several numbers.
+    wanted = np.unique(shown)
+    pixels: NDArray[np.uint8] | None = None
+    missing = set(wanted.tolist())
+    for decode in (chosen_decoder(), decode_held):
+        for position, picture in decode(index, np.array(sorted(missing), dtype=np.int64)):
+            if frame_size is not None and picture.shape[1::-1] != frame_size:
+                picture = cv2.resize(picture, frame_size, interpolation=cv2.INTER_LINEAR)
+            if pixels is None:
+                pixels = np.empty((len(numbers), *picture.shape), dtype=np.uint8)
+            pixels[shown == position] = picture
+            missing.discard(position)
+        if not missing:
+            break
+    if pixels is None:
+        raise NumProError(f"{video}: none of its frames can be decoded; the file is damaged")
+    return Frames(pixels, numbers, timeline)
