@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import av
+import numpy as np
 
 from numpro_plugin.cache import ClipCache
 from numpro_plugin.errors import NumProError
@@ -24,7 +25,6 @@ from numpro_plugin.sampling import Frames, sample_frames
 from numpro_plugin.settings import NumProSettings
 
 if TYPE_CHECKING:
-    import numpy as np
     from numpy.typing import NDArray
 
 CLIP_FORMAT = 1
@@ -101,6 +101,20 @@ def write_clip(
     )
     _encode(frames.pixels, _rate(frames), json.dumps({"numpro": vars(info)}), out)
     return info
+
+
+def blank_clip(settings: NumProSettings | None = None, *, cache: ClipCache | None = None) -> Path:
+    """Two grey frames of the settings' size, without numbers: what a model is given for a video that cannot be read."""
+    settings = settings or NumProSettings()
+    cache = cache or ClipCache()
+    width, height = settings.frame_size
+    key = hashlib.sha256(f"blank {CLIP_FORMAT} {width} {height}".encode()).hexdigest()[:40]
+    if (clip := cache.get(key)) is not None:
+        return clip
+    info = ClipInfo(numbers=(), times_s=(), duration_s=0.0, settings=settings.pixel_dict())
+    with cache.writing(key) as part:
+        _encode(np.full((2, height, width, 3), 128, dtype=np.uint8), Fraction(1), json.dumps({"numpro": vars(info)}), part)
+    return cache.path(key)
 
 
 def read_clip_info(path: str | os.PathLike[str]) -> ClipInfo | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import textwrap
 from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -188,11 +189,16 @@ def _row(query: Query, video: str, duration_s: float) -> dict[str, Any]:
     return {"id": query.id, "video": video, "query": query.query, "spans_s": spans, "duration_s": duration_s}
 
 
+def names_block(names: list[str]) -> str:
+    """Every name, several to a line: a whole missing folder stays readable."""
+    return textwrap.fill(" ".join(names), width=110, initial_indent="    ", subsequent_indent="    ", break_on_hyphens=False)
+
+
 def _complaint(report: Report, videos: str | os.PathLike[str] | None) -> str:
     lines = []
     if report.missing:
         lines.append(f"{len(report.missing)} of {report.videos_expected} videos {'are not in ' + str(videos) if videos else 'have no duration'}:")
-        lines += [f"  {name}" for name in report.missing]
+        lines.append(names_block(report.missing))
     if report.unreadable:
         lines.append(f"{len(report.unreadable)} of {report.videos_expected} videos cannot be read:")
         lines += [f"  {path}: {reason}" for path, reason in report.unreadable.items()]

@@ -1,0 +1,183 @@
+"""The `numpro` command: every verb calls one library function."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from numpro_plugin import __version__
+from numpro_plugin.errors import NumProError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpro_plugin.benchmarks.table import Report
+
+# Nothing heavy is imported up here: `numpro --help` answers at once.
+
+_BENCHMARKS = ("charades",)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line; returns the exit code (0 good, 1 a problem was found, 2 wrong use)."""
+    args = _parser().parse_args(argv)
+    try:
+        return args.run(args)
+    except NumProError as error:
+        print(f"numpro: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("numpro: stopped", file=sys.stderr)
+        return 130
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="numpro", description="Temporal grounding for video LLMs by numbering the frames.")
+    parser.add_argument("--version", action="version", version=f"numpro-plugin {__version__}")
+    verbs = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
+
+    verb = verbs.add_parser("demo", help="make synthetic videos, evaluate on them through lmms-eval and print the table (offline)")
+    verb.add_argument("--out", type=Path, help="folder for everything the demo makes (default: a new temporary folder)")
+    verb.set_defaults(run=_demo)
+
+    verb = verbs.add_parser("prepare", help="make a benchmark's table from its official annotations and your videos")
+    verb.add_argument("benchmark", choices=_BENCHMARKS)
+    verb.add_argument("--annotations", type=Path, required=True, metavar="FILE", help="official annotation file (charades_sta_test.txt)")
+    source = verb.add_mutually_exclusive_group(required=True)
+    source.add_argument("--videos", type=Path, metavar="DIR", help="folder with the videos, searched with its subfolders")
+    source.add_argument("--without-videos", action="store_true", help="for checks that need no pixels; lengths come from --durations")
+    verb.add_argument("--durations", type=Path, metavar="CSV", help="official file with video lengths (Charades_v1_test.csv)")
+    verb.add_argument("--split", choices=["train", "test"], help="if the annotation file's name does not say it")
+    verb.add_argument("--out", type=Path, metavar="DIR", help="folder of tables (default: $NUMPRO_DATA, else the user cache)")
+    verb.add_argument("--allow-missing", action="store_true", help="leave out missing and unreadable videos; every result will say so")
+    verb.set_defaults(run=_prepare)
+
+    verb = verbs.add_parser("check", help="open every video of a prepared table again")
+    verb.add_argument("benchmark", choices=_BENCHMARKS)
+    verb.add_argument("--split", choices=["train", "test"], default="test")
+    verb.add_argument("--out", type=Path, metavar="DIR", help="folder of tables (default: $NUMPRO_DATA, else the user cache)")
+    verb.set_defaults(run=_check)
+
+    verb = verbs.add_parser("number", help="write the numbered clip of one video, as models get it")
+    verb.add_argument("video", type=Path)
+    verb.add_argument("-o", "--output", type=Path, required=True, metavar="OUT.mp4")
+    verb.add_argument("--fps", type=float, default=0.5, help="numbers per second (default: 0.5)")
+    verb.add_argument("--frame-size", default="336", metavar="N|WxH", help="size of the frames in pixels (default: 336)")
+    verb.add_argument("--max-frames", type=int, default=240, help="at most so many frames, thinned evenly (default: 240)")
+    verb.add_argument("--end", type=float, metavar="SECONDS", help="use only the beginning of the video")
+    verb.add_argument("--position", default="bottom_right", help="bottom_right (default), bottom_left, top_right, top_left or center")
+    verb.add_argument("--font-size", type=float, default=40, help="for a frame 336 pixels high (default: 40)")
+    verb.add_argument("--color", default="red", help="any CSS colour (default: red)")
+    verb.add_argument("--stroke-width", type=float, default=0, help="outline in pixels (default: 0, none)")
+    verb.add_argument("--stroke-color", default="black", help="colour of the outline (default: black)")
+    verb.add_argument("--force", action="store_true", help="overwrite OUT.mp4")
+    verb.set_defaults(run=_number)
+
+    verb = verbs.add_parser("cache", help="the folder of made clips")
+    verb.add_argument("action", choices=["info", "clear"], help="what it holds; or remove everything in it")
+    verb.set_defaults(run=_cache)
+
+    verb = verbs.add_parser("tasks-path", help="print the folder of task files, for lmms-eval --include_path")
+    verb.set_defaults(run=_tasks_path)
+    return parser
+
+
+def _demo(args: argparse.Namespace) -> int:
+    from numpro_plugin.demo import run_demo
+
+    run_demo(args.out)
+    return 0
+
+
+def _prepare(args: argparse.Namespace) -> int:
+    from numpro_plugin.benchmarks import benchmark_named
+    from numpro_plugin.benchmarks.prepare import prepare
+    from numpro_plugin.benchmarks.table import data_folder
+
+    path, report = prepare(
+        benchmark_named(args.benchmark),
+        args.annotations,
+        videos=args.videos,
+        durations=args.durations,
+        split=args.split,
+        out=args.out,
+        allow_missing=args.allow_missing,
+    )
+    _print_report(report)
+    print(f"table: {path}")
+    if args.out and args.out.resolve() != data_folder().resolve():
+        print(f'tasks look for it in NUMPRO_DATA; run: export NUMPRO_DATA="{args.out.resolve()}"')
+    return 0
+
+
+def _check(args: argparse.Namespace) -> int:
+    from numpro_plugin.benchmarks import benchmark_named
+    from numpro_plugin.benchmarks.prepare import check
+
+    report = check(benchmark_named(args.benchmark), split=args.split, out=args.out)
+    _print_report(report)
+    bad = report.missing or report.unreadable or (report.with_videos and report.differing_durations)
+    return 1 if bad else 0
+
+
+def _print_report(report: Report) -> None:
+    from numpro_plugin.benchmarks.prepare import names_block
+
+    kind = "" if report.with_videos else " (without videos)"
+    print(f"{report.benchmark} {report.split}{kind}: {report.n_used} of {report.n_expected} queries, ", end="")
+    print(f"{report.videos_used} of {report.videos_expected} videos used")
+    print(f"  spans that end after their video: {report.beyond_end} (normal, kept)")
+    if report.reversed_spans:
+        print(f"  spans annotated end before start: {report.reversed_spans} (kept; the metrics read them the other way round)")
+    if report.missing:
+        print(f"  missing: {len(report.missing)}\n{names_block(report.missing)}")
+    for title, entries in (
+        ("unreadable", [f"{path}: {reason}" for path, reason in report.unreadable.items()]),
+        ("damaged, read as far as possible", [f"{path}: {reason}" for path, reason in report.damaged.items()]),
+        ("length differs", [f"{name}: is {now:.2f} s, expected {was:.2f} s" for name, (now, was) in report.differing_durations.items()]),
+    ):
+        if entries:
+            print(f"  {title}: {len(entries)}")
+            print("\n".join(f"    {entry}" for entry in entries))
+
+
+def _number(args: argparse.Namespace) -> int:
+    from numpro_plugin.clips import write_clip
+    from numpro_plugin.numbering import NumberStyle
+    from numpro_plugin.settings import NumProSettings, parse_frame_size
+
+    if args.output.exists() and not args.force:
+        raise NumProError(f"{args.output} exists; choose another name or give --force")
+    try:
+        frame_size = parse_frame_size(args.frame_size)
+    except ValueError:
+        raise NumProError(f"--frame-size {args.frame_size!r} must be a number of pixels or WIDTHxHEIGHT") from None
+    style = NumberStyle(args.position, args.font_size, args.color, args.stroke_width, args.stroke_color)
+    settings = NumProSettings(fps=args.fps, frame_size=frame_size, max_frames=args.max_frames, style=style)
+    info = write_clip(args.video, args.output, settings, end_s=args.end)
+    print(f"{args.output}: {len(info.numbers)} frames, numbers {info.numbers[0]} to {info.numbers[-1]}, of {info.duration_s:.2f} s of video")
+    return 0
+
+
+def _cache(args: argparse.Namespace) -> int:
+    from numpro_plugin.cache import ClipCache
+
+    cache = ClipCache()
+    info = cache.clear() if args.action == "clear" else cache.info()
+    size = f"{info.clips} clips, {info.bytes / 1e9:.2f} GB"
+    limit = f"limit {info.limit_bytes / 1e9:g} GB (NUMPRO_CACHE_GB)" if info.limit_bytes > 0 else "no limit"
+    print(f"{info.folder}: removed {size}" if args.action == "clear" else f"{info.folder}: {size}, {limit}")
+    return 0
+
+
+def _tasks_path(args: argparse.Namespace) -> int:
+    from numpro_plugin.harness import tasks_path
+
+    print(tasks_path())
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

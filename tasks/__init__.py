@@ -1,0 +1,1 @@
+"""NumPro's tasks for lmms-eval: YAML files only."""

@@ -1,0 +1,1 @@
+"""NumPro-FT: fine-tuning of video LLMs on numbered frames."""
