@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+_FINE = 2  # ticks a frame from which on a container's clock is finer than its frames
+
 
 @dataclass(frozen=True, eq=False)
 class PacketIndex:
@@ -70,10 +72,12 @@ class PacketIndex:
     def on_screen(self, times_s: NDArray[np.float64]) -> NDArray[np.int64]:
         """Positions in ``pts`` of the frames shown at ``times_s`` seconds: the last frame whose time is <= t.
 
-        Stored times are rounded to ticks, so a frame counts as shown up to half a tick before its stamp (not at exactly half a
-        tick: in a file whose tick is the frame duration that would be half a frame early).
+        Stored times are rounded to ticks, so a frame counts as shown from half a tick before its stamp. Where a tick is as long as a
+        frame (AVI) the stamps are counts and exact: half a tick would there be half a frame early.
         """
-        ticks = np.asarray(times_s, dtype=np.float64) / float(self.time_base) + float(self.pts[0]) + (0.5 - 1e-6)
+        is_count = len(self.pts) > 1 and float(np.median(np.diff(self.pts))) < _FINE
+        slack = 1e-6 if is_count else 0.5 - 1e-6
+        ticks = np.asarray(times_s, dtype=np.float64) / float(self.time_base) + float(self.pts[0]) + slack
         return np.clip(np.searchsorted(self.pts, ticks, side="right") - 1, 0, len(self.pts) - 1).astype(np.int64)
 
 

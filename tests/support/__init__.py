@@ -1,0 +1,1 @@
+"""What several tests need: a reader of drawn digits, tiny checkpoints, odd video files."""
