@@ -1,0 +1,74 @@
+from __future__ import annotations
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from numpro_plugin import NumberStyle, NumProError, NumProSettings
+from numpro_plugin.numbering import POSITIONS
+
+
+def test_defaults_are_the_papers_protocol():
+    settings = NumProSettings()
+    assert (settings.fps, settings.frame_size, settings.max_frames) == (0.5, (336, 336), 240)
+    assert settings.style == NumberStyle("bottom_right", 40, "red", 0)
+
+
+@given(
+    st.builds(
+        NumProSettings,
+        fps=st.floats(0.01, 240),
+        frame_size=st.tuples(st.integers(16, 4096), st.integers(16, 4096)),
+        max_frames=st.integers(1, 10_000),
+        numbers=st.booleans(),
+        style=st.builds(NumberStyle, position=st.sampled_from(POSITIONS), font_size=st.floats(4, 336)),
+        prompt=st.sampled_from(["zeroshot", "ft"]),
+    )
+)
+def test_survives_json(settings):
+    assert NumProSettings.from_dict(json.loads(json.dumps(settings.to_dict()))) == settings
+
+
+def test_one_and_one_point_zero_are_one_setting():
+    assert json.dumps(NumProSettings(fps=1).to_dict()) == json.dumps(NumProSettings(fps=1.0).to_dict())
+
+
+def test_style_does_not_matter_without_numbers():
+    plain = {NumProSettings(numbers=False, style=NumberStyle(color=c)).pixel_dict().__repr__() for c in ("red", "blue")}
+    numbered = {NumProSettings(style=NumberStyle(color=c)).pixel_dict().__repr__() for c in ("red", "blue")}
+    assert (len(plain), len(numbered)) == (1, 2)
+
+
+def test_from_environment():
+    settings = NumProSettings.from_env(
+        {"NUMPRO_FPS": "1", "NUMPRO_FRAME_SIZE": "448x336", "NUMPRO_COLOR": "blue", "NUMPRO_FONT_SIZE": "60", "NUMPRO_DATA": "/x", "HOME": "/"}
+    )
+    assert settings == NumProSettings(fps=1, frame_size=(448, 336), style=NumberStyle(color="blue", font_size=60))
+    assert NumProSettings.from_env({"NUMPRO_FRAME_SIZE": "384"}, numbers=False) == NumProSettings(frame_size=(384, 384), numbers=False)
+
+
+@pytest.mark.parametrize(
+    ("environ", "said"),
+    [
+        ({"NUMPRO_FPSS": "1"}, "NUMPRO_FPSS is unknown; did you mean NUMPRO_FPS"),
+        ({"NUMPRO_FPS": "fast"}, "NUMPRO_FPS='fast'"),
+        ({"NUMPRO_FPS": "0"}, "fps=0.0"),
+        ({"NUMPRO_FPS": "nan"}, "fps=nan"),
+        ({"NUMPRO_FRAME_SIZE": "8"}, "frame_size"),
+        ({"NUMPRO_FRAME_SIZE": "axb"}, "NUMPRO_FRAME_SIZE='axb'"),
+        ({"NUMPRO_MAX_FRAMES": "0"}, "max_frames=0"),
+        ({"NUMPRO_COLOR": "reddish"}, "'reddish'"),
+        ({"NUMPRO_POSITION": "left"}, "'left'.*bottom_left"),
+        ({"NUMPRO_PROMPT": "long"}, "'long'.*zeroshot"),
+    ],
+)
+def test_wrong_environment_is_named(environ, said):
+    with pytest.raises(NumProError, match=said):
+        NumProSettings.from_env(environ)
+
+
+def test_unknown_keys_are_named():
+    with pytest.raises(NumProError, match="fpss"):
+        NumProSettings.from_dict({"fpss": 1})
