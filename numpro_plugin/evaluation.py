@@ -42,12 +42,12 @@ def __getattr__(name: str) -> Any:
     if benchmark in BENCHMARKS and what == "table":
         return _table(table_path(benchmark, _SPLIT))
     if benchmark in BENCHMARKS and what in {"protocol", "protocol_plain"}:
-        return _protocol(table_path(benchmark, _SPLIT), NumProSettings.from_env(numbers=what == "protocol"))
+        return _protocol(table_path(benchmark, _SPLIT), numbers=what == "protocol")
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
-class _NoTable(dict[str, Any]):
-    """Dataset arguments of a task whose table was not prepared: using them says what to do.
+class _Unusable(dict[str, Any]):
+    """Dataset arguments of a task that cannot run: whoever uses them gets the error that says what to do.
 
     An error raised while the YAML file is read would reach the user wrapped in lmms-eval's own about failing imports.
     """
@@ -59,30 +59,29 @@ class _NoTable(dict[str, Any]):
     def __contains__(self, key: object) -> bool:
         raise self.error
 
-    def __deepcopy__(self, memo: dict[int, Any]) -> _NoTable:
-        return self
-
 
 def _table(path: Path) -> dict[str, Any]:
     try:
-        read_report(path)
+        NumProSettings.from_env()
+        report = read_report(path)
     except NumProError as error:
-        return _NoTable(error)
+        return _Unusable(error)
+    if report.n_used < report.n_expected:
+        log.warning("%s %s: only %d of %d queries are used", report.benchmark, report.split, report.n_used, report.n_expected)
     return {"data_files": {_SPLIT: str(path)}}
 
 
-def _protocol(path: Path, settings: NumProSettings) -> dict[str, Any]:
+def _protocol(path: Path, *, numbers: bool) -> dict[str, Any]:
     """A task's metadata: lmms-eval writes it into the results file and into its response cache's keys."""
     try:
-        data = read_report(path).protocol()
+        data, settings = read_report(path).protocol(), NumProSettings.from_env(numbers=numbers)
     except NumProError:
-        data = {}
-    question = moment_prompt("{query}", numbers=settings.numbers)
+        return {"version": 1}  # the table's part of the task says what is wrong
     protocol = {
         **data,
         "settings": settings.to_dict(),
-        "prompt_id": "moment" if settings.numbers else "moment_plain",
-        "prompt": question,
+        "prompt_id": "moment" if numbers else "moment_plain",
+        "prompt": moment_prompt("{query}", numbers=numbers),
         "numpro_version": __version__,
     }
     return {"version": 1, "numpro": protocol}

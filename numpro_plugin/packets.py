@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import TYPE_CHECKING
 
@@ -57,7 +57,7 @@ class PacketIndex:
     """Whether decoded frames carry these times. In AVI they do not: frames come in display order but their stamps are guesses."""
 
     damage: str | None
-    """Why reading stopped before the end of the file, or None."""
+    """Why the file's end is missing, or None: an error while reading, or a header that promises far more."""
 
     @property
     def times_s(self) -> NDArray[np.float64]:
@@ -142,11 +142,28 @@ def read_packets(path: str | os.PathLike[str]) -> PacketIndex:
             log.warning("%s: reading stops after %d packets (%s); the rest of the file is lost", name, len(pts), damage)
         time_base = stream.time_base or Fraction(1, 1000)
         rate = stream.average_rate or stream.guessed_rate
+        promised_s = _promised_duration_s(stream)
         trusted = container.format.name != "avi" and all(t is not None for t in pts)
     times = pts if trusted else [p if p is not None else d for p, d in zip(pts, dts, strict=True)]
     if any(t is None for t in times):
         times = _by_rate(len(times), rate, time_base)
-    return _index(name, times, duration, key, shown, time_base=time_base, rate=rate, trusted=trusted, damage=damage)
+    index = _index(name, times, duration, key, shown, time_base=time_base, rate=rate, trusted=trusted, damage=damage)
+    if index.damage is None and promised_s is not None and promised_s - index.duration_s > max(1.0, 0.02 * promised_s):
+        index = replace(index, damage=f"its header promises {promised_s:.2f} s, its frames end after {index.duration_s:.2f} s; is it truncated?")
+        log.warning("%s: %s", name, index.damage)
+    return index
+
+
+def _promised_duration_s(stream: VideoStream) -> float | None:
+    """What the header says the stream lasts; good for noticing that the rest of a file is missing, and for nothing else."""
+    if stream.duration is not None and stream.time_base is not None:
+        return float(stream.duration * stream.time_base)
+    parts = stream.metadata.get("DURATION", "").split(":")  # Matroska: 00:00:08.000000000
+    try:
+        hours, minutes, seconds = map(float, parts)
+    except ValueError:
+        return None
+    return hours * 3600 + minutes * 60 + seconds
 
 
 def _index(

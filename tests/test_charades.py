@@ -3,6 +3,7 @@ from __future__ import annotations
 import gzip
 import json
 import shutil
+from fractions import Fraction
 
 import pytest
 from support.videos import write_counter_video
@@ -182,6 +183,7 @@ def test_a_damaged_video_is_used_and_named(annotations, videos):
     path.write_bytes(path.read_bytes()[: path.stat().st_size * 2 // 3])
     _, report = prepare(CHARADES, annotations, videos=videos, progress=False)
     assert report.n_used == 3
+    assert "header promises 5.00 s" in report.damaged[str(path.resolve())]
 
 
 def test_check_finds_what_changed(annotations, videos):
@@ -203,7 +205,7 @@ def test_videos_is_no_folder(annotations, tmp_path):
 
 
 def test_the_likelier_format_wins(annotations, videos):
-    write_counter_video(videos / "AAAAA.avi", list(range(10)), codec="mpeg4", options={"b": "1M"}, time_base=None or __import__("fractions").Fraction(1, 10), rate=10)
+    write_counter_video(videos / "AAAAA.avi", list(range(10)), codec="mpeg4", options={"b": "1M"}, time_base=Fraction(1, 10), rate=10)
     path, _ = prepare(CHARADES, annotations, videos=videos, progress=False)
     assert read_rows(path)[0]["video"].endswith("AAAAA.mp4")
 

@@ -143,6 +143,7 @@ def test_truncated_file_is_read_as_far_as_it_goes(tmp_path, caplog):
     path.write_bytes(data[: len(data) * 6 // 10])
     frames = sample_frames(path, fps=5, frame_size=None)
     assert 2 < frames.timeline.duration_s < 7
+    assert "its header promises 8.00 s" in caplog.text
     assert [read_counter(p) for p in frames.pixels][:-1] == [5 * n for n in frames.numbers][:-1]
 
 

@@ -1,0 +1,179 @@
+"""The commands as people type them, in processes of their own."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+from importlib.metadata import entry_points
+from pathlib import Path
+
+import pytest
+from support.digits import read_number
+from support.tiny_qwen import save_tiny_qwen2_5_vl
+from support.videos import write_counter_video
+
+from numpro_plugin.clips import read_clip_info
+from numpro_plugin.sampling import sample_frames
+
+BIN = Path(sys.executable).parent
+
+
+def call(*command, **environ):
+    name, *arguments = map(str, command)
+    return subprocess.run(
+        [str(BIN / name), *arguments], env={**os.environ, **environ}, capture_output=True, text=True, timeout=300, check=False
+    )
+
+
+def numpro(*arguments, **environ):
+    return call("numpro", *arguments, **environ)
+
+
+@pytest.fixture
+def charades(tmp_path):
+    """One video of 31 s with two queries, in the official layout."""
+    (tmp_path / "videos").mkdir()
+    write_counter_video(tmp_path / "videos" / "AAAAA.mp4", [k * 100 for k in range(310)], rate=10)
+    annotations = tmp_path / "charades_sta_test.txt"
+    annotations.write_text("AAAAA 4.0 12.0##a person opens a door.\nAAAAA 10.0 31.5##a person sits.\n")
+    return ["charades", "--annotations", annotations, "--videos", tmp_path / "videos"]
+
+
+def test_help_names_every_command_and_loads_nothing_heavy():
+    shown = numpro("--help").stdout
+    assert all(verb in shown for verb in ("demo", "prepare", "check", "number", "cache", "tasks-path"))
+    program = "import sys; from numpro_plugin import cli; cli._parser(); import numpro_plugin; print([m for m in sys.modules if m in %r])"
+    heavy = ("torch", "transformers", "lmms_eval", "datasets", "av", "cv2", "numpy", "PIL", "decord")
+    assert subprocess.run([sys.executable, "-c", program % (heavy,)], capture_output=True, text=True, check=True).stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize("verb", ["demo", "prepare", "check", "number", "cache", "tasks-path"])
+def test_every_command_has_help(verb):
+    done = numpro(verb, "--help")
+    assert done.returncode == 0
+    assert done.stdout.startswith(f"usage: numpro {verb}")
+
+
+def test_prepare_check_and_evaluate(charades, tmp_path):
+    """prepare -> check -> lmms-eval with nothing but a plain install -> results and samples on disk."""
+    done = numpro("prepare", *charades)
+    assert done.returncode == 0, done.stderr
+    assert "charades test: 2 of 2 queries, 1 of 1 videos used" in done.stdout
+    assert "end after their video: 1 (normal, kept)" in done.stdout
+    assert "reading videos: 100%" in done.stderr
+    assert numpro("check", "charades").returncode == 0
+
+    out = tmp_path / "out"
+    run = call("lmms-eval", "--model", "numpro_oracle", "--tasks", "numpro_charades", "--output_path", out, "--log_samples")
+    assert run.returncode == 0, run.stderr[-3000:]
+    assert re.search(r"numpro_charades\s*\|none\s*\|\s*0\|mIoU\s*\|↑\s*\|\s*9\d\.\d{4}", run.stdout)
+    results = json.loads(next(out.rglob("*_results.json")).read_text())
+    assert results["configs"]["numpro_charades"]["metadata"]["numpro"]["n_used"] == 2
+    samples = [json.loads(line) for line in next(out.rglob("*_samples_numpro_charades.jsonl")).read_text().splitlines()]
+    assert [sample["numpro"]["parsed"] for sample in samples] == [[2, 6], [5, 15]]
+
+    (tmp_path / "videos" / "AAAAA.mp4").unlink()
+    done = numpro("check", "charades")
+    assert done.returncode == 1
+    assert "missing: 1" in done.stdout
+
+
+def test_missing_table_is_the_last_word_of_lmms_eval():
+    run = call("lmms-eval", "--model", "numpro_oracle", "--tasks", "numpro_charades")
+    assert "run: numpro prepare charades --annotations FILE --videos DIR" in (run.stdout + run.stderr)
+    assert "Failed to import" not in run.stdout + run.stderr
+
+
+def test_a_stock_model_from_the_command_line(charades, tmp_path):
+    assert numpro("prepare", *charades).returncode == 0
+    folder = save_tiny_qwen2_5_vl(tmp_path / "tiny")
+    run = call(
+        *("lmms-eval", "--model", "qwen2_5_vl", "--model_args", f"pretrained={folder},device_map=cpu", "--device", "cpu"),
+        *("--batch_size", 1, "--tasks", "numpro_charades,numpro_charades_plain", "--gen_kwargs", "max_new_tokens=4"),
+    )
+    assert run.returncode == 0, run.stderr[-3000:]
+    assert all(f"|{metric}" in run.stdout for metric in ("R@0.3", "R@0.5", "R@0.7", "mIoU", "parse_fail", "request_fail"))
+
+
+def test_prepare_explains_what_is_wrong(charades, tmp_path):
+    (tmp_path / "charades_sta_test.txt").write_text("nonsense\n")
+    done = numpro("prepare", *charades)
+    assert done.returncode == 1
+    assert "charades_sta_test.txt:1: is not 'VIDEO START END##QUERY'" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert numpro("prepare", "charades", "--annotations", "x").returncode == 2
+
+
+def test_prepare_into_another_folder_says_how_to_use_it(charades, tmp_path):
+    done = numpro("prepare", *charades, "--out", tmp_path / "elsewhere")
+    assert f'export NUMPRO_DATA="{tmp_path / "elsewhere"}"' in done.stdout
+    assert (tmp_path / "elsewhere/charades/test.parquet").exists()
+
+
+def test_number(tmp_path):
+    video = write_counter_video(tmp_path / "a.mp4", [k * 100 for k in range(100)], rate=10)
+    out = tmp_path / "out.mp4"
+    done = numpro("number", video, "-o", out, "--fps", 1)
+    assert done.stdout.strip() == f"{out}: 10 frames, numbers 0 to 9, of 10.00 s of video"
+    assert [read_number(f) for f in sample_frames(out, fps=1, frame_size=None).pixels] == list(range(10))
+    done = numpro("number", video, "-o", out)
+    assert done.returncode == 1
+    assert "exists" in done.stderr
+    assert numpro("number", video, "-o", out, "--force", "--position", "top_left", "--color", "#00f", "--frame-size", "64x48").returncode == 0
+    assert read_clip_info(out).settings["frame_size"] == [64, 48]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--color", "reddish"], "'reddish'"),
+        (["--frame-size", "big"], "--frame-size 'big'"),
+        (["--fps", "0"], "fps=0.0"),
+        (["--position", "left"], "bottom_left"),
+        (["--end", "-3"], "end_s"),
+    ],
+)
+def test_number_explains_what_is_wrong(tmp_path, arguments, said):
+    video = write_counter_video(tmp_path / "a.mp4", [0, 100, 200], rate=10)
+    done = numpro("number", video, "-o", tmp_path / "out.mp4", *arguments)
+    assert done.returncode == 1
+    assert said in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not (tmp_path / "out.mp4").exists()
+
+
+def test_number_of_a_bad_file_leaves_nothing(tmp_path):
+    (tmp_path / "bad.mp4").write_bytes(b"rubbish" * 100)
+    done = numpro("number", tmp_path / "bad.mp4", "-o", tmp_path / "out.mp4")
+    assert done.returncode == 1
+    assert "bad.mp4: cannot be opened as a video" in done.stderr
+    assert not (tmp_path / "out.mp4").exists()
+
+
+def test_cache(tmp_path):
+    cache = str(tmp_path / "c")
+    assert "0 clips, 0.00 GB, limit 50 GB (NUMPRO_CACHE_GB)" in numpro("cache", "info", NUMPRO_CACHE=cache).stdout
+    assert "no limit" in numpro("cache", "info", NUMPRO_CACHE=cache, NUMPRO_CACHE_GB="0").stdout
+    assert "removed 0 clips" in numpro("cache", "clear", NUMPRO_CACHE=cache).stdout
+
+
+def test_tasks_path_holds_the_tasks():
+    folder = Path(numpro("tasks-path").stdout.strip())
+    assert {"numpro_charades.yaml", "numpro_charades_plain.yaml", "_moment.yaml"} <= {path.name for path in folder.iterdir()}
+
+
+def test_entry_point_is_installed():
+    assert [e.value for e in entry_points(group="lmms_eval.models") if e.name == "numpro"] == ["numpro_plugin.harness:register"]
+
+
+def test_demo(tmp_path):
+    done = numpro("demo", "--out", tmp_path / "demo")
+    assert done.returncode == 0, done.stderr[-3000:]
+    rows = {line.split()[0]: line.split()[1:] for line in done.stdout.splitlines() if line.startswith("numpro_charades")}
+    assert float(rows["numpro_charades"][3]) > 60
+    assert float(rows["numpro_charades_plain"][4]) == 100
+    assert len(list((tmp_path / "demo/videos").glob("*.mp4"))) == 6
+    assert len(list((tmp_path / "demo/cache/clips").glob("*.mp4"))) == 12
