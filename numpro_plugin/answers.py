@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Literal
 
 Unit = Literal["frames", "seconds"]
@@ -113,7 +114,10 @@ _MENTION = re.compile(
     (?P<label> (?: \bframes? (?:\s+(?:numbers?|nos?\.?|ids?|indices|index))? | \# | \bf(?=\d) ) \s*[:=]? \s*\#*\s*\[?\(? )?
     (?P<number> (?P<clock> \d{1,2}:\d{2}(?::\d{2})?(?:\.\d+)? ) | (?<![\d.\w])-?\d+(?:\.\d+)? | (?<=frame)\d+(?:\.\d+)? | (?<=[#f])\d+ )
     (?P<ordinal> (?:st|nd|rd|th)\b )?
-    \s* (?P<unit> (?:seconds?|secs?|s|milliseconds?|ms|minutes?|mins?|m|hours?|%|o.?clock) (?![\w%]) | (?:red\s+)?frames?\b(?!\s*(?:numbers?\s*)?[:=\#]?\s*\d) )?
+    \s* (?P<unit>
+        (?:seconds?|secs?|s|milliseconds?|ms|minutes?|mins?|m|hours?|%|o.?clock) (?![\w%])
+        | (?:red\s+)?frames?\b(?!\s*(?:numbers?\s*)?[:=\#]?\s*\d)
+    )?
     """,
     re.VERBOSE,
 )
@@ -160,7 +164,9 @@ _END = re.compile(
     rf"(?:[\s_]|{_FILLER}\b|is|[:=,(\[#-])*"
 )
 _BETWEEN = re.compile(rf"\bbetween(?:\s|{_FILLER}\b|[:(\[#])*$")
-_OPEN = re.compile(r"[\s,]*(?:(?:up\s+)?(?:to|until|till|through)\s+(?:the\s+)?(?:very\s+)?(?:end|last|finish)|onwards?\b|and\s+(?:after|beyond))")
+_OPEN = re.compile(
+    r"[\s,]*(?:(?:up\s+)?(?:to|until|till|through)\s+(?:the\s+)?(?:very\s+)?(?:end|last|finish)|onwards?\b|and\s+(?:after|beyond))"
+)
 _LIST = re.compile(r"\s*(?:,\s*(?:and\s+|&\s*)?|and\s+|&\s*|;\s*)")
 
 
@@ -168,7 +174,7 @@ def _ranges(text: str, mentions: list[_Mention]) -> list[_Range]:
     """Every pair of neighbouring mentions with the words of a range between them."""
     found: list[_Range] = []
     previous_end: _Mention | None = None
-    for first, last in zip(mentions, mentions[1:], strict=False):
+    for first, last in pairwise(mentions):
         between = _without_brackets(text[first.end : last.start])
         is_range = _TO.fullmatch(between) or _END.fullmatch(between) or (_AND.fullmatch(between) and _BETWEEN.search(text[: first.start]))
         if is_range and first is not previous_end:  # of "5 to 9 to 12" the first pair counts

@@ -157,7 +157,9 @@ def _number(args: argparse.Namespace) -> int:
     style = NumberStyle(args.position, args.font_size, args.color, args.stroke_width, args.stroke_color)
     settings = NumProSettings(fps=args.fps, frame_size=frame_size, max_frames=args.max_frames, style=style)
     info = write_clip(args.video, args.output, settings, end_s=args.end)
-    print(f"{args.output}: {len(info.numbers)} frames, numbers {info.numbers[0]} to {info.numbers[-1]}, of {info.duration_s:.2f} s of video")
+    print(
+        f"{args.output}: {len(info.numbers)} frames, numbers {info.numbers[0]} to {info.numbers[-1]}, of {info.duration_s:.2f} s of video"
+    )
     return 0
 
 

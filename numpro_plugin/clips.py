@@ -12,7 +12,7 @@ import os
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import av
 import numpy as np
@@ -25,6 +25,7 @@ from numpro_plugin.sampling import Frames, sample_frames
 from numpro_plugin.settings import NumProSettings
 
 if TYPE_CHECKING:
+    from av.video.stream import VideoStream
     from numpy.typing import NDArray
 
 CLIP_FORMAT = 1
@@ -161,7 +162,7 @@ def _encode(pixels: NDArray[np.uint8], rate: Fraction, comment: str, out: str | 
     """Write frames (N, H, W, 3) as an mp4 of an even number of frames: video LLMs take frames in pairs and drop an odd one."""
     with av.open(os.fspath(out), "w", format="mp4") as container:
         container.metadata["comment"] = comment
-        stream = container.add_stream("libx264rgb", rate=rate)
+        stream = cast("VideoStream", container.add_stream("libx264rgb", rate=rate))
         stream.height, stream.width = pixels.shape[1:3]
         stream.pix_fmt = "rgb24"
         stream.options = {"qp": "0", "preset": "ultrafast", "g": "1"}

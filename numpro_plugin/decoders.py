@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import os
 from itertools import chain, islice
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, cast
 
 import numpy as np
 from av.error import FFmpegError
@@ -191,8 +191,8 @@ class _Picture:
         self._reformatter = VideoReformatter()
 
     def rgb(self, frame: av.VideoFrame) -> Pixels:
-        pixels = self._reformatter.reformat(frame, format="rgb24").to_ndarray()
-        matrix = frame.side_data.get("DISPLAYMATRIX")
+        pixels = cast("Pixels", self._reformatter.reformat(frame, format="rgb24").to_ndarray())
+        matrix = cast("Any", frame.side_data.get("DISPLAYMATRIX"))
         return pixels if matrix is None else _upright(pixels, np.frombuffer(matrix, dtype=np.int32))
 
 

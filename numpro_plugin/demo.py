@@ -67,7 +67,9 @@ def make_dataset(root: Path, *, videos: int, seed: int) -> Path:
 
 
 def _evaluate(root: Path) -> dict[str, dict[str, float]]:
-    with _environment(NUMPRO_DATA=str(root / "data"), NUMPRO_CACHE=str(root / "cache"), LMMS_EVAL_DATASETS_CACHE=str(root / "cache" / "datasets")):
+    with _environment(
+        NUMPRO_DATA=str(root / "data"), NUMPRO_CACHE=str(root / "cache"), LMMS_EVAL_DATASETS_CACHE=str(root / "cache" / "datasets")
+    ):
         from lmms_eval.evaluator import simple_evaluate
 
         results: Any = simple_evaluate(model="numpro_oracle", tasks=list(TASKS), log_samples=False, bootstrap_iters=0)

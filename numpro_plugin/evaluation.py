@@ -110,7 +110,8 @@ def _clip_problem(doc: Mapping[str, Any], settings: NumProSettings) -> str | Non
     video = doc["video"]
     if not os.path.isabs(video):
         raise NumProError(
-            f"query {doc['id']}: the table was made without videos, so only numpro_oracle can use it; run: numpro prepare BENCHMARK --annotations FILE --videos DIR"
+            f"query {doc['id']}: the table was made without videos, so only numpro_oracle can use it; "
+            "run: numpro prepare BENCHMARK --annotations FILE --videos DIR"
         )
     if (video, settings) not in _problems:
         try:

@@ -80,7 +80,9 @@ def draw_numbers(
     """
     style = style or NumberStyle()
     if not isinstance(pixels, np.ndarray) or pixels.dtype != np.uint8 or pixels.ndim != 4 or pixels.shape[3] != 3:
-        raise NumProError(f"pixels must be a uint8 array of shape (N, H, W, 3), got {getattr(pixels, 'dtype', type(pixels))} {np.shape(pixels)}")
+        raise NumProError(
+            f"pixels must be a uint8 array of shape (N, H, W, 3), got {getattr(pixels, 'dtype', type(pixels))} {np.shape(pixels)}"
+        )
     if len(numbers) != len(pixels):
         raise NumProError(f"{len(pixels)} frames but {len(numbers)} numbers; there must be one number per frame")
     target = pixels if out is None else out
@@ -141,12 +143,12 @@ def _one_pass(
     if box is None:
         return None
     mask = np.repeat(np.asarray(canvas.crop(box), dtype=np.uint16)[:, :, None], 3, axis=2)
-    ink = mask * np.array(ImageColor.getcolor(color, "RGB")[:3], dtype=np.uint16) + np.uint16(128)
+    ink = mask * np.array(ImageColor.getrgb(color)[:3], dtype=np.uint16) + np.uint16(128)
     return box[1], box[0], 255 - mask, ink
 
 
 def _corner(text: str, font: ImageFont.FreeTypeFont, width: int, height: int, position: Position) -> tuple[float, float]:
-    """Where the text's origin goes. The reference's rule, with its peculiarity of lifting the text by a third of its height at the bottom."""
+    """Where the text's origin goes. The reference's rule; at the bottom it lifts the text by a third of its height."""
     left, top, right, bottom = ImageDraw.Draw(Image.new("L", (1, 1))).textbbox((0, 0), text, font=font)
     w, h = right - left, bottom - top
     if position == "center":

@@ -144,12 +144,15 @@ def read_packets(path: str | os.PathLike[str]) -> PacketIndex:
         rate = stream.average_rate or stream.guessed_rate
         promised_s = _promised_duration_s(stream)
         trusted = container.format.name != "avi" and all(t is not None for t in pts)
-    times = pts if trusted else [p if p is not None else d for p, d in zip(pts, dts, strict=True)]
-    if any(t is None for t in times):
-        times = _by_rate(len(times), rate, time_base)
-    index = _index(name, times, duration, key, shown, time_base=time_base, rate=rate, trusted=trusted, damage=damage)
+    times = [p if p is not None else d for p, d in zip(pts, dts, strict=True)]
+    known = [t for t in times if t is not None]
+    if len(known) < len(times):
+        known = _by_rate(len(times), rate, time_base)
+    index = _index(name, known, duration, key, shown, time_base=time_base, rate=rate, trusted=trusted, damage=damage)
     if index.damage is None and promised_s is not None and promised_s - index.duration_s > max(1.0, 0.02 * promised_s):
-        index = replace(index, damage=f"its header promises {promised_s:.2f} s, its frames end after {index.duration_s:.2f} s; is it truncated?")
+        index = replace(
+            index, damage=f"its header promises {promised_s:.2f} s, its frames end after {index.duration_s:.2f} s; is it truncated?"
+        )
         log.warning("%s: %s", name, index.damage)
     return index
 

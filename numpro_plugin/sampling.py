@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import cv2
 import numpy as np
@@ -78,7 +78,7 @@ def sample_frames(
     for decode in (chosen_decoder(), decode_held):
         for position, picture in decode(index, np.array(sorted(missing), dtype=np.int64)):
             if frame_size is not None and picture.shape[1::-1] != frame_size:
-                picture = cv2.resize(picture, frame_size, interpolation=cv2.INTER_LINEAR)
+                picture = cast("NDArray[np.uint8]", cv2.resize(picture, frame_size, interpolation=cv2.INTER_LINEAR))  # noqa: PLW2901
             if pixels is None:
                 pixels = np.empty((len(numbers), *picture.shape), dtype=np.uint8)
             pixels[shown == position] = picture

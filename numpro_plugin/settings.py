@@ -12,7 +12,7 @@ from numpro_plugin.errors import NumProError
 from numpro_plugin.numbering import NumberStyle
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
 PromptKind = Literal["zeroshot", "ft"]
 
@@ -112,7 +112,7 @@ def parse_frame_size(text: str) -> tuple[int, int]:
     return int(width), int(height or width)
 
 
-_ENV = {
+_ENV: dict[str, tuple[str, Callable[[str], Any]]] = {
     "NUMPRO_FPS": ("fps", float),
     "NUMPRO_FRAME_SIZE": ("frame_size", parse_frame_size),
     "NUMPRO_MAX_FRAMES": ("max_frames", int),

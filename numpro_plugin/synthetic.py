@@ -6,7 +6,7 @@ import math
 import os
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, cast
 
 import av
 import numpy as np
@@ -15,6 +15,7 @@ from PIL import Image, ImageDraw
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from av.video.stream import VideoStream
     from numpy.typing import NDArray
 
 COLORS = {"red": "#e02020", "green": "#20c040", "blue": "#3050f0", "yellow": "#f0e020", "white": "#ffffff", "purple": "#9030c0"}
@@ -79,7 +80,7 @@ def render_video(
     background = _texture(rng, size)
     paths = rng.uniform(0, 2 * math.pi, size=(len(events), 2))
     with av.open(os.fspath(path), "w") as container:
-        stream: Any = container.add_stream(codec, rate=rate)
+        stream = cast("VideoStream", container.add_stream(codec, rate=rate))
         stream.width, stream.height = size
         stream.pix_fmt = pix_fmt
         stream.options = dict(options) if options is not None else {"g": "50", "bf": "2", "preset": "veryfast"}
@@ -89,7 +90,7 @@ def render_video(
             for event, phase in zip(events, paths, strict=True):
                 if event.start_s <= time_s < event.end_s:
                     _draw(ImageDraw.Draw(picture), event, _place(time_s, phase, size), min(size) / 6)
-            frame = av.VideoFrame.from_image(picture)
+            frame = av.VideoFrame.from_ndarray(np.asarray(picture), format="rgb24")
             frame.pts, frame.time_base = k, 1 / rate
             container.mux(stream.encode(frame))
         container.mux(stream.encode(None))

@@ -191,7 +191,7 @@ def test_check_finds_what_changed(annotations, videos):
         check(CHARADES, progress=False)
     prepare(CHARADES, annotations, videos=videos, progress=False)
     report = check(CHARADES, progress=False)
-    assert not (report.missing or report.unreadable or report.differing_durations)
+    assert (report.missing, report.unreadable, report.differing_durations) == ([], {}, {})
     (videos / "AAAAA.mp4").unlink()
     (videos / "sub" / "BBBBB.mkv").write_bytes(b"rubbish" * 100)
     report = check(CHARADES, progress=False)

@@ -141,7 +141,11 @@ def test_key_follows_file_settings_and_end(tmp_path):
     link = tmp_path / "link.mp4"
     link.symlink_to(video)
     assert numbered_clip(link) == first
-    others = {numbered_clip(video, NumProSettings(fps=1)), numbered_clip(video, end_s=4), numbered_clip(video, NumProSettings(numbers=False))}
+    others = {
+        numbered_clip(video, NumProSettings(fps=1)),
+        numbered_clip(video, end_s=4),
+        numbered_clip(video, NumProSettings(numbers=False)),
+    }
     assert len(others | {first}) == 4
     assert numbered_clip(video, NumProSettings(prompt="ft")) == first
     os.utime(video, ns=(0, 0))

@@ -122,7 +122,9 @@ def test_number(tmp_path):
     done = numpro("number", video, "-o", out)
     assert done.returncode == 1
     assert "exists" in done.stderr
-    assert numpro("number", video, "-o", out, "--force", "--position", "top_left", "--color", "#00f", "--frame-size", "64x48").returncode == 0
+    assert (
+        numpro("number", video, "-o", out, "--force", "--position", "top_left", "--color", "#00f", "--frame-size", "64x48").returncode == 0
+    )
     assert read_clip_info(out).settings["frame_size"] == [64, 48]
 
 

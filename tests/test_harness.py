@@ -128,7 +128,9 @@ def test_every_kind_of_answer_is_counted(table):
     json.dumps(said, allow_nan=False)
 
 
-@pytest.mark.parametrize("answer", ["From Frame 9 to Frame 0", "From Frame " + "9" * 400 + " to Frame 3", "from nan to inf", "", "From Frame 0 to Frame 500"])
+@pytest.mark.parametrize(
+    "answer", ["From Frame 9 to Frame 0", "From Frame " + "9" * 400 + " to Frame 3", "from nan to inf", "", "From Frame 0 to Frame 500"]
+)
 def test_odd_answers_never_stop_the_run(table, answer):
     results = run(Scripted(lambda doc: answer, simple=False), ["numpro_charades"])
     assert 0 <= scores(results)["mIoU"] <= 100
@@ -166,7 +168,9 @@ def test_missing_videos_show_in_the_results(tmp_path, table):
 
 
 def test_missing_table_says_which_command_to_run():
-    with pytest.raises(NumProError, match=r"there is no table .*test\.parquet; run: numpro prepare charades --annotations FILE --videos DIR"):
+    with pytest.raises(
+        NumProError, match=r"there is no table .*test\.parquet; run: numpro prepare charades --annotations FILE --videos DIR"
+    ):
         run()
 
 
@@ -290,7 +294,9 @@ def test_the_right_numbers_reach_a_stock_model(table, tiny_qwen, what_qwen_sees,
 @pytest.mark.shared
 @pytest.mark.parametrize("force_simple", [False, True])
 def test_real_video_through_a_stock_model(shared, tmp_path, tiny_qwen, what_qwen_sees, force_simple):
-    prepare(CHARADES, shared / "annotations/charades_sta/charades_sta_test.txt", videos=shared / "videos", allow_missing=True, progress=False)
+    prepare(
+        CHARADES, shared / "annotations/charades_sta/charades_sta_test.txt", videos=shared / "videos", allow_missing=True, progress=False
+    )
     run_qwen(tiny_qwen, force_simple=force_simple)
     assert len(what_qwen_sees) == 2
     for frames in what_qwen_sees:
@@ -299,7 +305,9 @@ def test_real_video_through_a_stock_model(shared, tmp_path, tiny_qwen, what_qwen
 
 @pytest.mark.shared
 def test_oracle_on_a_real_video(shared):
-    prepare(CHARADES, shared / "annotations/charades_sta/charades_sta_test.txt", videos=shared / "videos", allow_missing=True, progress=False)
+    prepare(
+        CHARADES, shared / "annotations/charades_sta/charades_sta_test.txt", videos=shared / "videos", allow_missing=True, progress=False
+    )
     results = run(tasks=["numpro_charades"])
     samples = {s["doc"]["query"] if "doc" in s else s["doc_id"]: s for s in results["samples"]["numpro_charades"]}
     assert [s["numpro"]["parsed"] for s in samples.values()] == [[0, 5], [1, 6]]
@@ -317,7 +325,9 @@ def test_oracle_reaches_the_ceiling(shared, fps, monkeypatch):
     results = run(tasks=["numpro_charades"])
     golden = json.loads((shared / "golden/ceiling.json").read_text())["results"]["charades_sta_test"][fps]["best_visible"]
     ours = scores(results)
-    assert {name: round(ours[name], 4) for name in ("mIoU", "R@0.3", "R@0.5", "R@0.7")} == {k: v for k, v in golden.items() if k != "counts"}
+    assert {name: round(ours[name], 4) for name in ("mIoU", "R@0.3", "R@0.5", "R@0.7")} == {
+        k: v for k, v in golden.items() if k != "counts"
+    }
     samples = results["samples"]["numpro_charades"]
     assert len(samples) == 3720
     for threshold, count in golden["counts"].items():

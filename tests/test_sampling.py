@@ -35,9 +35,17 @@ SHAPES = {
     "one key frame": ("a.mp4", CFR, {"options": {"g": "999", "bf": "3", "crf": "12"}}),
     "fragmented": ("a.mp4", CFR, {"container_options": {"movflags": "frag_keyframe+empty_moov"}}),
     "hevc": ("a.mp4", CFR, {"codec": "libx265", "options": {"x265-params": "log-level=error:keyint=30", "crf": "12"}}),
-    "vp8 with hidden frames": ("a.webm", CFR, {"codec": "libvpx", "options": {"auto-alt-ref": "1", "lag-in-frames": "16", "b": "1M", "deadline": "realtime"}}),
+    "vp8 with hidden frames": (
+        "a.webm",
+        CFR,
+        {"codec": "libvpx", "options": {"auto-alt-ref": "1", "lag-in-frames": "16", "b": "1M", "deadline": "realtime"}},
+    ),
     "vp9": ("a.webm", CFR, {"codec": "libvpx-vp9", "options": {"b": "1M", "deadline": "realtime", "cpu-used": "8", "lag-in-frames": "16"}}),
-    "mpeg4 in avi": ("a.avi", list(range(200)), {"time_base": Fraction(1, 25), "codec": "mpeg4", "options": {"bf": "2", "b": "2M", "g": "40"}}),
+    "mpeg4 in avi": (
+        "a.avi",
+        list(range(200)),
+        {"time_base": Fraction(1, 25), "codec": "mpeg4", "options": {"bf": "2", "b": "2M", "g": "40"}},
+    ),
     "h264 in avi": ("a.avi", list(range(200)), {"time_base": Fraction(1, 25)}),
 }
 
@@ -65,7 +73,9 @@ def test_frame_on_screen(tmp_path, shape, fps):
     assert length < frames.timeline.duration_s < length + 0.5
 
 
-@pytest.mark.parametrize("shape", ["constant rate", "29.97", "variable rate", "first timestamp not 0", "odd size", "4:4:4", "one key frame"])
+@pytest.mark.parametrize(
+    "shape", ["constant rate", "29.97", "variable rate", "first timestamp not 0", "odd size", "4:4:4", "one key frame"]
+)
 def test_decord_returns_the_same_frames(tmp_path, shape, monkeypatch):
     pytest.importorskip("decord")
     name, pts, options = SHAPES[shape]

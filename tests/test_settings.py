@@ -43,7 +43,14 @@ def test_style_does_not_matter_without_numbers():
 
 def test_from_environment():
     settings = NumProSettings.from_env(
-        {"NUMPRO_FPS": "1", "NUMPRO_FRAME_SIZE": "448x336", "NUMPRO_COLOR": "blue", "NUMPRO_FONT_SIZE": "60", "NUMPRO_DATA": "/x", "HOME": "/"}
+        {
+            "NUMPRO_FPS": "1",
+            "NUMPRO_FRAME_SIZE": "448x336",
+            "NUMPRO_COLOR": "blue",
+            "NUMPRO_FONT_SIZE": "60",
+            "NUMPRO_DATA": "/x",
+            "HOME": "/",
+        }
     )
     assert settings == NumProSettings(fps=1, frame_size=(448, 336), style=NumberStyle(color="blue", font_size=60))
     assert NumProSettings.from_env({"NUMPRO_FRAME_SIZE": "384"}, numbers=False) == NumProSettings(frame_size=(384, 384), numbers=False)

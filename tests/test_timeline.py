@@ -21,7 +21,9 @@ def test_paper_protocol():
     assert timeline.span_seconds(3, 9) == (6.0, 18.0)
 
 
-@pytest.mark.parametrize(("duration_s", "fps", "count"), [(0, 0.5, 1), (0.01, 0.5, 1), (2, 0.5, 1), (2.001, 0.5, 2), (0.7, 10, 7), (30, 0.5, 15)])
+@pytest.mark.parametrize(
+    ("duration_s", "fps", "count"), [(0, 0.5, 1), (0.01, 0.5, 1), (2, 0.5, 1), (2.001, 0.5, 2), (0.7, 10, 7), (30, 0.5, 15)]
+)
 def test_count(duration_s, fps, count):
     assert Timeline(duration_s, fps).count == count
 
@@ -68,7 +70,9 @@ def test_spans_are_ordered_and_only_numbers_are_clamped():
     assert timeline.span_numbers(99, 2) == (1, 4)
 
 
-@pytest.mark.parametrize("wrong", [{"duration_s": -1}, {"duration_s": math.nan}, {"duration_s": 1, "fps": 0}, {"duration_s": 1, "fps": math.inf}])
+@pytest.mark.parametrize(
+    "wrong", [{"duration_s": -1}, {"duration_s": math.nan}, {"duration_s": 1, "fps": 0}, {"duration_s": 1, "fps": math.inf}]
+)
 def test_wrong_values_are_named(wrong):
     with pytest.raises(NumProError, match="got"):
         Timeline(**wrong)

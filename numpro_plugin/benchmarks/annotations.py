@@ -58,7 +58,7 @@ def read_lines(path: Path) -> Iterator[tuple[int, str]]:
         NumProError: no such file, not UTF-8, or a broken gzip file.
     """
     try:
-        with (gzip.open(path, "rb") if path.suffix == ".gz" else open(path, "rb")) as file:
+        with gzip.open(path, "rb") if path.suffix == ".gz" else open(path, "rb") as file:
             for number, raw in enumerate(file, start=1):
                 try:
                     yield number, raw.decode("utf-8-sig" if number == 1 else "utf-8").rstrip("\r\n")

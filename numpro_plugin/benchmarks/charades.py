@@ -65,7 +65,9 @@ def read_durations(path: Path) -> dict[str, float]:
     """
     rows = csv.DictReader(line for _, line in read_lines(path))
     if rows.fieldnames is None or not {"id", "length"} <= set(rows.fieldnames):
-        raise NumProError(f"{path}: has no columns 'id' and 'length' (found: {', '.join(rows.fieldnames or ['nothing'])}); use Charades_v1_test.csv")
+        raise NumProError(
+            f"{path}: has no columns 'id' and 'length' (found: {', '.join(rows.fieldnames or ['nothing'])}); use Charades_v1_test.csv"
+        )
     durations: dict[str, float] = {}
     problems: list[tuple[int, str]] = []
     for row in rows:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import textwrap
-from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +19,8 @@ from numpro_plugin.errors import NumProError
 from numpro_plugin.packets import read_packets
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
     from numpro_plugin.benchmarks.annotations import Benchmark, Query
 
 VIDEO_SUFFIXES = (".mp4", ".mkv", ".webm", ".avi", ".mov", ".m4v", ".flv", ".3gp", ".mpg", ".mpeg", ".ts", ".wmv")
@@ -107,7 +108,7 @@ def check(benchmark: Benchmark, *, split: str = "test", out: str | os.PathLike[s
     expected = {row["video"]: row["duration_s"] for row in read_rows(path)}
     still_left_out = report.missing + list(report.unreadable)
     report.missing, report.unreadable, report.damaged = [], {}, {}
-    found = {}
+    found: dict[str, tuple[str, float]] = {}
     for video, probed in _probed({video: Path(video) for video in expected}, progress=progress):
         _note(report, video, probed, found)
     report.differing_durations = {
@@ -197,7 +198,9 @@ def names_block(names: list[str]) -> str:
 def _complaint(report: Report, videos: str | os.PathLike[str] | None) -> str:
     lines = []
     if report.missing:
-        lines.append(f"{len(report.missing)} of {report.videos_expected} videos {'are not in ' + str(videos) if videos else 'have no duration'}:")
+        lines.append(
+            f"{len(report.missing)} of {report.videos_expected} videos {'are not in ' + str(videos) if videos else 'have no duration'}:"
+        )
         lines.append(names_block(report.missing))
     if report.unreadable:
         lines.append(f"{len(report.unreadable)} of {report.videos_expected} videos cannot be read:")

@@ -38,7 +38,7 @@ def span_iou(predicted: ArrayLike, true: ArrayLike, *, reversed_spans: Reversed 
     if p.shape[-1:] != (2,) or t.shape[-1:] != (2,):
         raise NumProError(f"spans must have shape (..., 2), got {p.shape} and {t.shape}")
     p, t = np.broadcast_arrays(p, t)
-    usable = np.isfinite(p).all(-1) & np.isfinite(t).all(-1)
+    usable: NDArray[np.bool_] = np.asarray(np.isfinite(p).all(-1) & np.isfinite(t).all(-1))
     if reversed_spans == "swap":
         p, t = np.sort(p, axis=-1), np.sort(t, axis=-1)
     else:

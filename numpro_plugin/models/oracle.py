@@ -62,7 +62,9 @@ class NumProOracle(lmms):
         return f"From Frame {first} to Frame {last}."
 
     def loglikelihood(self, requests: list[Instance]) -> list[tuple[float, bool]]:
+        """Not for an oracle that speaks."""
         raise NotImplementedError("numpro_oracle only generates")
 
     def generate_until_multi_round(self, requests: list[Instance]) -> list[str]:
+        """Not needed by NumPro's tasks."""
         raise NotImplementedError("numpro_oracle answers in one round")
