@@ -5,9 +5,10 @@ from __future__ import annotations
 import argparse
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from numpro_plugin import __version__
+from numpro_plugin.benchmarks import BENCHMARKS, benchmark_named
 from numpro_plugin.errors import NumProError
 
 if TYPE_CHECKING:
@@ -16,8 +17,6 @@ if TYPE_CHECKING:
     from numpro_plugin.benchmarks.table import Report
 
 # Nothing heavy is imported up here: `numpro --help` answers at once.
-
-_BENCHMARKS = ("charades",)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -42,23 +41,7 @@ def _parser() -> argparse.ArgumentParser:
     verb.add_argument("--out", type=Path, help="folder for everything the demo makes (default: a new temporary folder)")
     verb.set_defaults(run=_demo)
 
-    verb = verbs.add_parser("prepare", help="make a benchmark's table from its official annotations and your videos")
-    verb.add_argument("benchmark", choices=_BENCHMARKS)
-    verb.add_argument("--annotations", type=Path, required=True, metavar="FILE", help="official annotation file (charades_sta_test.txt)")
-    source = verb.add_mutually_exclusive_group(required=True)
-    source.add_argument("--videos", type=Path, metavar="DIR", help="folder with the videos, searched with its subfolders")
-    source.add_argument("--without-videos", action="store_true", help="for checks that need no pixels; lengths come from --durations")
-    verb.add_argument("--durations", type=Path, metavar="CSV", help="official file with video lengths (Charades_v1_test.csv)")
-    verb.add_argument("--split", choices=["train", "test"], help="if the annotation file's name does not say it")
-    verb.add_argument("--out", type=Path, metavar="DIR", help="folder of tables (default: $NUMPRO_DATA, else the user cache)")
-    verb.add_argument("--allow-missing", action="store_true", help="leave out missing and unreadable videos; every result will say so")
-    verb.set_defaults(run=_prepare)
-
-    verb = verbs.add_parser("check", help="open every video of a prepared table again")
-    verb.add_argument("benchmark", choices=_BENCHMARKS)
-    verb.add_argument("--split", choices=["train", "test"], default="test")
-    verb.add_argument("--out", type=Path, metavar="DIR", help="folder of tables (default: $NUMPRO_DATA, else the user cache)")
-    verb.set_defaults(run=_check)
+    _add_data_verbs(verbs)
 
     verb = verbs.add_parser("number", help="write the numbered clip of one video, as models get it")
     verb.add_argument("video", type=Path)
@@ -81,7 +64,69 @@ def _parser() -> argparse.ArgumentParser:
 
     verb = verbs.add_parser("tasks-path", help="print the folder of task files, for lmms-eval --include_path")
     verb.set_defaults(run=_tasks_path)
+
+    _add_score_verbs(verbs)
     return parser
+
+
+def _add_data_verbs(verbs: Any) -> None:
+    tables = {"type": Path, "metavar": "DIR", "help": "folder of tables (default: $NUMPRO_DATA, else the user cache)"}
+
+    verb = verbs.add_parser(
+        "prepare",
+        help="make a benchmark's table from its official annotations and your videos",
+        description="Make a benchmark's table; `numpro prepare BENCHMARK --help` says where its files officially are.",
+    )
+    benchmarks = verb.add_subparsers(title="benchmarks", required=True, metavar="BENCHMARK", dest="benchmark")
+    for name, benchmark in BENCHMARKS.items():
+        one = benchmarks.add_parser(
+            name, help=benchmark.title, description=benchmark.sources, formatter_class=argparse.RawDescriptionHelpFormatter
+        )
+        one.add_argument("--annotations", type=Path, required=True, metavar="FILE", help="annotation file, .gz or not")
+        source = one.add_mutually_exclusive_group(required=True)
+        source.add_argument("--videos", type=Path, metavar="DIR", help="folder with the videos, searched with its subfolders")
+        source.add_argument("--without-videos", action="store_true", help="for checks that need no pixels")
+        one.set_defaults(durations=None, yfcc_hash=None, majority=False, run=_prepare)
+        if benchmark.read_durations:
+            one.add_argument("--durations", type=Path, metavar="FILE", help="official file with video lengths")
+        if name == "didemo":
+            one.add_argument("--yfcc-hash", type=Path, metavar="FILE", help="yfcc100m_hash.txt, if the videos bear hashed names")
+            one.add_argument("--majority", action="store_true", help="score by the span most annotators chose, not by the official rule")
+        one.add_argument("--split", choices=benchmark.splits, help="if the annotation file's name does not say it")
+        one.add_argument("--out", **tables)
+        one.add_argument("--allow-missing", action="store_true", help="leave out missing and unreadable videos; every result will say so")
+
+    verb = verbs.add_parser("check", help="open every video of a prepared table again")
+    verb.add_argument("benchmark", choices=list(BENCHMARKS))
+    verb.add_argument("--split", help="default: the one that is evaluated")
+    verb.add_argument("--out", **tables)
+    verb.set_defaults(run=_check)
+
+    verb = verbs.add_parser("ceiling", help="what integer frame numbers can reach at best on a prepared benchmark")
+    verb.add_argument("benchmark", choices=list(BENCHMARKS))
+    verb.add_argument("--fps", type=float, nargs="+", default=[0.5, 1.0, 2.0], help="numbers per second (default: 0.5 1 2)")
+    verb.add_argument("--max-frames", type=int, help="thin longer videos to so many frames, as the tasks do (default: no limit)")
+    verb.add_argument("--split", help="default: the one that is evaluated")
+    verb.add_argument("--out", **tables)
+    verb.add_argument("--json", type=Path, metavar="FILE", help="write the figures, unrounded")
+    verb.set_defaults(run=_ceiling)
+
+
+def _add_score_verbs(verbs: Any) -> None:
+    verb = verbs.add_parser("score", help="score anybody's prediction file, without a model")
+    verb.add_argument("kind", choices=["moment", "highlight"])
+    verb.add_argument("predictions", type=Path, help="NumPro's, TimeChat's or moment_detr's results, or lmms-eval's samples_*.jsonl")
+    verb.add_argument("--truth", type=Path, metavar="FILE", help="official annotation file, TimeChat's ground truth, or a prepared table")
+    verb.add_argument("--fps", type=float, default=0.5, help="numbers per second that answers speak in (default: 0.5)")
+    verb.add_argument("--compatible", choices=["numpro", "timechat", "moment_detr"], help="exactly what one of the field's scripts does")
+    verb.add_argument("--json", type=Path, metavar="FILE", help="write the figures, unrounded")
+    verb.set_defaults(run=_score)
+
+    verb = verbs.add_parser("compare", help="two runs on the same queries: differences with paired bootstrap intervals")
+    verb.add_argument("run_a", type=Path, help="samples_*.jsonl of lmms-eval (--log_samples), or a folder with one")
+    verb.add_argument("run_b", type=Path)
+    verb.add_argument("--json", type=Path, metavar="FILE", help="write the figures, unrounded")
+    verb.set_defaults(run=_compare)
 
 
 def _demo(args: argparse.Namespace) -> int:
@@ -92,7 +137,6 @@ def _demo(args: argparse.Namespace) -> int:
 
 
 def _prepare(args: argparse.Namespace) -> int:
-    from numpro_plugin.benchmarks import benchmark_named
     from numpro_plugin.benchmarks.prepare import prepare
     from numpro_plugin.benchmarks.table import data_folder
 
@@ -101,6 +145,8 @@ def _prepare(args: argparse.Namespace) -> int:
         args.annotations,
         videos=args.videos,
         durations=args.durations,
+        yfcc_hash=args.yfcc_hash,
+        majority=args.majority,
         split=args.split,
         out=args.out,
         allow_missing=args.allow_missing,
@@ -113,7 +159,6 @@ def _prepare(args: argparse.Namespace) -> int:
 
 
 def _check(args: argparse.Namespace) -> int:
-    from numpro_plugin.benchmarks import benchmark_named
     from numpro_plugin.benchmarks.prepare import check
 
     report = check(benchmark_named(args.benchmark), split=args.split, out=args.out)
@@ -161,6 +206,66 @@ def _number(args: argparse.Namespace) -> int:
         f"{args.output}: {len(info.numbers)} frames, numbers {info.numbers[0]} to {info.numbers[-1]}, of {info.duration_s:.2f} s of video"
     )
     return 0
+
+
+def _ceiling(args: argparse.Namespace) -> int:
+    from numpro_plugin.benchmarks.table import default_split, table_path
+    from numpro_plugin.ceiling import ceilings
+
+    split = args.split or default_split(BENCHMARKS[args.benchmark])
+    found = ceilings(table_path(args.benchmark, split, args.out), args.fps, max_frames=args.max_frames)
+    print(f"{args.benchmark} {split}: the best that integer frame numbers can reach, in percent")
+    _print_table({f"{fps:g} numbers a second": scores for fps, scores in found.items()})
+    _write_json(args.json, {f"{fps:g}": scores for fps, scores in found.items()})
+    return 0
+
+
+def _score(args: argparse.Namespace) -> int:
+    from dataclasses import asdict
+
+    from numpro_plugin.score import score_highlights, score_moments
+
+    score = (score_moments if args.kind == "moment" else score_highlights)(
+        args.predictions, args.truth, fps=args.fps, compatible=args.compatible
+    )
+    width = max(map(len, score.metrics))
+    print("\n".join(f"{name:{width}}  {value:6.2f}" for name, value in score.metrics.items()))
+    print("\n" + ", ".join(f"{name}: {count}" for name, count in score.counts.items()))
+    _write_json(args.json, asdict(score))
+    return 0
+
+
+def _compare(args: argparse.Namespace) -> int:
+    from dataclasses import asdict
+
+    from numpro_plugin.compare import compare_runs
+
+    found = compare_runs(args.run_a, args.run_b)
+    print(f"n = {found.n} queries in both runs; only in A: {found.only_a}, only in B: {found.only_b}\n")
+    print(f"{'':22}{'A':>8}{'B':>8}{'B - A':>9}   95 % interval")
+    for d in found.differences:
+        print(f"{d.metric:22}{d.a:8.2f}{d.b:8.2f}{d.b - d.a:+9.2f}   [{d.low:+.2f}, {d.high:+.2f}]")
+    if found.changed:
+        print("\nqueries that changed most (A -> B):")
+        print("\n".join(f"  {key:>8}  {a:6.2f} -> {b:6.2f}  {question[-100:]}" for key, question, a, b in found.changed))
+    _write_json(args.json, asdict(found))
+    return 0
+
+
+def _print_table(rows: dict[str, dict[str, float]]) -> None:
+    names = list(next(iter(rows.values())))
+    width = max(map(len, rows)) + 2
+    print(" " * width + "".join(f"{name:>10}" for name in names))
+    for title, row in rows.items():
+        print(f"{title:{width}}" + "".join(f"{row[name]:10.2f}" for name in names))
+
+
+def _write_json(path: Path | None, content: Any) -> None:
+    if path is not None:
+        import json
+
+        path.write_text(json.dumps(content, indent=1) + "\n")
+        print(f"\nwritten: {path}")
 
 
 def _cache(args: argparse.Namespace) -> int:

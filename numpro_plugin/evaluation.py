@@ -1,4 +1,4 @@
-"""What the task files refer to: table row -> clip and question, model's words -> scores.
+"""What the task files refer to: the table, the protocol, table row -> clip and question. Scores are in scoring.py.
 
 lmms-eval loads a task's YAML file when the task is run and asks this module for the names in it. The names that depend on the
 environment (``charades_table``, ``charades_protocol``, ...) are made at that moment.
@@ -10,18 +10,14 @@ import logging
 import os
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from numpro_plugin import __version__
-from numpro_plugin.answers import MomentAnswer, parse_moment
 from numpro_plugin.benchmarks import BENCHMARKS
-from numpro_plugin.benchmarks.table import read_report, table_path
+from numpro_plugin.benchmarks.table import default_split, read_report, table_path
 from numpro_plugin.clips import blank_clip, numbered_clip
 from numpro_plugin.errors import NumProError
-from numpro_plugin.metrics.moments import THRESHOLDS, recall_name, span_iou
-from numpro_plugin.prompts import moment_prompt
+from numpro_plugin.packets import read_packets
+from numpro_plugin.prompts import highlight_prompt, moment_prompt
 from numpro_plugin.settings import NumProSettings
-from numpro_plugin.timeline import Timeline, kept_numbers
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -29,20 +25,25 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-FAILURE_MARKER = "[LMMS_EVAL_REQUEST_FAILED"
-"""How lmms-eval's API models begin the text that stands for a request without an answer."""
-
-_SPLIT = "test"
-_problems: dict[tuple[str, NumProSettings], str | None] = {}
+_MAX_NEW_TOKENS = {"zeroshot": 512, "ft": 1024}
+"""Length of a highlight answer, by prompt kind, as in the reference."""
 
 
 def __getattr__(name: str) -> Any:
-    """``<benchmark>_table`` and ``<benchmark>_protocol[_plain]``: dataset arguments and metadata of a task, as of now."""
+    """What a task file asks for, as of now.
+
+    ``<benchmark>_table``: dataset arguments; ``<benchmark>_protocol`` (``_plain``, ``_hd``, ``_hd_plain``): metadata;
+    ``highlight_generation``: generation arguments.
+    """
+    if name == "highlight_generation":
+        return _highlight_generation()
     benchmark, _, what = name.partition("_")
-    if benchmark in BENCHMARKS and what == "table":
-        return _table(table_path(benchmark, _SPLIT))
-    if benchmark in BENCHMARKS and what in {"protocol", "protocol_plain"}:
-        return _protocol(table_path(benchmark, _SPLIT), numbers=what == "protocol")
+    if benchmark in BENCHMARKS and what:
+        path = table_path(benchmark, default_split(BENCHMARKS[benchmark]))
+        if what == "table":
+            return _table(path)
+        if what in {"protocol", "protocol_plain", "protocol_hd", "protocol_hd_plain"}:
+            return _protocol(path, numbers=not what.endswith("_plain"), highlights="_hd" in what)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
@@ -68,23 +69,33 @@ def _table(path: Path) -> dict[str, Any]:
         return _Unusable(error)
     if report.n_used < report.n_expected:
         log.warning("%s %s: only %d of %d queries are used", report.benchmark, report.split, report.n_used, report.n_expected)
-    return {"data_files": {_SPLIT: str(path)}}
+    return {"data_files": {"test": str(path)}}
 
 
-def _protocol(path: Path, *, numbers: bool) -> dict[str, Any]:
+def _protocol(path: Path, *, numbers: bool, highlights: bool) -> dict[str, Any]:
     """A task's metadata: lmms-eval writes it into the results file and into its response cache's keys."""
     try:
         data, settings = read_report(path).protocol(), NumProSettings.from_env(numbers=numbers)
     except NumProError:
         return {"version": 1}  # the table's part of the task says what is wrong
+    kind = f"highlight_{settings.prompt}" if highlights else "moment"
     protocol = {
         **data,
         "settings": settings.to_dict(),
-        "prompt_id": "moment" if numbers else "moment_plain",
-        "prompt": moment_prompt("{query}", numbers=numbers),
+        "prompt_id": kind if numbers else f"{kind}_plain",
+        "prompt": _question("{query}", settings, highlights=highlights),
         "numpro_version": __version__,
     }
     return {"version": 1, "numpro": protocol}
+
+
+def _highlight_generation() -> dict[str, Any]:
+    """Greedy, as long as the reference lets the kind of model speak; without ``until`` lmms-eval cuts at the first blank line."""
+    try:
+        kind = NumProSettings.from_env().prompt
+    except NumProError:
+        kind = "zeroshot"
+    return {"max_new_tokens": _MAX_NEW_TOKENS[kind], "temperature": 0, "do_sample": False, "until": ["<|im_end|>"]}
 
 
 def task_settings(lmms_eval_specific_kwargs: Mapping[str, Any] | None) -> NumProSettings:
@@ -92,86 +103,64 @@ def task_settings(lmms_eval_specific_kwargs: Mapping[str, Any] | None) -> NumPro
     return NumProSettings.from_env(numbers=bool((lmms_eval_specific_kwargs or {}).get("numbers", True)))
 
 
-def moment_visual(doc: Mapping[str, Any], lmms_eval_specific_kwargs: Mapping[str, Any] | None = None) -> list[str]:
+_problems: dict[str, str | None] = {}
+
+
+def video_problem(doc: Mapping[str, Any]) -> str | None:
+    """Why a row's video cannot be read, or None (also for rows of a table without videos). Asked once per video."""
+    video = doc["video"]
+    if os.path.isabs(video) and video not in _problems:
+        try:
+            read_packets(video)
+            _problems[video] = None
+        except NumProError as error:
+            _problems[video] = str(error)
+    return _problems.get(video)
+
+
+def visual(doc: Mapping[str, Any], lmms_eval_specific_kwargs: Mapping[str, Any] | None = None) -> list[str]:
     """The clip of a row, as lmms-eval's ``doc_to_visual``.
 
     A video that has become unreadable since the table was made does not end the run: the model gets a blank clip, and the query
     counts as ``request_fail`` whatever it answers.
     """
-    settings = task_settings(lmms_eval_specific_kwargs)
-    if problem := _clip_problem(doc, settings):
-        log.error("query %s: %s; it will count as request_fail", doc["id"], problem)
-        return [str(blank_clip(settings))]
-    return [str(numbered_clip(doc["video"], settings))]
-
-
-def _clip_problem(doc: Mapping[str, Any], settings: NumProSettings) -> str | None:
-    """Why a row's clip cannot be made, or None. Remembered, so that scoring does not ask the disk again."""
-    video = doc["video"]
+    video, settings = doc["video"], task_settings(lmms_eval_specific_kwargs)
     if not os.path.isabs(video):
         raise NumProError(
             f"query {doc['id']}: the table was made without videos, so only numpro_oracle can use it; "
             "run: numpro prepare BENCHMARK --annotations FILE --videos DIR"
         )
-    if (video, settings) not in _problems:
-        try:
-            numbered_clip(video, settings)
-            _problems[video, settings] = None
-        except NumProError as error:
-            _problems[video, settings] = str(error)
-    return _problems[video, settings]
+    try:
+        clip = numbered_clip(video, settings, end_s=doc.get("end_s"))
+        _problems[video] = None
+    except NumProError as error:
+        log.error("query %s: %s; it will count as request_fail", doc["id"], error)
+        _problems[video] = str(error)
+        clip = blank_clip(settings)
+    return [str(clip)]
 
 
 def moment_text(doc: Mapping[str, Any], lmms_eval_specific_kwargs: Mapping[str, Any] | None = None) -> str:
-    """The question of a row, as lmms-eval's ``doc_to_text``."""
-    return moment_prompt(doc["query"], numbers=task_settings(lmms_eval_specific_kwargs).numbers)
+    """The question of moment retrieval for a row, as lmms-eval's ``doc_to_text``."""
+    return _question(doc["query"], task_settings(lmms_eval_specific_kwargs), highlights=False)
+
+
+def highlight_text(doc: Mapping[str, Any], lmms_eval_specific_kwargs: Mapping[str, Any] | None = None) -> str:
+    """The question of highlight detection for a row, as lmms-eval's ``doc_to_text``."""
+    return _question(doc["query"], task_settings(lmms_eval_specific_kwargs), highlights=True)
+
+
+def _question(query: str, settings: NumProSettings, *, highlights: bool) -> str:
+    if highlights:
+        return highlight_prompt(query, kind=settings.prompt, numbers=settings.numbers)
+    return moment_prompt(query, numbers=settings.numbers)
 
 
 def moment_target(doc: Mapping[str, Any]) -> str:
     """The annotated spans of a row in words, for sample logs."""
-    return ", ".join(f"{start:g}-{end:g} s" for start, end in doc["spans_s"])
+    return ", ".join(f"{start:g}-{end:g} s" for start, end in doc["spans_s"]) or "not annotated"
 
 
-def moment_results(doc: Mapping[str, Any], results: list[str]) -> dict[str, Any]:
-    """Score one answer, as lmms-eval's ``process_results``; metrics in percent, and under ``numpro`` how they came about."""
-    return _score(doc, results, NumProSettings.from_env(numbers=True))
-
-
-def moment_results_plain(doc: Mapping[str, Any], results: list[str]) -> dict[str, Any]:
-    """The same for the tasks without numbers."""
-    return _score(doc, results, NumProSettings.from_env(numbers=False))
-
-
-def _score(doc: Mapping[str, Any], results: list[str], settings: NumProSettings) -> dict[str, Any]:
-    text = results[0] if results else ""
-    problem = _clip_problem(doc, settings) if os.path.isabs(doc["video"]) else None
-    if problem is None and text.lstrip().startswith(FAILURE_MARKER):
-        problem = "the request failed: " + text.strip()
-    answer = MomentAnswer(None, None, problem) if problem else parse_moment(text)
-    timeline = Timeline(doc["duration_s"], settings.fps)
-    span_s = timeline.span_seconds(*answer.numbers) if answer.numbers else None
-    iou = max(span_iou(span_s, doc["spans_s"]).tolist()) if span_s else 0.0
-    reason = answer.reason
-    if answer.unit == "seconds":
-        reason += "; the task asks for frames, so this counts as not understood"
-    return {
-        **{recall_name(t): 100.0 * (iou >= t) for t in THRESHOLDS},
-        "mIoU": 100.0 * iou,
-        "parse_fail": 100.0 * (problem is None and span_s is None),
-        "request_fail": 100.0 * (problem is not None),
-        "numpro": {
-            "id": doc["id"],
-            "numbers": kept_numbers(timeline.count, settings.max_frames).tolist(),
-            "parsed": _finite(answer.span),
-            "unit": answer.unit,
-            "span_s": _finite(span_s),
-            "truth_s": doc["spans_s"],
-            "iou": iou,
-            "reason": reason,
-        },
-    }
-
-
-def _finite(span: tuple[float, float] | None) -> list[float] | None:
-    """JSON has no infinity: a number of 400 digits is logged as the largest float."""
-    return None if span is None else np.nan_to_num(np.asarray(span, dtype=np.float64)).tolist()
+def highlight_target(doc: Mapping[str, Any]) -> str:
+    """The relevant clips of a row in words, for sample logs."""
+    return "clips of 2 s: " + ", ".join(map(str, doc["relevant_clip_ids"]))

@@ -2,10 +2,31 @@
 
 from __future__ import annotations
 
-MOMENT_SENTENCE = "The red numbers on each frame represent the frame number."
-"""What tells the model about the numbers. No space follows it in the moment question: so the models were asked and trained."""
+from typing import TYPE_CHECKING
 
-_MOMENT_QUESTION = "During which frames can we see {query}? Answer in the format: 'From Frame x to Frame y'."
+if TYPE_CHECKING:
+    from numpro_plugin.settings import PromptKind
+
+NUMBERS_SENTENCE = "The red numbers on each frame represent the frame number."
+"""What tells the model about the numbers."""
+
+_MOMENT = "During which frames can we see {query}? Answer in the format: 'From Frame x to Frame y'."
+_EXAMPLE = (
+    "'The highlight frames are in the 80, 81, 82, 83, 84, 85, 86, 87, 88, 89 frames. "
+    "Their saliency scores are 1.3, 1.5, 2.6, 3.0, 2.9, 4.0, 3.7, 3.2, 2.1, 2.3'"
+)
+_SCALE = "on a scale from 1 to 5. If the video content more related to the query, the saliency score should be higher. "
+_HIGHLIGHT: dict[PromptKind, str] = {
+    "zeroshot": (
+        "Please find the highlight contents in the video described by the query {query}. Determine the highlight frames and its "
+        f"saliency score {_SCALE}The output format should be like: {_EXAMPLE}."
+    ),
+    "ft": (
+        "Please find the highlight contents in the video described by a sentence query, determining the highlight frames and its "
+        f"saliency score {_SCALE}The output format should be like: {_EXAMPLE}. "
+        "Now I will give you the sentence query: {query}. Please return the query-based highlight frames and salient scores."
+    ),
+}
 
 
 def moment_prompt(query: str, *, numbers: bool = True) -> str:
@@ -15,5 +36,18 @@ def moment_prompt(query: str, *, numbers: bool = True) -> str:
         query: what to look for; put in as it is.
         numbers: False leaves out the sentence about the numbers (the ablation without numbers).
     """
-    question = _MOMENT_QUESTION.replace("{query}", query)
-    return MOMENT_SENTENCE + question if numbers else question
+    question = _MOMENT.replace("{query}", query)
+    # No space follows the sentence here: so the models were asked and trained.
+    return NUMBERS_SENTENCE + question if numbers else question
+
+
+def highlight_prompt(query: str, *, kind: PromptKind = "zeroshot", numbers: bool = True) -> str:
+    """The question of highlight detection, worded for untrained models or for NumPro-FT.
+
+    Args:
+        query: what to look for; put in as it is.
+        kind: ``zeroshot`` or ``ft``.
+        numbers: False leaves out the sentence about the numbers.
+    """
+    question = _HIGHLIGHT[kind].replace("{query}", query)
+    return f"{NUMBERS_SENTENCE} {question}" if numbers else question

@@ -124,4 +124,4 @@ _ENV: dict[str, tuple[str, Callable[[str], Any]]] = {
     "NUMPRO_STROKE_COLOR": ("stroke_color", str),
 }
 # Where things are kept and how they are read: these change no answer.
-_OTHER_ENV = ("NUMPRO_DATA", "NUMPRO_CACHE", "NUMPRO_CACHE_GB", "NUMPRO_DECODER", "NUMPRO_SHARED")
+_OTHER_ENV = ("NUMPRO_DATA", "NUMPRO_SPLIT", "NUMPRO_CACHE", "NUMPRO_CACHE_GB", "NUMPRO_DECODER", "NUMPRO_SHARED")

@@ -46,7 +46,7 @@ def test_help_names_every_command_and_loads_nothing_heavy():
     shown = numpro("--help").stdout
     assert all(verb in shown for verb in ("demo", "prepare", "check", "number", "cache", "tasks-path"))
     program = "import sys; from numpro_plugin import cli; cli._parser(); import numpro_plugin; print([m for m in sys.modules if m in %r])"
-    heavy = ("torch", "transformers", "lmms_eval", "datasets", "av", "cv2", "numpy", "PIL", "decord")
+    heavy = ("torch", "transformers", "lmms_eval", "datasets", "av", "cv2", "scipy", "PIL", "decord", "pyarrow")
     assert subprocess.run([sys.executable, "-c", program % (heavy,)], capture_output=True, text=True, check=True).stdout.strip() == "[]"
 
 

@@ -9,16 +9,22 @@ import warnings
 
 import numpy as np
 import pytest
+from support.annotations import write_official
 from support.digits import read_number
 from support.tiny_qwen import frames_of, save_tiny_qwen2_5_vl
 from support.videos import write_counter_video
 
 from numpro_plugin import NumProError, NumProSettings, clips, evaluation, harness
+from numpro_plugin.benchmarks import BENCHMARKS
 from numpro_plugin.benchmarks.charades import CHARADES
 from numpro_plugin.benchmarks.prepare import prepare
 from numpro_plugin.clips import read_clip_info
+from numpro_plugin.compare import compare_runs
+from numpro_plugin.score import score_highlights, score_moments
 
 TASKS = ["numpro_charades", "numpro_charades_plain"]
+MOMENTS = ["numpro_charades", "numpro_didemo", "numpro_activitynet", "numpro_qvhighlights"]
+GROUP = [*MOMENTS, "numpro_qvhighlights_hd"]
 METRICS = ["R@0.3", "R@0.5", "R@0.7", "mIoU", "parse_fail", "request_fail"]
 
 
@@ -199,10 +205,8 @@ def test_number_once_and_a_second_run_decodes_nothing(table, monkeypatch):
     decoded = []
     original = clips.sample_frames
     monkeypatch.setattr(clips, "sample_frames", lambda video, **options: decoded.append(video) or original(video, **options))
-    evaluation._problems.clear()
     first = run(tasks=["numpro_charades"])
     assert len(decoded) == 3  # four queries over three videos
-    evaluation._problems.clear()
     second = run(tasks=["numpro_charades"])
     assert len(decoded) == 3
     assert scores(first) == scores(second)
@@ -231,7 +235,8 @@ def test_include_path_and_entry_point_together():
         harness.register()
         harness.register()
     for include in (None, str(harness.tasks_path()), ["/nowhere"]):
-        assert set(TASKS) <= set(TaskManager(include_path=include).all_tasks)
+        known = set(TaskManager(include_path=include).all_tasks)
+        assert {*GROUP, *(f"{task}_plain" for task in GROUP), "numpro_custom", "numpro_custom_plain", "numpro", "numpro_plain"} <= known
 
 
 def test_settings_change_the_requests_cache_key(table, monkeypatch):
@@ -332,6 +337,114 @@ def test_oracle_reaches_the_ceiling(shared, fps, monkeypatch):
     assert len(samples) == 3720
     for threshold, count in golden["counts"].items():
         assert sum(sample[f"R@{threshold}"] == 100 for sample in samples) == count
+
+
+@pytest.fixture
+def every_table(tmp_path):
+    """A table without videos of every benchmark, from small files in the official formats."""
+    files = write_official(tmp_path)
+    (tmp_path / "durations.csv").write_text("id,length\nAAAAA,31\n")
+    for name in ("charades", "activitynet", "didemo", "qvhighlights"):
+        durations = tmp_path / "durations.csv" if name == "charades" else None
+        prepare(BENCHMARKS[name], files[name], durations=durations, progress=False)
+    return files
+
+
+def test_the_groups_run_every_benchmark_without_averaging(every_table):
+    results = run(tasks=["numpro"])
+    assert set(GROUP) <= set(results["results"])
+    assert {name for name, value in results["results"].get("numpro", {}).items() if isinstance(value, float)} == set()
+    assert scores(results, "numpro_qvhighlights")["mIoU"] == 100
+    assert scores(results, "numpro_didemo")["parse_fail"] == 0
+    said = {task: results["configs"][task]["metadata"]["numpro"] for task in GROUP}
+    assert said["numpro_activitynet"]["split"] == "val_2"
+    assert said["numpro_didemo"]["truth"] == "official"
+    assert said["numpro_qvhighlights_hd"]["prompt_id"] == "highlight_zeroshot"
+    assert results["configs"]["numpro_qvhighlights_hd"]["generation_kwargs"]["max_new_tokens"] == 512
+
+
+def test_highlights_follow_the_prompt_kind(every_table, monkeypatch):
+    monkeypatch.setenv("NUMPRO_PROMPT", "ft")
+    results = run(tasks=["numpro_qvhighlights_hd"])
+    assert results["configs"]["numpro_qvhighlights_hd"]["generation_kwargs"]["max_new_tokens"] == 1024
+    said = results["configs"]["numpro_qvhighlights_hd"]["metadata"]["numpro"]
+    assert said["prompt_id"] == "highlight_ft"
+    assert "Now I will give you the sentence query: {query}." in said["prompt"]
+    sample = results["samples"]["numpro_qvhighlights_hd"][0]
+    assert sample["numpro"]["frames"] == [2, 3, 7, 8]
+    assert sample["HIT@1"] == 100
+
+
+def test_another_split_by_environment(every_table, monkeypatch):
+    monkeypatch.setenv("NUMPRO_SPLIT", "val_1")
+    with pytest.raises(NumProError, match=r"no table .*val_1\.parquet; run: numpro prepare activitynet .*NUMPRO_SPLIT=val_1"):
+        run(tasks=["numpro_activitynet"])
+
+
+def test_didemo_sees_thirty_seconds_and_scores_by_three_annotators(tmp_path):
+    (tmp_path / "videos").mkdir()
+    files = write_official(tmp_path)
+    for name, seconds in (("111@N01_222_abc", 65), ("111@N01_333_def", 25)):
+        write_counter_video(tmp_path / "videos" / f"{name}.mp4", [k * 100 for k in range(seconds * 10)], rate=10)
+    prepare(BENCHMARKS["didemo"], files["didemo"], videos=tmp_path / "videos", progress=False)
+    model = Scripted(lambda doc: "From Frame 3 to Frame 7.", simple=False)
+    results = run(model, ["numpro_didemo"])
+    assert [read_clip_info(clip).numbers[-1] for clip in model.clips] == [14, 12]
+    sample = results["samples"]["numpro_didemo"][0]
+    assert sample["numpro"]["annotators_s"] == [[0, 5], [5, 15], [5, 15], [25, 30]]
+    assert sample["numpro"]["iou"] == pytest.approx((8 / 10 + 8 / 10 + 0) / 3)
+
+
+def test_ones_own_queries_get_answers_and_scores_where_there_is_truth(tmp_path):
+    (tmp_path / "videos").mkdir()
+    write_counter_video(tmp_path / "videos" / "my film.mp4", [k * 100 for k in range(100)], rate=10)
+    files = write_official(tmp_path)
+    prepare(BENCHMARKS["custom"], files["custom"], videos=tmp_path / "videos", progress=False)
+    results = run(Scripted(["From Frame 1 to Frame 3.", "no"], simple=True), ["numpro_custom"])
+    first, second = results["samples"]["numpro_custom"]
+    assert first["mIoU"] == pytest.approx(100 * 4 / 4.5)
+    assert "mIoU" not in second
+    assert second["parse_fail"] == 100
+    assert results["results"]["numpro_custom"]["mIoU,none"] == pytest.approx(100 * 4 / 4.5)
+    assert results["results"]["numpro_custom"]["parse_fail,none"] == 50
+
+
+def test_sample_logs_can_be_scored_and_compared_again(every_table, tmp_path):
+    results = run(tasks=["numpro_didemo", "numpro_qvhighlights_hd"])
+    for task, score in (("numpro_didemo", score_moments), ("numpro_qvhighlights_hd", score_highlights)):
+        log = tmp_path / f"samples_{task}.jsonl"
+        log.write_text("".join(json.dumps(sample, default=str) + "\n" for sample in results["samples"][task]))
+        again = score(log)
+        if task == "numpro_didemo":
+            assert again.metrics["mIoU"] == pytest.approx(scores(results, task)["mIoU"])
+        else:
+            assert again.metrics["HL-min-VeryGood-mAP"] == pytest.approx(results["results"][task]["mAP,none"])
+        assert compare_runs(log, log).n == 2
+
+
+@pytest.mark.shared
+def test_oracle_reaches_the_ceilings_of_all_benchmarks(shared, monkeypatch):
+    golden = json.loads((shared / "golden/ceiling.json").read_text())["results"]
+    folder = shared / "annotations"
+    files = {
+        "didemo": ("didemo/test_data.json", "didemo_test_official_top3"),
+        "activitynet": ("activitynet_captions/val_2.json", "activitynet_val_2"),
+        "qvhighlights": ("qvhighlights/highlight_val_release.jsonl", "qvhighlights_val"),
+    }
+    for name, (file, _) in files.items():
+        prepare(BENCHMARKS[name], folder / file, progress=False)
+    monkeypatch.setenv("NUMPRO_MAX_FRAMES", "1000")  # the golden ceilings know no limit of frames
+    results = run(tasks=[*(f"numpro_{name}" for name in files), "numpro_qvhighlights_hd"], log_samples=False)
+    for name, (_, key) in files.items():
+        expected = golden[key]["0.5"]["best_visible"]
+        ours = scores(results, f"numpro_{name}")
+        assert {k: round(ours[k], 4) for k in ("mIoU", "R@0.3", "R@0.5", "R@0.7")} == {k: v for k, v in expected.items() if k != "counts"}
+    expected = json.loads((shared / "golden/metrics/numpro_hd_synthetic/oracle_val_expected.json").read_text())["metrics"]
+    highlights = results["results"]["numpro_qvhighlights_hd"]
+    for rule, suffix in (("M2_identity", ""), ("M1_timechat_literal", "_timechat")):
+        for level, name in (("VeryGood", ""), ("Good", "_Good"), ("Fair", "_Fair")):
+            assert round(highlights[f"mAP{name}{suffix},none"], 2) == expected[rule][f"HL-min-{level}-mAP"]
+            assert round(highlights[f"HIT@1{name}{suffix},none"], 2) == expected[rule][f"HL-min-{level}-Hit1"]
 
 
 def test_task_settings_follow_the_yaml_switch():

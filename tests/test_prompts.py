@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from numpro_plugin.prompts import MOMENT_SENTENCE, moment_prompt
+from numpro_plugin.prompts import NUMBERS_SENTENCE, moment_prompt
 
 
 def test_byte_for_byte():
@@ -15,7 +15,7 @@ def test_byte_for_byte():
 
 
 def test_plain_leaves_out_only_the_sentence():
-    assert MOMENT_SENTENCE + moment_prompt("x", numbers=False) == moment_prompt("x")
+    assert NUMBERS_SENTENCE + moment_prompt("x", numbers=False) == moment_prompt("x")
 
 
 def test_queries_are_put_in_as_they_are():

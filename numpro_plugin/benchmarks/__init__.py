@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from numpro_plugin.benchmarks.activitynet import ACTIVITYNET
 from numpro_plugin.benchmarks.charades import CHARADES
+from numpro_plugin.benchmarks.custom import CUSTOM
+from numpro_plugin.benchmarks.didemo import DIDEMO
+from numpro_plugin.benchmarks.qvhighlights import QVHIGHLIGHTS
 from numpro_plugin.errors import NumProError
 
 if TYPE_CHECKING:
     from numpro_plugin.benchmarks.annotations import Benchmark
 
-BENCHMARKS: dict[str, Benchmark] = {benchmark.name: benchmark for benchmark in (CHARADES,)}
+BENCHMARKS: dict[str, Benchmark] = {b.name: b for b in (CHARADES, DIDEMO, ACTIVITYNET, QVHIGHLIGHTS, CUSTOM)}
 
 
 def benchmark_named(name: str) -> Benchmark:

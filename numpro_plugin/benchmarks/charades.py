@@ -7,7 +7,7 @@ import math
 import re
 from typing import TYPE_CHECKING
 
-from numpro_plugin.benchmarks.annotations import Benchmark, Query, check_video_name, raise_all, read_lines
+from numpro_plugin.benchmarks.annotations import Benchmark, Query, check_ids, check_video_name, raise_all, read_lines, split_in_name
 from numpro_plugin.errors import NumProError
 
 if TYPE_CHECKING:
@@ -36,9 +36,7 @@ def read_annotations(path: Path) -> list[Query]:
             video, start, end, query = parsed
             queries.append(Query(str(len(queries)), video, query, ((start, end),)))
     raise_all(path, problems, "Expected lines like 'AMT7R 4.3 12.5##a person is putting a picture onto the wall.'; use the official file.")
-    if not queries:
-        raise NumProError(f"{path}: holds no query; is the download complete?")
-    return queries
+    return check_ids(path, queries)
 
 
 def _parse(line: str) -> tuple[str, float, float, str] | str:
@@ -82,9 +80,16 @@ def read_durations(path: Path) -> dict[str, float]:
     return durations
 
 
-def split_of(path: Path) -> str:
-    """``train`` for a file with "train" in its name, else ``test``."""
-    return "train" if "train" in path.name else "test"
-
-
-CHARADES = Benchmark("charades", read_annotations, read_durations, split_of)
+CHARADES = Benchmark(
+    name="charades",
+    title="Charades-STA",
+    read_annotations=read_annotations,
+    read_durations=read_durations,
+    splits=("test", "train"),
+    split_of=split_in_name("test", "train"),
+    sources="""\
+annotations  charades_sta_test.txt, charades_sta_train.txt: repository jiyanggao/TALL on GitHub; its download link has been reported
+             dead since December 2024, the same files are in OpenDataLab's copy, opendatalab.com
+durations    Charades_v1_test.csv, Charades_v1_train.csv: Charades.zip on the Charades page of the Allen Institute for AI
+videos       Charades_v1_480.zip on the same page (the original sizes, Charades_v1.zip, give the same frames at 336x336 but for scaling)""",
+)

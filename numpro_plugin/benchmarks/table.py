@@ -1,7 +1,8 @@
 """The prepared table: where it is, what is in it, and the report that lies beside it.
 
-A table is a parquet file of rows ``id, video, query, spans_s, duration_s`` (``video`` is the file's path) and a JSON report that
-says what was expected, what was found and what is missing.
+A table is a parquet file of rows ``id, video, query, spans_s, duration_s`` (``video`` is the file's path) and, where the benchmark
+needs it, ``end_s`` (only so much of the video is used), the columns of `EXTRA_COLUMNS`. Beside it lies a
+JSON report that says what was expected, what was found and what is missing.
 """
 
 from __future__ import annotations
@@ -11,12 +12,13 @@ import json
 import os
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from numpro_plugin.cache import user_folder
 from numpro_plugin.errors import NumProError
 
-COLUMNS = ("id", "video", "query", "spans_s", "duration_s")
+if TYPE_CHECKING:
+    from numpro_plugin.benchmarks.annotations import Benchmark
 
 
 @dataclass
@@ -31,6 +33,8 @@ class Report:
     """Queries in the table."""
     videos_expected: int = 0
     videos_used: int = 0
+    truth: str = "official"
+    """Which annotations count: ``official``, or ``majority`` where the benchmark has several annotators and one was chosen."""
     with_videos: bool = True
     """False: a table for checks that need no pixels."""
     missing: list[str] = field(default_factory=list)
@@ -55,6 +59,7 @@ class Report:
         return {
             "benchmark": self.benchmark,
             "split": self.split,
+            "truth": self.truth,
             "n_used": self.n_used,
             "n_expected": self.n_expected,
             "with_videos": self.with_videos,
@@ -83,15 +88,14 @@ def write_table(rows: list[dict[str, Any]], report: Report, folder: str | os.Pat
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    schema = pa.schema(
-        [
-            ("id", pa.string()),
-            ("video", pa.string()),
-            ("query", pa.string()),
-            ("spans_s", pa.list_(pa.list_(pa.float64()))),
-            ("duration_s", pa.float64()),
-        ]
-    )
+    spans = pa.list_(pa.list_(pa.float64()))
+    types = {
+        **{"id": pa.string(), "video": pa.string(), "query": pa.string(), "spans_s": spans, "duration_s": pa.float64()},
+        **{"end_s": pa.float64(), "annotators": spans, "clips": pa.int64(), "relevant_clip_ids": pa.list_(pa.int64())},
+        "saliency_scores": pa.list_(pa.list_(pa.int64())),
+    }
+    used = [name for name in types if any(name in row for row in rows)]
+    schema = pa.schema([(name, types[name]) for name in used])
     path = table_path(report.benchmark, report.split, folder)
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_suffix(f".{os.getpid()}.part")
@@ -105,6 +109,11 @@ def write_table(rows: list[dict[str, Any]], report: Report, folder: str | os.Pat
     return path
 
 
+def default_split(benchmark: Benchmark) -> str:
+    """The split that is evaluated: ``$NUMPRO_SPLIT``, else the benchmark's first (``test``, ``val_2``, ``val``)."""
+    return os.environ.get("NUMPRO_SPLIT") or benchmark.splits[0]
+
+
 def read_report(path: Path) -> Report:
     """The report beside a table.
 
@@ -112,6 +121,8 @@ def read_report(path: Path) -> Report:
         NumProError: there is none, or it cannot be read; the remedy names the command that makes it.
     """
     remedy = f"run: numpro prepare {path.parent.name} --annotations FILE --videos DIR"
+    if "NUMPRO_SPLIT" in os.environ:
+        remedy += f" (NUMPRO_SPLIT={os.environ['NUMPRO_SPLIT']} asks for this split)"
     report = path.with_suffix(".json")
     if not path.exists() or not report.exists():
         where = "" if os.environ.get("NUMPRO_DATA") else " (NUMPRO_DATA is not set, so the default folder was looked in)"

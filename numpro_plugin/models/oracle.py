@@ -11,6 +11,8 @@ from tqdm import tqdm
 
 from numpro_plugin.clips import read_clip_info
 from numpro_plugin.errors import NumProError
+from numpro_plugin.highlight_answers import format_highlights
+from numpro_plugin.metrics.highlights import CLIP_S
 from numpro_plugin.metrics.moments import best_numbers
 from numpro_plugin.settings import NumProSettings
 from numpro_plugin.timeline import Timeline, kept_numbers
@@ -40,26 +42,32 @@ class NumProOracle(lmms):
         """One sentence per request, in order."""
         answers = []
         for request in tqdm(requests, desc="numpro_oracle", disable=self.rank != 0):
-            _, doc_to_messages, _, doc_id, task, split = request.args
+            context, doc_to_messages, _, doc_id, task, split = request.args
             doc = self.task_dict[task][split][doc_id]
             if "spans_s" not in doc:
                 raise NumProError(f"numpro_oracle only answers NumPro's tasks; {task!r} has no 'spans_s'")
-            answers.append(self._answer(doc, doc_to_messages))
+            numbers, fps = self._drawn(doc, doc_to_messages)
+            if not len(numbers):
+                answers.append("There are no numbers on the frames.")
+            elif "saliency" in context:
+                answers.append(perfect_highlights(doc, numbers, fps))
+            elif not doc["spans_s"]:
+                answers.append("Nobody told me when it happens.")
+            else:
+                first, last, _ = best_numbers(doc["spans_s"], numbers, fps, annotators=doc.get("annotators"))
+                answers.append(f"From Frame {first} to Frame {last}.")
         return answers
 
-    def _answer(self, doc: Mapping[str, Any], doc_to_messages: Any) -> str:
+    def _drawn(self, doc: Mapping[str, Any], doc_to_messages: Any) -> tuple[NDArray[np.int64], float]:
+        """The numbers on the row's clip (none on a plain one) and how many there are per second."""
         if not os.path.isabs(doc["video"]):
             settings = NumProSettings.from_env()
-            numbers: NDArray[np.int64] = kept_numbers(Timeline(doc["duration_s"], settings.fps).count, settings.max_frames)
-            fps = settings.fps
-        else:
-            contents = [content for message in doc_to_messages(doc) for content in message["content"]]
-            info = read_clip_info(next(content["url"] for content in contents if content["type"] == "video"))
-            if info is None or not info.settings["numbers"] or not info.numbers:
-                return "There are no numbers on the frames."
-            numbers, fps = np.array(info.numbers), info.settings["fps"]
-        first, last, _ = best_numbers(doc["spans_s"], numbers, fps)
-        return f"From Frame {first} to Frame {last}."
+            return kept_numbers(Timeline(doc["duration_s"], settings.fps).count, settings.max_frames), settings.fps
+        contents = [content for message in doc_to_messages(doc) for content in message["content"]]
+        info = read_clip_info(next(content["url"] for content in contents if content["type"] == "video"))
+        if info is None or not info.settings["numbers"]:
+            return np.zeros(0, dtype=np.int64), 1.0
+        return np.array(info.numbers, dtype=np.int64), info.settings["fps"]
 
     def loglikelihood(self, requests: list[Instance]) -> list[tuple[float, bool]]:
         """Not for an oracle that speaks."""
@@ -68,3 +76,15 @@ class NumProOracle(lmms):
     def generate_until_multi_round(self, requests: list[Instance]) -> list[str]:
         """Not needed by NumPro's tasks."""
         raise NotImplementedError("numpro_oracle answers in one round")
+
+
+def perfect_highlights(doc: Mapping[str, Any], numbers: NDArray[np.int64], fps: float) -> str:
+    """NumPro's sentence with every relevant clip whose first instant bears a number, scored with its annotators' mean on 1 to 5."""
+    drawn = set(numbers.tolist())
+    frames, scores = [], []
+    for clip, three in zip(doc["relevant_clip_ids"], doc["saliency_scores"], strict=True):
+        number = clip * CLIP_S * fps
+        if number in drawn:
+            frames.append(int(number))
+            scores.append(round(sum(three) / 3 + 1, 1))
+    return format_highlights(frames, scores)

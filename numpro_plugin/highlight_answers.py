@@ -1,0 +1,424 @@
+"""What a model wrote about highlights -> frame numbers with saliency scores.
+
+Two readers. ``parse_highlights`` reads what a person would: it finds the lists of numbers, decides for each from the words around it
+whether it counts frames, scores, seconds or something else, and puts frames and scores together. ``parse_highlights_timechat`` does
+what the field's usual parser does with the same text, quirks included, so that published figures can be compared.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from dataclasses import dataclass
+from itertools import chain, islice, repeat
+from typing import TYPE_CHECKING, Literal, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+
+@dataclass(frozen=True)
+class HighlightAnswer:
+    """What was understood of a highlight answer."""
+
+    frames: tuple[float, ...]
+    """Frame numbers in the order they were written; one that was written twice in one list is here twice."""
+
+    scores: tuple[float, ...]
+    """The saliency score of each frame, on the scale the model used. As many as ``frames``, except from ``parse_highlights_timechat``."""
+
+    reason: str
+    """How it was understood, or why it was not."""
+
+    @property
+    def understood(self) -> bool:
+        """At least one frame has a score."""
+        return bool(self.frames and self.scores)
+
+
+def format_highlights(frames: Sequence[float], scores: Sequence[float]) -> str:
+    """Write an answer as the prompt asks for it: frames without needless decimals, scores with one."""
+    listed = ", ".join(f"{frame:.15g}" for frame in frames)
+    return f"The highlight frames are in the {listed} frames. Their saliency scores are {', '.join(f'{s:.1f}' for s in scores)}."
+
+
+def parse_highlights(text: str, query: str | None = None) -> HighlightAnswer:
+    """Read frames and scores from an answer such as ``The highlight frames are in the 3, 4 frames. Their saliency scores are 1.5, 4.0.``
+
+    Ranges count every frame in them. One score for several frames is for all of them if it is said so or if they are one range;
+    otherwise a frame without a score is left out, as is a score without a frame, and the reason says so. A frame keeps the score that
+    was given first. Negative frames are left out and seconds are not frames. Never raises.
+
+    Args:
+        text: the answer.
+        query: what was asked for; its numbers are not frames when the answer repeats it.
+    """
+    if not isinstance(text, str) or not text.strip():
+        return _nothing("the answer is empty")
+    clean = _normalise(text, query if isinstance(query, str) else "")
+    # "Frame 3 - 5" is a range or a frame with its score: the reading that explains more of the answer.
+    readings = [_read(clean, dash_pairs=False)] + ([_read(clean, dash_pairs=True)] if re.search(r"\d ?- ?\d", clean) else [])
+    best = max(readings, key=lambda answer: len(answer.frames))
+    return best if best.frames or not _ECHO.search(_folded(text)) else _nothing("the answer repeats the format of the prompt")
+
+
+def parse_highlights_timechat(text: str) -> HighlightAnswer:
+    """Read an answer exactly as TimeChat's parser does once every "frame" in it has been replaced by "second".
+
+    Its quirks are kept: only scores of the form ``4.5`` count, a third "frame" or "score" switches to reading one highlight a line, and
+    there frames up to 10 are lost. With one frame or none the scores stay as they were found, so there ``frames`` and ``scores`` may
+    differ in length; what has no partner is to be ignored. Never raises.
+    """
+    if not isinstance(text, str):
+        return _nothing("the answer is empty")
+    text = re.sub("frame", "second", text, flags=re.IGNORECASE).replace("th", " ")
+    if "second" not in text or "score" not in text:
+        return _nothing("no 'frame' or no 'score' in the answer")
+    in_lists = text.count("second") < 3 and text.count("score") < 3
+    frames, scores = _timechat_lists(text) if in_lists else _timechat_lines(text)
+    if len(frames) > 1:
+        scores = (scores + [0.0] * len(frames))[: len(frames)]
+    how = "lists of frames and scores" if in_lists else "one highlight a line"
+    return HighlightAnswer(tuple(frames), tuple(scores), f"read as {how}: {len(frames)} frames, {len(scores)} scores")
+
+
+_DIGIT_POINT_DIGIT = re.compile(r"\b\d\.\d\b")
+
+
+def _timechat_lists(text: str) -> tuple[list[float], list[float]]:
+    frames: list[float] = []
+    scores: list[float] = []
+    for line in text.split("\n"):
+        if "second" not in line and "score" not in line:
+            continue
+        counted = re.search(r"There are (\d+) highlight moments", line)
+        most = int(min(float(counted[1]), len(text))) if counted else 100
+        parts = (line.replace(counted[0], "") if counted else line).split("score")
+        frames += [float(n) for n in re.findall(r"[-+]?\d*\.\d+|\d+", parts[0])[:most]]
+        # Without "score" the line is searched for both: frames like "3.0" on a line of their own become scores, too.
+        scores += [float(n) for n in _DIGIT_POINT_DIGIT.findall(parts[1] if len(parts) > 1 else parts[0])[:most]]
+    return frames, scores
+
+
+def _timechat_lines(text: str) -> tuple[list[float], list[float]]:
+    frames: list[float] = []
+    scores: list[float] = []
+    for line in text.split("\n"):
+        if "second" not in line and "score" not in line and ":" not in line:
+            continue
+        scores += [float(n) for n in _DIGIT_POINT_DIGIT.findall(line)[-1:]]
+        # A clock time hh:mm:ss swallows its digits; mm:ss does not, its parts are plain numbers.
+        numbers = re.findall(r"\b\d{1,2}:\d\d:\d\d\b|\b(\d+(?:\.\d+)?)\b", line)
+        frames += [float(n) for n in numbers if n and float(n) > 10][-1:]
+    return frames, scores
+
+
+# What follows is the reader for people's reading: text -> numbers and ranges -> lists of them that are frames or scores -> pairs.
+
+_MOST_FRAMES = 10_000  # five hours of video; "frames 0 to 99999999" must not fill the memory
+
+
+class _Range(NamedTuple):
+    """A range in the text; a number is a range of one."""
+
+    first: float
+    last: float
+    start: int
+    end: int
+    decimal: bool
+
+    @property
+    def size(self) -> int:
+        return int(min(abs(self.last - self.first), _MOST_FRAMES)) + 1
+
+    def numbers(self) -> Iterator[float]:
+        return (self.first + (k if self.last > self.first else -k) for k in range(self.size))
+
+
+class _List(NamedTuple):
+    """Ranges with nothing but commas between them, and what they are."""
+
+    role: Literal["frame", "score"]
+    ranges: list[_Range]
+    plural: bool = False
+    """Several scores were announced ("their scores are"), so that a single one is not meant for all frames."""
+
+
+def _nothing(reason: str) -> HighlightAnswer:
+    return HighlightAnswer((), (), reason)
+
+
+_ECHO = re.compile(r"output format should be like\s*:?\s*(?:\"[^\"]*\"?|'[^']*'?|[^\n]*)")
+_QUOTED = re.compile(r"(?<!\w)(?:\"[^\"\n]{1,300}\"|'[^'\n]{1,300}')(?!\w)")
+_BULLET = re.compile(r"(?m)^[ >+•·-]*(?:\(?\d{1,3}[.)](?= (?!their\b)\S))?[ >+•·-]*|(?<=[.;] )\d{1,3}[.)] (?=frame)")
+_OUT_OF = re.compile(
+    r"(?<=\d) ?(?:/|out of) ?(?:5|10|100)(?:\.0+)?(?!\.?\w)|\bscale(?: of| from| is|:)*[ (]*\d[\d.]* ?(?:to|-|and) ?\d[\d.]*"
+    r"|(?:(?<=score)|(?<=scores)|(?<=saliency)) \((?:[01] ?(?:-|to) ?|out of |/ ?)(?:5|10)\)"
+)
+_NOUN = (
+    r" (?!(?:and|or|to|is|are|was|were|has|have|had|with|at|in|on|as|for|where|when|which|that|because|since|while|respectively|each|all"
+    r"|both|frames?|scor\w+|salien\w+|rat\w+|but|gets?|receives?|shows?|out|of|if|so|also|the|they|their|it|its|this|by|from)\b)[a-z]+"
+)
+_N = r"\d++(?:\.\d+)?+"
+_OTHER_NUMBERS = re.compile(
+    "|".join(
+        (
+            r"(?P<time>(?<![\w.:])\d{1,2}:[0-5]\d(?::[0-5]\d)?(?:\.\d+)?(?!\w|:\d)"  # 01:02
+            rf"|(?<![\w.])(?<!\d,)(?<!\d, ){_N}(?:(?:, ?| ?- ?| to | and ){_N})*+ ?(?:m?s|secs?|(?:milli)?seconds?|mins?|minutes?)\b)",  # 3, 4 s
+            r"(?P<before>\b(?:there (?:are|is|were|was)|total of|found|identified|detected|selected|chose|see|top|first|last|only|all|these"
+            r"|has|have|contains?)(?: about| only| the)? )\d+(?= (?:[a-z]+ )?(?:frames?|highlights?|moments?)\b)",  # there are 3 frames
+            r"(?P<total>\b(?:total|(?<!frame )number of)\b[^.\n\d]{0,40})\d+",  # the number of frames is 3
+            rf"(?<![\w.#-])(?<!frame )(?<!frames )(?<!number )(?<!\d,)(?<!\d, )(?<!\d and )(?<!, and )(?<!\d to ){_N}(?={_NOUN}|%)",  # 2 men
+        )
+    )
+)
+
+
+def _normalise(text: str, query: str) -> str:
+    """One case, one kind of dash, no decoration, nothing that only repeats the question, and no numbers that count something else."""
+    text = text[text.rfind("</think>") + 8 :] if "</think>" in text else text
+    text = _plain(_QUOTED.sub(_quoted, _ECHO.sub(" ", _folded(text))))
+    if " " in (query := _plain(_folded(query)).strip(" .")):
+        text = text.replace(query, " ")
+        for counted in islice(re.finditer(_N + _NOUN, query), 8):  # a query told in other words still has its "2 men"
+            text = re.sub(rf"(?<![\w.]){re.escape(counted[0])}(?!\w)", " ", text)
+    # 1,007 is one number; 99,100 are two neighbours of a list.
+    text = re.sub(r"(?<![\d,.])(\d{1,3}),(\d{3})(?!\d|,\d)", lambda m: m[0] if int(m[2]) == int(m[1]) + 1 else m[1] + m[2], text)
+    text = _OTHER_NUMBERS.sub(lambda m: "sec" if m["time"] else (m["before"] or m["total"] or "") + "x", _OUT_OF.sub("", text))
+    return _without_tables(_BULLET.sub("", text))
+
+
+def _folded(text: str) -> str:
+    text = unicodedata.normalize("NFKC", text).casefold()
+    return re.sub("[“”„«»]", '"', re.sub("[‘’‚´]", "'", text))
+
+
+def _plain(text: str) -> str:
+    text = re.sub(r"[*`\"'\\]+|'s\b", "", text).replace("_", " ").replace("、", ",")
+    text = re.sub(r"[\u2010-\u2015\u2212~→⟶]|[-=]{1,2}>|-{2,}", "-", text)
+    return re.sub(r" ?\n ?", "\n", re.sub(r"[^\S\n]+", " ", text.replace("\r", "\n"))).strip()
+
+
+def _quoted(match: re.Match[str]) -> str:
+    """Words with a number in quotes are the query or a description; a quoted answer names frames or scores."""
+    words = re.sub(r"\b(?:and|to|through|until)\b", "", match[0])
+    return " " if re.search(r"\d", words) and re.search(r"[a-z]{3}", words) and not re.search("frame|score|salien", words) else match[0]
+
+
+def _without_tables(text: str) -> str:
+    """Write the rows under a heading "| Frame | Score |" as "frame 3, score 4.5"."""
+    lines, columns = [], (-1, -1)
+    for line in text.split("\n"):
+        cells = line.strip("| ").split("|")
+        here = [next((i for i, cell in enumerate(cells) if re.search(word, cell)), -1) for word in ("frame", "score|salien")]
+        if -1 < here[0] != here[1] > -1 and not re.search(r"\d", line):
+            columns = (here[0], here[1])
+        elif -1 < max(columns) < len(cells):
+            lines.append(f"frame {cells[columns[0]]}, score {cells[columns[1]]}")
+        else:
+            lines.append(line)
+            columns = (-1, -1)
+    return "\n".join(lines)
+
+
+_NUMBER = re.compile(  # a minus counts after a separator or a word: "30 -4.5" is no negative score
+    r"(?:(?:(?<=[,(\[{:=])|(?<=[,(\[{:=a-z] ))-)?(?:(?<![\w.])|(?<=frame)|(?<=frames)|(?<=\bf))(?:\d+(?:\.\d+)?|\.\d+)"
+    r"(?:(?=frames?\b)|(?:(?:st|nd|rd|th))?(?!\w))"
+)
+_TO = re.compile(
+    r" ?(?:(?P<dash>-)|(?:up )?to|through|thru|until|till|,? ?\.{2,} ?,?|,?(?: and)? ?end(?:s|ing)?(?: at)?(?: frame)? ?:?|(?P<and>and))"
+    r" ?(?:the )?(?:frames? ?(?:number )?)?[#\[]? ?"
+)
+
+
+def _ranges(text: str, *, dash_pairs: bool) -> list[_Range]:
+    """The numbers of the text; two with a "to" between them are one range."""
+    ranges: list[_Range] = []
+    for match in _NUMBER.finditer(text):
+        value = float(match[0].rstrip("stndrh"))
+        this = _Range(value, value, match.start(), match.end(), "." in match[0])
+        if ranges and _is_range(text, ranges[-1], this, dash_pairs=dash_pairs):
+            this = ranges.pop()._replace(last=value, end=this.end)
+        ranges.append(this)
+    return ranges
+
+
+def _is_range(text: str, first: _Range, last: _Range, *, dash_pairs: bool) -> bool:
+    if not 1 <= last.start - first.end <= 30 or first.last != first.first:
+        return False
+    to = _TO.fullmatch(text, first.end, last.start)
+    if to is None or (to["and"] and not re.search(r"between (?:the )?(?:frames? )?#?$", text[max(first.start - 30, 0) : first.start])):
+        return False
+    # "Frame 30 - 4.5" and "30 - 4" are a frame and its score.
+    return not to["dash"] or not (dash_pairs or last.decimal != first.decimal or (last.last < first.last and last.last <= 10))
+
+
+def _neighbours(text: str, ranges: list[_Range]) -> list[list[_Range]]:
+    """The ranges with nothing but list separators between them."""
+    lists: list[list[_Range]] = []
+    for this in ranges:
+        gap = text[lists[-1][-1].end : this.start] if lists else ":"
+        if gap == ", " or (re.fullmatch(r"[ ,;&#\n]*(?:(?:and|or|then)\b[ ,;&#]*)?", gap) and _same_layout(text, lists[-1], this, gap)):
+            lists[-1].append(this)
+        else:
+            lists.append([this])
+    split: list[list[_Range]] = []
+    for i, here in enumerate(lists):
+        # In "3: 4.5, 4: 2.0" what stands before and after "4.5, 4" is the same, so the next pair begins within it.
+        before = text[split[-1][-1].end : here[0].start].strip() if split else ""
+        repeats = before and i + 1 < len(lists) and before == text[here[-1].end : lists[i + 1][0].start].strip()
+        split += [here[:-1], here[-1:]] if repeats and len(here) > 1 else [here]
+    return split
+
+
+def _same_layout(text: str, before: list[_Range], this: _Range, gap: str) -> bool:
+    """Whether a list goes on after a line break: its numbers stand one a line, or the line ended with a comma."""
+    if "\n" not in gap or "," in gap:
+        return True
+    column = len(before) < 2 or "\n" in text[before[-2].end : before[-1].start]
+    return column and gap.count("\n") == 1 and text[this.end : this.end + 1] in {"", "\n"}
+
+
+_KEYWORD = re.compile(
+    r"(?P<frame>(?:key)?frames?\b(?! (?:saliency|scores?\b|ratings?\b))|\#|\bf$|\b(?:highlights?|moments?)\b(?! (?:saliency|scores?\b)))"
+    r"|(?P<score>\b(?:scor(?:e[sd]?|ing)|salien(?:cy|ce)|ratings?|rated|relevanc[ey])\b)"
+    r"|(?P<time>\b(?:timestamps?|seconds)\b|\bsecond(?=[ :]*$))|(?P<clause>[.;,\n]|\band\b)"
+)
+_NEAR_FRAME = re.compile(r"(?:frames?|\bf|\#) ?(?:(?:number|no\.?|id|index)s? ?)?[(\[#]*$")
+_NEAR_SCORE = re.compile(r"(?:\bscore[sd]?|saliency|ratings?|rated) ?(?:of|at|as|:|=)?[ :=(\[{]*$")
+_FRAMES_AFTER = re.compile(r"[)\]]? ?(?:(?:key|highlight(?:ed)?|red|video) ?){0,3}frames?\b(?! ?#?\d| (?:number|no|id|index)\b)")
+_KEY = re.compile(r"(?<!\.\d) ?[:=|(-] ?\(?\.?\d")
+_SUPERLATIVE = re.compile(r"\b(?:highest|lowest|max(?:imum)?|min(?:imum)?|peak|best|average|mean)\b")
+
+
+def _lists(text: str, ranges: list[_Range]) -> list[_List]:
+    """The lists that are frames or scores."""
+    lists: list[_List] = []
+    end, announced = 0, False
+    for numbers in _neighbours(text, ranges):
+        gap = text[end : numbers[0].start]
+        role = _label(gap)
+        if role == "score" and len(numbers) == 1 and _KEY.match(text, numbers[0].end):  # "Scores: 3: 4.5, 4: 2.0"
+            role = "frame"
+        after = None if role == "score" else _FRAMES_AFTER.match(text, numbers[-1].end)
+        end = after.end() if after else numbers[-1].end
+        role = "frame" if after else role or _implied(text, gap, numbers, lists)
+        # "The highest score is 4.9 in frame 3" does not change what a sentence with all scores said.
+        if role in {"frame", "score"} and not (announced and _SUPERLATIVE.search(gap)):
+            plural = bool(re.search(r"\b(?:scores|ratings)\b", gap)) and not re.search(r"\b(?:all|each|every|both|same)\b", gap)
+            announced = announced or (plural and role == "score")
+            lists.append(_List(role, numbers, plural))  # type: ignore[arg-type]
+    return lists
+
+
+def _label(gap: str) -> str | None:
+    """What the words before a list announce: the noun next to it, else the first of the last clause ("scores of these frames are")."""
+    label, fresh = None, True
+    for word in _KEYWORD.finditer(gap):
+        if word.lastgroup == "clause":
+            fresh = True
+        elif fresh:
+            label, fresh = word.lastgroup, False
+    if label and _NEAR_FRAME.search(gap[-40:]):
+        return "frame"
+    return "score" if label and _NEAR_SCORE.search(gap[-40:]) else label
+
+
+_PAIR = re.compile(r"(?:(?:is|are|was|has|have|gets?|got|receives?|with|at|it|being|an?|the|of|x|sec)\b|[ ,)\n:=|(\[>-])+")
+_PAIR_SIGN = re.compile(r"[:=|(>\[-]|\b(?:is|are|was|has|have|gets?|got|receives?|with|at)\b")
+_WORD = re.compile(r"\b(?!(?:and|or)\b)[^\W\d]")
+
+
+def _implied(text: str, gap: str, numbers: list[_Range], lists: list[_List]) -> str | None:
+    """The role of a list that no word announces, from its place and the lists before it."""
+    last = lists[-1].role if lists else None
+    if last and len(gap) < 40 and _PAIR.fullmatch(gap) and _PAIR_SIGN.search(gap) and not re.search(r"[)\]}].*[(\[{]", gap):
+        return "score" if last == "frame" else "frame" if all(one.role == "score" for one in lists[:2]) else None
+    if last and not _WORD.search(gap):
+        return lists[-2:][0].role
+    if ("\n" in gap or numbers[0].start == len(gap)) and not _WORD.search(gap, gap.rfind("\n") + 1):
+        return "frame"
+    # "Frame 3: the door opens - 4.5"
+    ends_line = re.match(r"\)?[.;]?(?:\n|$)", text[numbers[-1].end : numbers[-1].end + 3])
+    return "score" if ends_line and last == "frame" and "\n" not in gap and re.search(r"[:=(-] ?$", gap) else None
+
+
+_Group = tuple[list[_Range], _List]
+"""Frames and the scores that belong to them."""
+
+
+def _read(text: str, *, dash_pairs: bool) -> HighlightAnswer:
+    lists = _lists(text, _ranges(text, dash_pairs=dash_pairs))
+    # Scores come after their frames, or before them if that fits better.
+    ways = [_paired(lists), _paired(lists[::-1])[::-1]]
+    groups = max(ways, key=lambda way: (sum(len(frames) for frames, scores in way if _fits(frames, scores)), len(way) > 0))
+    return _together(groups or _unnamed(lists)) or _nothing(_why_not(text, {one.role for one in lists}))
+
+
+def _fits(frames: list[_Range], scores: _List) -> bool:
+    return len(scores.ranges) in {len(frames), sum(one.size for one in frames)}
+
+
+def _paired(lists: list[_List]) -> list[_Group]:
+    """Every list of scores with the frames before it: of several the last with as many numbers, else all."""
+    groups: list[_Group] = []
+    frames: list[_List] = []
+    answered = False
+    for this in lists:
+        if this.role == "frame":
+            frames = [this] if answered else [*frames, this]
+            answered = False
+        elif frames and not answered:
+            fitting = next((one.ranges for one in frames[::-1] if len(frames) == 1 or _fits(one.ranges, this)), None)
+            every = {(one.first, one.last): one for each in frames for one in each.ranges}
+            groups.append((fitting or sorted(every.values(), key=lambda one: one.start), this))
+            answered = True
+    return groups
+
+
+def _unnamed(lists: list[_List]) -> list[_Group]:
+    """No list is said to be scores: "(3, 4.5), (4, 2.0)", or two lists of the same length."""
+    all_ranges = [one.ranges for one in lists if one.role == "frame"]
+    if all(len(pair) == 2 and pair[1].decimal > pair[0].decimal and pair[1].first <= 10 for pair in all_ranges):
+        return [([frame], _List("score", [score])) for frame, score in all_ranges]
+    if len(all_ranges) == 2 and len(all_ranges[0]) == len(all_ranges[1]) and all(one.decimal and one.first <= 10 for one in all_ranges[1]):
+        return [(all_ranges[0], _List("score", all_ranges[1]))]
+    return []
+
+
+def _together(groups: list[_Group]) -> HighlightAnswer | None:
+    """One answer out of all groups; what an earlier group said of a frame stands."""
+    found: list[tuple[float, float]] = []
+    known: set[float] = set()
+    notes = {"frames without a score": 0, "scores without a frame": 0, "negative frames": 0}
+    budget = _MOST_FRAMES
+    for ranges, these in groups:
+        frames = list(islice(chain.from_iterable(one.numbers() for one in ranges), budget))
+        scores = _scores_for(ranges, these, len(frames))
+        notes["frames without a score"] += max(len(frames) - len(scores), 0)
+        notes["scores without a frame"] += max(len(scores) - len(frames), 0)
+        notes["negative frames"] += sum(frame < 0 for frame in frames)
+        found += [(frame, score) for frame, score in zip(frames, scores, strict=False) if frame >= 0 and frame not in known]
+        known.update(frames)
+        budget -= len(frames)
+    left_out = ", ".join(f"{what}: {count}" for what, count in notes.items() if count)
+    example = list(zip(range(80, 90), (1.3, 1.5, 2.6, 3.0, 2.9, 4.0, 3.7, 3.2, 2.1, 2.3), strict=True))
+    if len(found) > 2 and found == example[: len(found)]:
+        return _nothing("the answer repeats the example of the prompt")  # no video is answered so by chance
+    reason = "frames and scores read" + (f"; left out: {left_out}" if left_out else "")
+    return HighlightAnswer(tuple(frame for frame, _ in found), tuple(score for _, score in found), reason) if known else None
+
+
+def _scores_for(ranges: list[_Range], scores: _List, frames: int) -> list[float]:
+    values = [(one.first + one.last) / 2 for one in scores.ranges]  # of a score "3-4" the middle
+    if len(values) == len(ranges) != frames:  # one for each range
+        return list(islice(chain.from_iterable(repeat(value, one.size) for value, one in zip(values, ranges, strict=True)), frames))
+    return values * frames if len(values) == 1 and not scores.plural else values
+
+
+def _why_not(text: str, roles: set[str]) -> str:
+    if "frame" in roles:
+        return "frames but no scores"
+    if re.search(r"\bsec\b|timestamp", text):
+        return "the answer gives seconds, not frames"
+    return "scores but no frames" if "score" in roles else "no frames and no scores"
