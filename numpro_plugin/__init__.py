@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from numpro_plugin.answers import parse_moment
     from numpro_plugin.clips import numbered_clip
     from numpro_plugin.errors import NumProError
+    from numpro_plugin.highlight_answers import parse_highlights
     from numpro_plugin.numbering import NumberStyle, draw_numbers
     from numpro_plugin.sampling import Frames, sample_frames
     from numpro_plugin.settings import NumProSettings
@@ -24,6 +25,7 @@ _HOME = {
     "Timeline": "timeline",
     "draw_numbers": "numbering",
     "numbered_clip": "clips",
+    "parse_highlights": "highlight_answers",
     "parse_moment": "answers",
     "sample_frames": "sampling",
 }
@@ -36,6 +38,7 @@ __all__ = [
     "__version__",
     "draw_numbers",
     "numbered_clip",
+    "parse_highlights",
     "parse_moment",
     "sample_frames",
 ]

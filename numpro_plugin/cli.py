@@ -247,7 +247,7 @@ def _compare(args: argparse.Namespace) -> int:
         print(f"{d.metric:22}{d.a:8.2f}{d.b:8.2f}{d.b - d.a:+9.2f}   [{d.low:+.2f}, {d.high:+.2f}]")
     if found.changed:
         print("\nqueries that changed most (A -> B):")
-        print("\n".join(f"  {key:>8}  {a:6.2f} -> {b:6.2f}  {question[-100:]}" for key, question, a, b in found.changed))
+        print("\n".join(f"  {key:>8}  {a:6.2f} -> {b:6.2f}  {query[:100]}" for key, query, a, b in found.changed))
     _write_json(args.json, asdict(found))
     return 0
 

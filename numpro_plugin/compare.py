@@ -38,7 +38,7 @@ class Comparison:
     only_b: int
     differences: list[Difference]
     changed: list[tuple[str, str, float, float]]
-    """(id, question, score in A, score in B) of the queries whose first metric of `CHANGE` moved most."""
+    """(id, query, score in A, score in B) of the queries whose first metric of `CHANGE` moved most."""
 
 
 CHANGE = ("mIoU", "mAP")
@@ -97,7 +97,7 @@ def _changed(
     name = next((name for name in CHANGE if name in metrics), None)
     if name is None:
         return []
-    scores = [(key, runs[0][key].get("input", ""), runs[0][key][name], runs[1][key][name]) for key in shared]
+    scores = [(key, str(runs[0][key]["numpro"].get("query") or ""), runs[0][key][name], runs[1][key][name]) for key in shared]
     moved = [row for row in scores if row[2] != row[3]]
     return sorted(moved, key=lambda row: -abs(row[3] - row[2]))[:most]
 

@@ -11,14 +11,17 @@ from importlib.metadata import entry_points
 from pathlib import Path
 
 import pytest
+from support.annotations import write_official
 from support.digits import read_number
 from support.tiny_qwen import save_tiny_qwen2_5_vl
 from support.videos import write_counter_video
 
+from numpro_plugin.benchmarks import BENCHMARKS
 from numpro_plugin.clips import read_clip_info
 from numpro_plugin.sampling import sample_frames
 
 BIN = Path(sys.executable).parent
+VERBS = ("demo", "prepare", "check", "ceiling", "number", "cache", "tasks-path", "score", "compare")
 
 
 def call(*command, **environ):
@@ -44,13 +47,13 @@ def charades(tmp_path):
 
 def test_help_names_every_command_and_loads_nothing_heavy():
     shown = numpro("--help").stdout
-    assert all(verb in shown for verb in ("demo", "prepare", "check", "number", "cache", "tasks-path"))
+    assert all(verb in shown for verb in VERBS)
     program = "import sys; from numpro_plugin import cli; cli._parser(); import numpro_plugin; print([m for m in sys.modules if m in %r])"
     heavy = ("torch", "transformers", "lmms_eval", "datasets", "av", "cv2", "scipy", "PIL", "decord", "pyarrow")
     assert subprocess.run([sys.executable, "-c", program % (heavy,)], capture_output=True, text=True, check=True).stdout.strip() == "[]"
 
 
-@pytest.mark.parametrize("verb", ["demo", "prepare", "check", "number", "cache", "tasks-path"])
+@pytest.mark.parametrize("verb", VERBS)
 def test_every_command_has_help(verb):
     done = numpro(verb, "--help")
     assert done.returncode == 0
@@ -111,6 +114,40 @@ def test_prepare_into_another_folder_says_how_to_use_it(charades, tmp_path):
     done = numpro("prepare", *charades, "--out", tmp_path / "elsewhere")
     assert f'export NUMPRO_DATA="{tmp_path / "elsewhere"}"' in done.stdout
     assert (tmp_path / "elsewhere/charades/test.parquet").exists()
+
+
+@pytest.mark.parametrize("name", ["charades", "didemo", "activitynet", "qvhighlights", "custom"])
+def test_prepare_says_where_the_files_are(name):
+    shown = numpro("prepare", name, "--help").stdout
+    assert BENCHMARKS[name].sources in shown
+    assert ("--majority" in shown) == (name == "didemo")
+    assert ("--durations" in shown) == (name == "charades")
+
+
+def test_score_ceiling_and_compare(tmp_path):
+    files = write_official(tmp_path)
+    assert numpro("prepare", "qvhighlights", "--annotations", files["qvhighlights"], "--without-videos").returncode == 0
+    done = numpro("ceiling", "qvhighlights", "--fps", 0.5, "--json", tmp_path / "ceiling.json")
+    assert re.search(r"0\.5 numbers a second +100\.00 +100\.00 +100\.00 +100\.00", done.stdout)
+    assert json.loads((tmp_path / "ceiling.json").read_text())["0.5"]["mIoU"] == 100
+
+    submission = tmp_path / "submission.jsonl"
+    submission.write_text('{"qid": 11, "pred_relevant_windows": [[4, 8, 1.0]], "pred_saliency_scores": [0, 0, 1, 0, 0, 0, 0, 0, 0, 0]}\n')
+    done = numpro("score", "moment", submission, "--truth", files["qvhighlights"], "--json", tmp_path / "score.json")
+    assert re.search(r"mIoU +50\.00", done.stdout)
+    assert "queries: 2, not predicted: 1, repeated: 0, without truth: 0, not understood: 0" in done.stdout
+    assert json.loads((tmp_path / "score.json").read_text())["metrics"]["mIoU"] == 50
+    done = numpro("score", "highlight", submission, "--truth", files["qvhighlights"], "--compatible", "moment_detr")
+    assert re.search(r"HL-min-VeryGood-Hit1 +100\.00", done.stdout)
+    done = numpro("score", "moment", submission)
+    assert (done.returncode, "give --truth FILE" in done.stderr, "Traceback" in done.stderr) == (1, True, False)
+
+    for name, score in (("a", 20.0), ("b", 60.0)):
+        sample = {"doc_id": 0, "mIoU": score, "numpro": {"id": "11", "query": "A boat on a lake"}}
+        (tmp_path / f"samples_{name}.jsonl").write_text(json.dumps(sample) + "\n")
+    done = numpro("compare", tmp_path / "samples_a.jsonl", tmp_path / "samples_b.jsonl")
+    assert re.search(r"mIoU +20\.00 +60\.00 +\+40\.00   \[\+40\.00, \+40\.00\]", done.stdout)
+    assert "20.00 ->  60.00  A boat on a lake" in done.stdout
 
 
 def test_number(tmp_path):

@@ -15,9 +15,8 @@ def log(path, scores, *, first=0):
             "doc_id": k,
             "R@0.5": 100.0 * (s >= 50),
             "mIoU": s,
-            "input": f"question {first + k}",
             "target": "x",
-            "numpro": {"id": str(first + k)},
+            "numpro": {"id": str(first + k), "query": f"query {first + k}"},
         }
         for k, s in enumerate(scores)
     ]
@@ -43,7 +42,7 @@ def test_difference_and_interval(tmp_path):
 def test_queries_that_changed_most(tmp_path):
     a, b = log(tmp_path / "samples_a.jsonl", [10, 20, 30, 40]), log(tmp_path / "samples_b.jsonl", [10, 90, 25, 40])
     found = compare_runs(a, b)
-    assert found.changed == [("1", "question 1", 20, 90), ("2", "question 2", 30, 25)]
+    assert found.changed == [("1", "query 1", 20, 90), ("2", "query 2", 30, 25)]
 
 
 def test_only_shared_queries_count(tmp_path):

@@ -68,11 +68,7 @@ def prepare(
     """
     annotations = Path(annotations)
     queries = _read(benchmark, annotations, yfcc_hash=yfcc_hash, majority=majority)
-    lengths = {query.video: query.duration_s for query in queries if query.duration_s is not None}
-    if durations:
-        if benchmark.read_durations is None:
-            raise NumProError(f"{benchmark.title} has its lengths in the annotations; leave out --durations")
-        lengths |= benchmark.read_durations(Path(durations))
+    lengths = _annotated_lengths(benchmark, queries, durations)
     files = {query.video: query.files or (query.video,) for query in queries}
     report = Report(
         benchmark=benchmark.name,
@@ -121,6 +117,16 @@ def _read(benchmark: Benchmark, annotations: Path, *, yfcc_hash: str | os.PathLi
         hashes = read_hashes(Path(yfcc_hash))
         queries = [replace(query, files=(*query.files, *(hashes[name] for name in query.files if name in hashes))) for query in queries]
     return queries
+
+
+def _annotated_lengths(benchmark: Benchmark, queries: list[Query], durations: str | os.PathLike[str] | None) -> dict[str, float]:
+    """Seconds by video, as far as annotations and the official file of lengths say."""
+    lengths = {query.video: query.duration_s for query in queries if query.duration_s is not None}
+    if durations is None:
+        return lengths
+    if benchmark.read_durations is None:
+        raise NumProError(f"{benchmark.title} has its lengths in the annotations; leave out --durations")
+    return lengths | benchmark.read_durations(Path(durations))
 
 
 def _checked_split(benchmark: Benchmark, split: str) -> str:
