@@ -77,8 +77,10 @@ def sample_frames(
     missing = set(wanted.tolist())
     for decode in (chosen_decoder(), decode_held):
         for position, picture in decode(index, np.array(sorted(missing), dtype=np.int64)):
-            if frame_size is not None and picture.shape[1::-1] != frame_size:
-                picture = cast("NDArray[np.uint8]", cv2.resize(picture, frame_size, interpolation=cv2.INTER_LINEAR))  # noqa: PLW2901
+            # A video may change its size on the way; without a size asked for, its first frame's counts.
+            size = frame_size or (pixels.shape[2:0:-1] if pixels is not None else picture.shape[1::-1])
+            if picture.shape[1::-1] != size:
+                picture = cast("NDArray[np.uint8]", cv2.resize(picture, size, interpolation=cv2.INTER_LINEAR))  # noqa: PLW2901
             if pixels is None:
                 pixels = np.empty((len(numbers), *picture.shape), dtype=np.uint8)
             pixels[shown == position] = picture

@@ -226,6 +226,26 @@ def test_video_stream_without_frames(tmp_path):
         sample_frames(path)
 
 
+def test_size_that_changes_on_the_way(tmp_path):
+    """Two H.264 streams of different size, one after the other: the first frame's size holds."""
+    data = b""
+    for k, size in enumerate(((192, 96), (96, 48))):
+        with av.open(str(tmp_path / f"{k}.ts"), "w", format="mpegts") as container:
+            stream = container.add_stream("libx264", rate=10)
+            stream.width, stream.height, stream.pix_fmt = *size, "yuv420p"
+            stream.options = {"bf": "0"}  # so that both files shift their times by the same
+            for n in range(20):
+                frame = av.VideoFrame.from_ndarray(counter_frame(20 * k + n, size), format="rgb24")
+                frame.pts, frame.time_base = 20 * k + n, Fraction(1, 10)
+                container.mux(stream.encode(frame))
+            container.mux(stream.encode(None))
+        data += (tmp_path / f"{k}.ts").read_bytes()
+    (tmp_path / "a.ts").write_bytes(data)
+    frames = sample_frames(tmp_path / "a.ts", fps=1, frame_size=None)
+    assert frames.pixels.shape[1:] == (96, 192, 3)
+    assert [read_counter(p) for p in frames.pixels] == [0, 10, 20, 30]
+
+
 def test_one_frame(tmp_path):
     frames = sample_frames(write_counter_video(tmp_path / "a.mp4", [0]), frame_size=None)
     assert frames.numbers.tolist() == [0]
