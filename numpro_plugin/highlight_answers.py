@@ -115,17 +115,18 @@ def _timechat_lines(text: str) -> tuple[list[float], list[float]]:
 
 # What follows is the reader for people's reading: text -> numbers and ranges -> lists of them that are frames or scores -> pairs.
 
-_MOST_FRAMES = 10_000  # five hours of video; "frames 0 to 99999999" must not fill the memory
+_MOST_FRAMES = 5_000  # almost three hours of video; "frames 0 to 99999999" must not fill the memory
 
 
 class _Range(NamedTuple):
-    """A range in the text; a number is a range of one."""
+    """A range in the text and where it stands; a number is a range of one."""
 
     first: float
     last: float
     start: int
     end: int
     decimal: bool
+    """Written with a decimal point, as most scores are."""
 
     @property
     def size(self) -> int:
@@ -144,6 +145,19 @@ class _List(NamedTuple):
     """Several scores were announced ("their scores are"), so that a single one is not meant for all frames."""
 
 
+_Group = tuple[list[_Range], _List]
+"""Frames and the scores that belong to them."""
+
+
+def _read(text: str, *, dash_pairs: bool) -> HighlightAnswer:
+    """Read a normalised answer; ``dash_pairs`` takes "3 - 5" for a frame and its score, not for a range."""
+    lists = _lists(text, _ranges(text, dash_pairs=dash_pairs))
+    # Scores come after their frames, or before them if that explains more.
+    ways = [_together(groups) for groups in (_paired(lists), _paired(lists[::-1])[::-1]) if groups] or [_together(_unnamed(lists))]
+    best = max(ways, key=lambda answer: len(answer.frames))
+    return best if best.reason else _nothing(_why_not(text, {one.role for one in lists}))
+
+
 def _nothing(reason: str) -> HighlightAnswer:
     return HighlightAnswer((), (), reason)
 
@@ -157,18 +171,22 @@ _OUT_OF = re.compile(
 )
 _NOUN = (
     r" (?!(?:and|or|to|is|are|was|were|has|have|had|with|at|in|on|as|for|where|when|which|that|because|since|while|respectively|each|all"
-    r"|both|frames?|scor\w+|salien\w+|rat\w+|but|gets?|receives?|shows?|out|of|if|so|also|the|they|their|it|its|this|by|from)\b)[a-z]+"
+    r"|both|frames?|points?|stars?|scor\w+|salien\w+|rat\w+|but|gets?|receives?|shows?|out|of|if|so|also|the|they|their|it|its|this|by|from"
+    r"|\w{1,20}ing)\b)[a-z]+"
 )
 _N = r"\d++(?:\.\d+)?+"
+# What would otherwise have to be told apart at every step. The words stay; "sec" or "x" stands in the number's place.
 _OTHER_NUMBERS = re.compile(
     "|".join(
         (
             r"(?P<time>(?<![\w.:])\d{1,2}:[0-5]\d(?::[0-5]\d)?(?:\.\d+)?(?!\w|:\d)"  # 01:02
-            rf"|(?<![\w.])(?<!\d,)(?<!\d, ){_N}(?:(?:, ?| ?- ?| to | and ){_N})*+ ?(?:m?s|secs?|(?:milli)?seconds?|mins?|minutes?)\b)",  # 3, 4 s
+            rf"|(?<![\w.])(?<!\d,)(?<!\d, ){_N}(?:, ?{_N})*+(?:(?: ?- ?| to |,? and ){_N})?+"  # 3, 4 s
+            r" ?(?:m?s|secs?|(?:milli)?seconds?|mins?|minutes?)\b)",
             r"(?P<before>\b(?:there (?:are|is|were|was)|total of|found|identified|detected|selected|chose|see|top|first|last|only|all|these"
             r"|has|have|contains?)(?: about| only| the)? )\d+(?= (?:[a-z]+ )?(?:frames?|highlights?|moments?)\b)",  # there are 3 frames
-            r"(?P<total>\b(?:total|(?<!frame )number of)\b[^.\n\d]{0,40})\d+",  # the number of frames is 3
-            rf"(?<![\w.#-])(?<!frame )(?<!frames )(?<!number )(?<!\d,)(?<!\d, )(?<!\d and )(?<!, and )(?<!\d to ){_N}(?={_NOUN}|%)",  # 2 men
+            r"(?P<total>\b(?:total|(?<!frame )number of) (?:[a-z]+ ){0,3}(?:frames|highlights|moments)(?: is|:)? )\d+",  # total frames: 3
+            r"(?<![\w.#-])(?<!frame )(?<!frames )(?<!number )(?<!score )(?<!score of )(?<!score is )(?<!score: )"
+            rf"(?<!\d,)(?<!\d, )(?<!\d and )(?<!, and )(?<!\d to )\d++(?!\.\d)(?={_NOUN}|%)",  # 2 men
         )
     )
 )
@@ -180,12 +198,12 @@ def _normalise(text: str, query: str) -> str:
     text = _plain(_QUOTED.sub(_quoted, _ECHO.sub(" ", _folded(text))))
     if " " in (query := _plain(_folded(query)).strip(" .")):
         text = text.replace(query, " ")
-        for counted in islice(re.finditer(_N + _NOUN, query), 8):  # a query told in other words still has its "2 men"
+        for counted in islice(re.finditer(rf"(?<![\w.]){_N}{_NOUN}", query), 8):  # a query told in other words still has its "2 men"
             text = re.sub(rf"(?<![\w.]){re.escape(counted[0])}(?!\w)", " ", text)
     # 1,007 is one number; 99,100 are two neighbours of a list.
     text = re.sub(r"(?<![\d,.])(\d{1,3}),(\d{3})(?!\d|,\d)", lambda m: m[0] if int(m[2]) == int(m[1]) + 1 else m[1] + m[2], text)
     text = _OTHER_NUMBERS.sub(lambda m: "sec" if m["time"] else (m["before"] or m["total"] or "") + "x", _OUT_OF.sub("", text))
-    return _without_tables(_BULLET.sub("", text))
+    return _without_tables(_BULLET.sub("", re.sub(r" ?\([^()\d\n]{0,200}\)", "", text)))
 
 
 def _folded(text: str) -> str:
@@ -208,7 +226,7 @@ def _quoted(match: re.Match[str]) -> str:
 def _without_tables(text: str) -> str:
     """Write the rows under a heading "| Frame | Score |" as "frame 3, score 4.5"."""
     lines, columns = [], (-1, -1)
-    for line in text.split("\n"):
+    for line in text.split("\n") if "|" in text else [text]:
         cells = line.strip("| ").split("|")
         here = [next((i for i, cell in enumerate(cells) if re.search(word, cell)), -1) for word in ("frame", "score|salien")]
         if -1 < here[0] != here[1] > -1 and not re.search(r"\d", line):
@@ -234,8 +252,8 @@ _TO = re.compile(
 def _ranges(text: str, *, dash_pairs: bool) -> list[_Range]:
     """The numbers of the text; two with a "to" between them are one range."""
     ranges: list[_Range] = []
-    for match in _NUMBER.finditer(text):
-        value = float(match[0].rstrip("stndrh"))
+    for match in islice(_NUMBER.finditer(text), 2 * _MOST_FRAMES):
+        value = min(float(match[0].rstrip("stndrh")), 1e15)  # none is infinite
         this = _Range(value, value, match.start(), match.end(), "." in match[0])
         if ranges and _is_range(text, ranges[-1], this, dash_pairs=dash_pairs):
             this = ranges.pop()._replace(last=value, end=this.end)
@@ -244,13 +262,12 @@ def _ranges(text: str, *, dash_pairs: bool) -> list[_Range]:
 
 
 def _is_range(text: str, first: _Range, last: _Range, *, dash_pairs: bool) -> bool:
-    if not 1 <= last.start - first.end <= 30 or first.last != first.first:
+    if first.last != first.first or first.decimal != last.decimal or not 1 <= last.start - first.end <= 30:
         return False
     to = _TO.fullmatch(text, first.end, last.start)
     if to is None or (to["and"] and not re.search(r"between (?:the )?(?:frames? )?#?$", text[max(first.start - 30, 0) : first.start])):
         return False
-    # "Frame 30 - 4.5" and "30 - 4" are a frame and its score.
-    return not to["dash"] or not (dash_pairs or last.decimal != first.decimal or (last.last < first.last and last.last <= 10))
+    return not to["dash"] or not (dash_pairs or last.last < min(first.last, 11))  # "30 - 4" is a frame and its score
 
 
 def _neighbours(text: str, ranges: list[_Range]) -> list[list[_Range]]:
@@ -266,7 +283,7 @@ def _neighbours(text: str, ranges: list[_Range]) -> list[list[_Range]]:
     for i, here in enumerate(lists):
         # In "3: 4.5, 4: 2.0" what stands before and after "4.5, 4" is the same, so the next pair begins within it.
         before = text[split[-1][-1].end : here[0].start].strip() if split else ""
-        repeats = before and i + 1 < len(lists) and before == text[here[-1].end : lists[i + 1][0].start].strip()
+        repeats = before and before[0] not in ")]}" and i + 1 < len(lists) and before == text[here[-1].end : lists[i + 1][0].start].strip()
         split += [here[:-1], here[-1:]] if repeats and len(here) > 1 else [here]
     return split
 
@@ -280,15 +297,18 @@ def _same_layout(text: str, before: list[_Range], this: _Range, gap: str) -> boo
 
 
 _KEYWORD = re.compile(
-    r"(?P<frame>(?:key)?frames?\b(?! (?:saliency|scores?\b|ratings?\b))|\#|\bf$|\b(?:highlights?|moments?)\b(?! (?:saliency|scores?\b)))"
+    r"(?P<frame>(?:key)?frames?\b(?! (?:saliency|scores?\b|ratings?\b))|\#|\bf$|\b(?:highlights?|moments?)\b(?! (?:saliency|scores?\b))"
+    r"|\b(?:start|from)(?=[ :=]*$))"
     r"|(?P<score>\b(?:scor(?:e[sd]?|ing)|salien(?:cy|ce)|ratings?|rated|relevanc[ey])\b)"
     r"|(?P<time>\b(?:timestamps?|seconds)\b|\bsecond(?=[ :]*$))|(?P<clause>[.;,\n]|\band\b)"
 )
 _NEAR_FRAME = re.compile(r"(?:frames?|\bf|\#) ?(?:(?:number|no\.?|id|index)s? ?)?[(\[#]*$")
 _NEAR_SCORE = re.compile(r"(?:\bscore[sd]?|saliency|ratings?|rated) ?(?:of|at|as|:|=)?[ :=(\[{]*$")
 _FRAMES_AFTER = re.compile(r"[)\]]? ?(?:(?:key|highlight(?:ed)?|red|video) ?){0,3}frames?\b(?! ?#?\d| (?:number|no|id|index)\b)")
-_KEY = re.compile(r"(?<!\.\d) ?[:=|(-] ?\(?\.?\d")
-_SUPERLATIVE = re.compile(r"\b(?:highest|lowest|max(?:imum)?|min(?:imum)?|peak|best|average|mean)\b")
+_KEYED = re.compile(r" ?[:=|(-] ?\(?\.?\d")
+_SUPERLATIVE = re.compile(r"\b(?:highest|lowest|max(?:imum)?|min(?:imum)?|peak|average)\b")
+_SCORES = re.compile(r"\b(?:scores|ratings)\b")
+_FOR_ALL = re.compile(r"\b(?:all|each|every|both|same)\b")
 
 
 def _lists(text: str, ranges: list[_Range]) -> list[_List]:
@@ -297,17 +317,17 @@ def _lists(text: str, ranges: list[_Range]) -> list[_List]:
     end, announced = 0, False
     for numbers in _neighbours(text, ranges):
         gap = text[end : numbers[0].start]
-        role = _label(gap)
-        if role == "score" and len(numbers) == 1 and _KEY.match(text, numbers[0].end):  # "Scores: 3: 4.5, 4: 2.0"
-            role = "frame"
-        after = None if role == "score" else _FRAMES_AFTER.match(text, numbers[-1].end)
+        keyed = len(numbers) == 1 and not numbers[0].decimal and _KEYED.match(text, numbers[0].end)  # "Scores: 3: 4.5, 4: 2.0"
+        after = None if _NEAR_SCORE.search(gap[-40:]) else _FRAMES_AFTER.match(text, numbers[-1].end)
+        label = _label(gap)
+        role = "frame" if after or (keyed and label == "score") else label or _implied(text, gap, numbers, lists)
         end = after.end() if after else numbers[-1].end
-        role = "frame" if after else role or _implied(text, gap, numbers, lists)
         # "The highest score is 4.9 in frame 3" does not change what a sentence with all scores said.
-        if role in {"frame", "score"} and not (announced and _SUPERLATIVE.search(gap)):
-            plural = bool(re.search(r"\b(?:scores|ratings)\b", gap)) and not re.search(r"\b(?:all|each|every|both|same)\b", gap)
-            announced = announced or (plural and role == "score")
-            lists.append(_List(role, numbers, plural))  # type: ignore[arg-type]
+        if role not in {"frame", "score"} or (announced and _SUPERLATIVE.search(gap)):
+            continue
+        plural = role == "score" and bool(_SCORES.search(gap)) and not _FOR_ALL.search(gap)
+        announced = announced or plural
+        lists.append(_List(role, numbers, plural))  # type: ignore[arg-type]
     return lists
 
 
@@ -324,17 +344,21 @@ def _label(gap: str) -> str | None:
     return "score" if label and _NEAR_SCORE.search(gap[-40:]) else label
 
 
-_PAIR = re.compile(r"(?:(?:is|are|was|has|have|gets?|got|receives?|with|at|it|being|an?|the|of|x|sec)\b|[ ,)\n:=|(\[>-])+")
+_PAIR = re.compile(r"(?:(?:is|are|was|has|have|gets?|got|receives?|with|at|it|being|an?|the|of|x|sec)\b|[] ,){}\n:=|(\[>-])+")
 _PAIR_SIGN = re.compile(r"[:=|(>\[-]|\b(?:is|are|was|has|have|gets?|got|receives?|with|at)\b")
+_NEXT_TUPLE = re.compile(r"[])}][ ,;\n]*[(\[{]")
 _WORD = re.compile(r"\b(?!(?:and|or)\b)[^\W\d]")
 
 
 def _implied(text: str, gap: str, numbers: list[_Range], lists: list[_List]) -> str | None:
     """The role of a list that no word announces, from its place and the lists before it."""
     last = lists[-1].role if lists else None
-    if last and len(gap) < 40 and _PAIR.fullmatch(gap) and _PAIR_SIGN.search(gap) and not re.search(r"[)\]}].*[(\[{]", gap):
-        return "score" if last == "frame" else "frame" if all(one.role == "score" for one in lists[:2]) else None
-    if last and not _WORD.search(gap):
+    pairs = len(gap) < 40 and _PAIR.fullmatch(gap) and _PAIR_SIGN.search(gap) and not _NEXT_TUPLE.search(gap)
+    if pairs and last == "frame":
+        return "score"
+    if pairs and last and all(one.role == "score" for one in lists[:2]):
+        return "frame"
+    if last and not _WORD.search(gap):  # the next of "3 (4.5), 4 (2.0)"
         return lists[-2:][0].role
     if ("\n" in gap or numbers[0].start == len(gap)) and not _WORD.search(gap, gap.rfind("\n") + 1):
         return "frame"
@@ -343,70 +367,64 @@ def _implied(text: str, gap: str, numbers: list[_Range], lists: list[_List]) -> 
     return "score" if ends_line and last == "frame" and "\n" not in gap and re.search(r"[:=(-] ?$", gap) else None
 
 
-_Group = tuple[list[_Range], _List]
-"""Frames and the scores that belong to them."""
-
-
-def _read(text: str, *, dash_pairs: bool) -> HighlightAnswer:
-    lists = _lists(text, _ranges(text, dash_pairs=dash_pairs))
-    # Scores come after their frames, or before them if that fits better.
-    ways = [_paired(lists), _paired(lists[::-1])[::-1]]
-    groups = max(ways, key=lambda way: (sum(len(frames) for frames, scores in way if _fits(frames, scores)), len(way) > 0))
-    return _together(groups or _unnamed(lists)) or _nothing(_why_not(text, {one.role for one in lists}))
-
-
-def _fits(frames: list[_Range], scores: _List) -> bool:
-    return len(scores.ranges) in {len(frames), sum(one.size for one in frames)}
-
-
 def _paired(lists: list[_List]) -> list[_Group]:
-    """Every list of scores with the frames before it: of several the last with as many numbers, else all."""
+    """Every list of scores with the frames before it."""
     groups: list[_Group] = []
     frames: list[_List] = []
     answered = False
     for this in lists:
         if this.role == "frame":
-            frames = [this] if answered else [*frames, this]
-            answered = False
+            if answered:
+                frames, answered = [], False
+            frames.append(this)
         elif frames and not answered:
-            fitting = next((one.ranges for one in frames[::-1] if len(frames) == 1 or _fits(one.ranges, this)), None)
-            every = {(one.first, one.last): one for each in frames for one in each.ranges}
-            groups.append((fitting or sorted(every.values(), key=lambda one: one.start), this))
+            groups.append((frames[0].ranges if len(frames) == 1 else _nearest(frames, this), this))
             answered = True
     return groups
 
 
+def _nearest(frames: list[_List], scores: _List) -> list[_Range]:
+    """Of several lists of frames before the scores the last with as many numbers, else all."""
+    for each in frames[::-1]:
+        if len(scores.ranges) in {len(each.ranges), sum(one.size for one in each.ranges)}:
+            return each.ranges
+    every = {(one.first, one.last): one for each in frames for one in each.ranges}
+    return sorted(every.values(), key=lambda one: one.start)
+
+
 def _unnamed(lists: list[_List]) -> list[_Group]:
     """No list is said to be scores: "(3, 4.5), (4, 2.0)", or two lists of the same length."""
-    all_ranges = [one.ranges for one in lists if one.role == "frame"]
-    if all(len(pair) == 2 and pair[1].decimal > pair[0].decimal and pair[1].first <= 10 for pair in all_ranges):
-        return [([frame], _List("score", [score])) for frame, score in all_ranges]
-    if len(all_ranges) == 2 and len(all_ranges[0]) == len(all_ranges[1]) and all(one.decimal and one.first <= 10 for one in all_ranges[1]):
-        return [(all_ranges[0], _List("score", all_ranges[1]))]
+    ranges = [one.ranges for one in lists if one.role == "frame"]
+    pairs = ranges[:-1] if ranges and len(ranges[-1]) == 1 else ranges  # the answer may end within a pair
+    if all(len(pair) == 2 and pair[1].decimal > pair[0].decimal and pair[1].first <= 10 for pair in pairs):
+        return [([frame], _List("score", [score])) for frame, score in pairs]
+    if len(ranges) == 2 and len(ranges[0]) == len(ranges[1]) and all(one.decimal and one.first <= 10 for one in ranges[1]):
+        return [(ranges[0], _List("score", ranges[1]))]
     return []
 
 
-def _together(groups: list[_Group]) -> HighlightAnswer | None:
+def _together(groups: list[_Group]) -> HighlightAnswer:
     """One answer out of all groups; what an earlier group said of a frame stands."""
     found: list[tuple[float, float]] = []
     known: set[float] = set()
-    notes = {"frames without a score": 0, "scores without a frame": 0, "negative frames": 0}
+    lost = {"frames without a score": 0, "scores without a frame": 0, "negative frames": 0}
     budget = _MOST_FRAMES
     for ranges, these in groups:
         frames = list(islice(chain.from_iterable(one.numbers() for one in ranges), budget))
-        scores = _scores_for(ranges, these, len(frames))
-        notes["frames without a score"] += max(len(frames) - len(scores), 0)
-        notes["scores without a frame"] += max(len(scores) - len(frames), 0)
-        notes["negative frames"] += sum(frame < 0 for frame in frames)
-        found += [(frame, score) for frame, score in zip(frames, scores, strict=False) if frame >= 0 and frame not in known]
-        known.update(frames)
         budget -= len(frames)
-    left_out = ", ".join(f"{what}: {count}" for what, count in notes.items() if count)
+        scores = _scores_for(ranges, these, len(frames))
+        new = [(frame, score) for frame, score in zip(frames, scores, strict=False) if frame not in known]
+        found += [(frame, score) for frame, score in new if frame >= 0]
+        known.update(frame for frame, _ in new)
+        lost["frames without a score"] += sum(frame not in known for frame in frames[len(scores) :])
+        lost["scores without a frame"] += max(len(scores) - len(frames), 0)
+        lost["negative frames"] += sum(frame < 0 for frame in frames)
     example = list(zip(range(80, 90), (1.3, 1.5, 2.6, 3.0, 2.9, 4.0, 3.7, 3.2, 2.1, 2.3), strict=True))
     if len(found) > 2 and found == example[: len(found)]:
         return _nothing("the answer repeats the example of the prompt")  # no video is answered so by chance
-    reason = "frames and scores read" + (f"; left out: {left_out}" if left_out else "")
-    return HighlightAnswer(tuple(frame for frame, _ in found), tuple(score for _, score in found), reason) if known else None
+    left_out = ", ".join(f"{what} ({count})" for what, count in lost.items() if count)
+    reason = "; ".join(["frames and scores read"] * bool(found) + [f"left out: {left_out}"] * bool(left_out))
+    return HighlightAnswer(tuple(frame for frame, _ in found), tuple(score for _, score in found), reason)
 
 
 def _scores_for(ranges: list[_Range], scores: _List, frames: int) -> list[float]:
