@@ -1,17 +1,17 @@
 """What a model wrote about highlights -> frame numbers with saliency scores.
 
-Two readers. ``parse_highlights`` reads what a person would: it finds the lists of numbers, decides for each from the words around it
-whether it counts frames, scores, seconds or something else, and puts frames and scores together. ``parse_highlights_timechat`` does
-what the field's usual parser does with the same text, quirks included, so that published figures can be compared.
+Read is what a person would read: the lists of numbers are found, the words around each say whether it counts frames, scores, seconds
+or something else, and frames and scores are put together. (The field's usual parser, which reads less, is in timechat_answers.py.)
 """
 
 from __future__ import annotations
 
 import re
-import unicodedata
 from dataclasses import dataclass
 from itertools import chain, islice, repeat
 from typing import TYPE_CHECKING, Literal, NamedTuple
+
+from numpro_plugin.highlight_text import ECHO, folded, normalise
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -25,7 +25,7 @@ class HighlightAnswer:
     """Frame numbers in the order they were written; one that was written twice in one list is here twice."""
 
     scores: tuple[float, ...]
-    """The saliency score of each frame, on the scale the model used. As many as ``frames``, except from ``parse_highlights_timechat``."""
+    """The saliency score of each frame, on the scale the model used. As many as ``frames``, except from TimeChat's parser."""
 
     reason: str
     """How it was understood, or why it was not."""
@@ -55,62 +55,11 @@ def parse_highlights(text: str, query: str | None = None) -> HighlightAnswer:
     """
     if not isinstance(text, str) or not text.strip():
         return _nothing("the answer is empty")
-    clean = _normalise(text, query if isinstance(query, str) else "")
+    clean = normalise(text, query if isinstance(query, str) else "")
     # "Frame 3 - 5" is a range or a frame with its score: the reading that explains more of the answer.
     readings = [_read(clean, dash_pairs=False)] + ([_read(clean, dash_pairs=True)] if re.search(r"\d ?- ?\d", clean) else [])
     best = max(readings, key=lambda answer: len(answer.frames))
-    return best if best.frames or not _ECHO.search(_folded(text)) else _nothing("the answer repeats the format of the prompt")
-
-
-def parse_highlights_timechat(text: str) -> HighlightAnswer:
-    """Read an answer exactly as TimeChat's parser does once every "frame" in it has been replaced by "second".
-
-    Its quirks are kept: only scores of the form ``4.5`` count, a third "frame" or "score" switches to reading one highlight a line, and
-    there frames up to 10 are lost. With one frame or none the scores stay as they were found, so there ``frames`` and ``scores`` may
-    differ in length; what has no partner is to be ignored. Never raises.
-    """
-    if not isinstance(text, str):
-        return _nothing("the answer is empty")
-    text = re.sub("frame", "second", text, flags=re.IGNORECASE).replace("th", " ")
-    if "second" not in text or "score" not in text:
-        return _nothing("no 'frame' or no 'score' in the answer")
-    in_lists = text.count("second") < 3 and text.count("score") < 3
-    frames, scores = _timechat_lists(text) if in_lists else _timechat_lines(text)
-    if len(frames) > 1:
-        scores = (scores + [0.0] * len(frames))[: len(frames)]
-    how = "lists of frames and scores" if in_lists else "one highlight a line"
-    return HighlightAnswer(tuple(frames), tuple(scores), f"read as {how}: {len(frames)} frames, {len(scores)} scores")
-
-
-_DIGIT_POINT_DIGIT = re.compile(r"\b\d\.\d\b")
-
-
-def _timechat_lists(text: str) -> tuple[list[float], list[float]]:
-    frames: list[float] = []
-    scores: list[float] = []
-    for line in text.split("\n"):
-        if "second" not in line and "score" not in line:
-            continue
-        counted = re.search(r"There are (\d+) highlight moments", line)
-        most = int(min(float(counted[1]), len(text))) if counted else 100
-        parts = (line.replace(counted[0], "") if counted else line).split("score")
-        frames += [float(n) for n in re.findall(r"[-+]?\d*\.\d+|\d+", parts[0])[:most]]
-        # Without "score" the line is searched for both: frames like "3.0" on a line of their own become scores, too.
-        scores += [float(n) for n in _DIGIT_POINT_DIGIT.findall(parts[1] if len(parts) > 1 else parts[0])[:most]]
-    return frames, scores
-
-
-def _timechat_lines(text: str) -> tuple[list[float], list[float]]:
-    frames: list[float] = []
-    scores: list[float] = []
-    for line in text.split("\n"):
-        if "second" not in line and "score" not in line and ":" not in line:
-            continue
-        scores += [float(n) for n in _DIGIT_POINT_DIGIT.findall(line)[-1:]]
-        # A clock time hh:mm:ss swallows its digits; mm:ss does not, its parts are plain numbers.
-        numbers = re.findall(r"\b\d{1,2}:\d\d:\d\d\b|\b(\d+(?:\.\d+)?)\b", line)
-        frames += [float(n) for n in numbers if n and float(n) > 10][-1:]
-    return frames, scores
+    return best if best.frames or not ECHO.search(folded(text)) else _nothing("the answer repeats the format of the prompt")
 
 
 # What follows is the reader for people's reading: text -> numbers and ranges -> lists of them that are frames or scores -> pairs.
@@ -160,83 +109,6 @@ def _read(text: str, *, dash_pairs: bool) -> HighlightAnswer:
 
 def _nothing(reason: str) -> HighlightAnswer:
     return HighlightAnswer((), (), reason)
-
-
-_ECHO = re.compile(r"output format should be like\s*:?\s*(?:\"[^\"]*\"?|'[^']*'?|[^\n]*)")
-_QUOTED = re.compile(r"(?<!\w)(?:\"[^\"\n]{1,300}\"|'[^'\n]{1,300}')(?!\w)")
-_BULLET = re.compile(r"(?m)^[ >+•·-]*(?:\(?\d{1,3}[.)](?= (?!their\b)\S))?[ >+•·-]*|(?<=[.;] )\d{1,3}[.)] (?=frame)")
-_OUT_OF = re.compile(
-    r"(?<=\d) ?(?:/|out of) ?(?:5|10|100)(?:\.0+)?(?!\.?\w)|\bscale(?: of| from| is|:)*[ (]*\d[\d.]* ?(?:to|-|and) ?\d[\d.]*"
-    r"|(?:(?<=score)|(?<=scores)|(?<=saliency)) \((?:[01] ?(?:-|to) ?|out of |/ ?)(?:5|10)\)"
-)
-_NOUN = (
-    r" (?!(?:and|or|to|is|are|was|were|has|have|had|with|at|in|on|as|for|where|when|which|that|because|since|while|respectively|each|all"
-    r"|both|frames?|points?|stars?|scor\w+|salien\w+|rat\w+|but|gets?|receives?|shows?|out|of|if|so|also|the|they|their|it|its|this|by|from"
-    r"|\w{1,20}ing)\b)[a-z]+"
-)
-_N = r"\d++(?:\.\d+)?+"
-# What would otherwise have to be told apart at every step. The words stay; "sec" or "x" stands in the number's place.
-_OTHER_NUMBERS = re.compile(
-    "|".join(
-        (
-            r"(?P<time>(?<![\w.:])\d{1,2}:[0-5]\d(?::[0-5]\d)?(?:\.\d+)?(?!\w|:\d)"  # 01:02
-            rf"|(?<![\w.])(?<!\d,)(?<!\d, ){_N}(?:, ?{_N})*+(?:(?: ?- ?| to |,? and ){_N})?+"  # 3, 4 s
-            r" ?(?:m?s|secs?|(?:milli)?seconds?|mins?|minutes?)\b)",
-            r"(?P<before>\b(?:there (?:are|is|were|was)|total of|found|identified|detected|selected|chose|see|top|first|last|only|all|these"
-            r"|has|have|contains?)(?: about| only| the)? )\d+(?= (?:[a-z]+ )?(?:frames?|highlights?|moments?)\b)",  # there are 3 frames
-            r"(?P<total>\b(?:total|(?<!frame )number of) (?:[a-z]+ ){0,3}(?:frames|highlights|moments)(?: is|:)? )\d+",  # total frames: 3
-            r"(?<![\w.#-])(?<!frame )(?<!frames )(?<!number )(?<!score )(?<!score of )(?<!score is )(?<!score: )"
-            rf"(?<!\d,)(?<!\d, )(?<!\d and )(?<!, and )(?<!\d to )\d++(?!\.\d)(?={_NOUN}|%)",  # 2 men
-        )
-    )
-)
-
-
-def _normalise(text: str, query: str) -> str:
-    """One case, one kind of dash, no decoration, nothing that only repeats the question, and no numbers that count something else."""
-    text = text[text.rfind("</think>") + 8 :] if "</think>" in text else text
-    text = _plain(_QUOTED.sub(_quoted, _ECHO.sub(" ", _folded(text))))
-    if " " in (query := _plain(_folded(query)).strip(" .")):
-        text = text.replace(query, " ")
-        for counted in islice(re.finditer(rf"(?<![\w.]){_N}{_NOUN}", query), 8):  # a query told in other words still has its "2 men"
-            text = re.sub(rf"(?<![\w.]){re.escape(counted[0])}(?!\w)", " ", text)
-    # 1,007 is one number; 99,100 are two neighbours of a list.
-    text = re.sub(r"(?<![\d,.])(\d{1,3}),(\d{3})(?!\d|,\d)", lambda m: m[0] if int(m[2]) == int(m[1]) + 1 else m[1] + m[2], text)
-    text = _OTHER_NUMBERS.sub(lambda m: "sec" if m["time"] else (m["before"] or m["total"] or "") + "x", _OUT_OF.sub("", text))
-    return _without_tables(_BULLET.sub("", re.sub(r" ?\([^()\d\n]{0,200}\)", "", text)))
-
-
-def _folded(text: str) -> str:
-    text = unicodedata.normalize("NFKC", text).casefold()
-    return re.sub("[“”„«»]", '"', re.sub("[‘’‚´]", "'", text))
-
-
-def _plain(text: str) -> str:
-    text = re.sub(r"[*`\"'\\]+|'s\b", "", text).replace("_", " ").replace("、", ",")
-    text = re.sub(r"[\u2010-\u2015\u2212~→⟶]|[-=]{1,2}>|-{2,}", "-", text)
-    return re.sub(r" ?\n ?", "\n", re.sub(r"[^\S\n]+", " ", text.replace("\r", "\n"))).strip()
-
-
-def _quoted(match: re.Match[str]) -> str:
-    """Words with a number in quotes are the query or a description; a quoted answer names frames or scores."""
-    words = re.sub(r"\b(?:and|to|through|until)\b", "", match[0])
-    return " " if re.search(r"\d", words) and re.search(r"[a-z]{3}", words) and not re.search("frame|score|salien", words) else match[0]
-
-
-def _without_tables(text: str) -> str:
-    """Write the rows under a heading "| Frame | Score |" as "frame 3, score 4.5"."""
-    lines, columns = [], (-1, -1)
-    for line in text.split("\n") if "|" in text else [text]:
-        cells = line.strip("| ").split("|")
-        here = [next((i for i, cell in enumerate(cells) if re.search(word, cell)), -1) for word in ("frame", "score|salien")]
-        if -1 < here[0] != here[1] > -1 and not re.search(r"\d", line):
-            columns = (here[0], here[1])
-        elif -1 < max(columns) < len(cells):
-            lines.append(f"frame {cells[columns[0]]}, score {cells[columns[1]]}")
-        else:
-            lines.append(line)
-            columns = (-1, -1)
-    return "\n".join(lines)
 
 
 _NUMBER = re.compile(  # a minus counts after a separator or a word: "30 -4.5" is no negative score

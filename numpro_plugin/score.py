@@ -10,12 +10,13 @@ import numpy as np
 
 from numpro_plugin.answers import parse_moment, parse_moment_reference
 from numpro_plugin.errors import NumProError
-from numpro_plugin.highlight_answers import parse_highlights, parse_highlights_timechat
+from numpro_plugin.highlight_answers import parse_highlights
 from numpro_plugin.metrics.highlights import CLIP_S, clip_scores, highlight_items, highlight_means, saliency_matrix
 from numpro_plugin.metrics.moments import moment_scores, query_iou, span_iou
 from numpro_plugin.metrics.windows import brief_scores as window_brief
 from numpro_plugin.metrics.windows import window_tables
 from numpro_plugin.predictions import Prediction, read_predictions, read_truth
+from numpro_plugin.timechat_answers import parse_highlights_timechat
 from numpro_plugin.timeline import Timeline
 
 if TYPE_CHECKING:

@@ -9,10 +9,11 @@ import numpy as np
 from numpro_plugin.answers import MomentAnswer, parse_moment
 from numpro_plugin.benchmarks.annotations import EXTRA_COLUMNS
 from numpro_plugin.evaluation import video_problem
-from numpro_plugin.highlight_answers import HighlightAnswer, parse_highlights, parse_highlights_timechat
+from numpro_plugin.highlight_answers import HighlightAnswer, parse_highlights
 from numpro_plugin.metrics.highlights import CLIP_S, LEVELS, Rule, clip_scores, query_highlight_scores, saliency_matrix
 from numpro_plugin.metrics.moments import THRESHOLDS, query_iou, recall_name
 from numpro_plugin.settings import NumProSettings
+from numpro_plugin.timechat_answers import parse_highlights_timechat
 from numpro_plugin.timeline import Timeline, kept_numbers
 
 if TYPE_CHECKING:

@@ -8,7 +8,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from numpro_plugin.highlight_answers import format_highlights, parse_highlights, parse_highlights_timechat
+from numpro_plugin.highlight_answers import format_highlights, parse_highlights
+from numpro_plugin.timechat_answers import parse_highlights_timechat
 
 # text: "frames: scores" as a person reads it
 READ = {
