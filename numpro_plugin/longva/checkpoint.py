@@ -1,0 +1,193 @@
+"""The original LongVA checkpoint: what its names, its ``config.json`` and its vision tower are in terms of the new model."""
+
+# mypy: allow-untyped-calls
+
+from __future__ import annotations
+
+import json
+import math
+import pickle
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from transformers import CLIPVisionConfig, Qwen2Config
+
+from numpro_plugin.errors import NumProError
+from numpro_plugin.longva.configuration import LongVAConfig
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+ORIGINAL_MODEL_TYPE = "llava_qwen"
+"""``model_type`` in the ``config.json`` of an original checkpoint and of a reference adapter."""
+
+KEY_MAPPING: dict[str, str] = {
+    r"^model\.vision_tower\.vision_tower\.vision_model\.": "model.vision_tower.",
+    r"^model\.mm_projector\.0\.": "model.multi_modal_projector.linear_1.",
+    r"^model\.mm_projector\.2\.": "model.multi_modal_projector.linear_2.",
+    r"^model\.embed_tokens\.": "model.language_model.embed_tokens.",
+    r"^model\.layers\.": "model.language_model.layers.",
+    r"^model\.norm\.": "model.language_model.norm.",
+}
+"""Start of an original name (a pattern) -> start of the new name. Of weights and of adapters; new names match none of them."""
+
+TOWER = "model.vision_tower."
+_TOWER_ORIGINAL = "model.vision_tower.vision_tower.vision_model."
+_CLIP_HEAD_SIZE = 64  # of every CLIP that was released
+
+
+UNREADABLE = (OSError, RuntimeError, ValueError, ImportError, AttributeError, SafetensorError, pickle.UnpicklingError, EOFError)
+"""What reading somebody's weight files may raise."""
+
+
+def new_name(name: str) -> str:
+    """The new model's name of a parameter or module of the original model; a name that is already new stays."""
+    for pattern, replacement in KEY_MAPPING.items():
+        name, found = re.subn(pattern, replacement, name)
+        if found:
+            break
+    return name
+
+
+def read_config(folder: Path) -> dict[str, Any]:
+    """``config.json`` of a model folder."""
+    file = folder / "config.json"
+    if not file.is_file():
+        what = "a file" if folder.is_file() else "a folder without config.json" if folder.is_dir() else "no such folder"
+        raise NumProError(f"{folder} is no model: {what}. Pass the folder of a LongVA checkpoint (config.json + weights) or its hub id")
+    try:
+        config = json.loads(file.read_text(encoding="utf-8"))
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise NumProError(f"{file} is not JSON ({error}): was the download cut off?") from None
+    if not isinstance(config, dict):
+        raise NumProError(f"{file} holds a {type(config).__name__} instead of an object")
+    return config
+
+
+def find_tower(name: str | None, checkpoint: Path) -> Path | None:
+    """The folder that ``mm_vision_tower`` names: below one of the checkpoint's parent folders, beside it, or as given.
+
+    None if it is in none of these places and not needed, because the checkpoint holds the tower. If it is needed the hub is asked.
+    """
+    folder = checkpoint.resolve()
+    name = name or "openai/clip-vit-large-patch14-336"
+    candidates = [*(parent / name for parent in (folder, *folder.parents)), folder.parent / Path(name).name, Path(name)]
+    if found := next((place for place in candidates if (place / "config.json").is_file()), None):
+        return found
+    if any(key.startswith(_TOWER_ORIGINAL) for key in weight_shapes(checkpoint)):
+        return None
+    why = "it is not there"
+    try:
+        if ((place := local_folder(name)) / "config.json").is_file():
+            return place
+    except NumProError as error:
+        why = str(error)
+    raise NumProError(
+        f"{checkpoint} holds no vision tower; its config.json names the folder mm_vision_tower={name!r}, but {why}. "
+        f"Download it and put it at {folder.parent / name}"
+    )
+
+
+def config_from_original(original: dict[str, Any], folder: Path, tower: Path | None, video_token_id: int) -> LongVAConfig:
+    """``LongVAConfig`` for an original ``config.json``; the vision tower's part is ``tower``'s or, without one, read off the weights."""
+    for key, allowed in (("mm_projector_type", "mlp2x_gelu"), ("mm_vision_select_feature", "patch"), ("mm_spatial_pool_mode", "average")):
+        if original.get(key, allowed) != allowed:
+            raise NumProError(
+                f"{folder / 'config.json'}: {key}={original[key]!r} is not LongVA's ({allowed!r}); this loader reads no other"
+            )
+    fields = set(Qwen2Config.__dataclass_fields__) | {"rope_theta", "rope_scaling"}
+    fields -= {"architectures", "transformers_version", "layer_types"}
+    text = {key: value for key, value in original.items() if key in fields}
+    # A null here means "none"; transformers 5 wants rope in one record and says so with a warning for the old pair.
+    rope = text.pop("rope_scaling", None) or {"rope_type": "default"}
+    if "type" in rope:
+        rope = {"rope_type": rope["type"], **{key: value for key, value in rope.items() if key != "type"}}
+    if "rope_theta" in text:
+        rope = {"rope_theta": text.pop("rope_theta"), **rope}
+    text["rope_parameters"] = rope
+    vision = CLIPVisionConfig.from_pretrained(tower) if tower else vision_config_of_weights(folder, original.get("mm_vision_tower"))
+    config = LongVAConfig(
+        text_config=Qwen2Config(**text),
+        vision_config=vision,
+        image_token_index=video_token_id,
+        video_token_index=video_token_id,
+        vision_feature_layer=original.get("mm_vision_select_layer", -2),
+        spatial_pool_stride=original.get("mm_spatial_pool_stride", 2),
+        tie_word_embeddings=bool(original.get("tie_word_embeddings", False)),
+        dtype=original.get("torch_dtype") or original.get("dtype"),
+    )
+    config.image_seq_length = config.video_seq_length = config.tokens_per_frame
+    return config
+
+
+def vision_config_of_weights(folder: Path, tower_name: str | None = None) -> CLIPVisionConfig:
+    """The tower's configuration read off the shapes of the weights in the checkpoint; CLIP's head size of 64 is assumed."""
+    shapes = {
+        name.removeprefix(_TOWER_ORIGINAL): shape for name, shape in weight_shapes(folder).items() if name.startswith(_TOWER_ORIGINAL)
+    }
+    try:
+        width, _, _, patch = shapes["embeddings.patch_embedding.weight"]
+        positions = shapes["embeddings.position_embedding.weight"][0]
+        inner = shapes["encoder.layers.0.mlp.fc1.weight"][0]
+    except (KeyError, ValueError) as error:
+        raise NumProError(f"{folder}: the vision tower in it is incomplete ({first_line(error)} is missing)") from None
+    if width % _CLIP_HEAD_SIZE:
+        raise NumProError(
+            f"the vision tower in {folder} is {width} wide, no multiple of CLIP's head size {_CLIP_HEAD_SIZE}, so its number of heads is "
+            f"unknown: put the folder mm_vision_tower={tower_name!r} (its config.json is enough) beside the checkpoint"
+        )
+    return CLIPVisionConfig(
+        hidden_size=width,
+        intermediate_size=inner,
+        num_hidden_layers=len({name.split(".")[2] for name in shapes if name.startswith("encoder.layers.")}),
+        num_attention_heads=width // _CLIP_HEAD_SIZE,
+        patch_size=patch,
+        image_size=math.isqrt(positions - 1) * patch,
+    )
+
+
+def weight_shapes(folder: Path) -> dict[str, tuple[int, ...]]:
+    """Shape of every tensor in a folder's ``*.safetensors``, or else its ``pytorch_model*.bin``, without keeping the tensors."""
+    shapes: dict[str, tuple[int, ...]] = {}
+    files = sorted(folder.glob("*.safetensors")) or sorted(folder.glob("pytorch_model*.bin"))
+    if not files:
+        raise NumProError(f"{folder} holds no weights: neither *.safetensors nor pytorch_model*.bin")
+    for file in files:
+        try:
+            if file.suffix == ".bin":
+                state = torch.load(file, map_location="meta", weights_only=True)
+                shapes |= {name: tuple(tensor.shape) for name, tensor in state.items()}
+                continue
+            with safe_open(file, framework="pt") as tensors:
+                shapes |= {name: tuple(tensors.get_slice(name).get_shape()) for name in tensors.keys()}  # noqa: SIM118 (no mapping)
+        except UNREADABLE as error:
+            raise NumProError(f"{file} cannot be loaded: {first_line(error)}") from error
+    return shapes
+
+
+def local_folder(name: str | Path) -> Path:
+    """The folder itself, or the downloaded (or cached) files of a hub id such as ``lmms-lab/LongVA-7B-DPO``."""
+    place = Path(name).expanduser()
+    if place.exists() or isinstance(name, Path) or name.startswith((".", "/", "~")) or name.count("/") != 1:
+        return place
+    from huggingface_hub import snapshot_download
+
+    wanted = ["*.json", "*.safetensors", "*.txt", "*.jinja", "*.bin", "*.model"]
+    try:
+        return Path(snapshot_download(name, allow_patterns=wanted))
+    except Exception as error:  # the hub's client raises a dozen kinds: no network, no such repository, no permission
+        raise NumProError(f"{name} is no folder here, and from the hub it cannot be had either: {first_line(error)}") from error
+
+
+def some(names: Iterable[object], count: int = 4) -> str:
+    """The first few names, sorted, and how many more there are: for errors."""
+    names = sorted(map(str, names))
+    return ", ".join(names[:count]) + (f" and {len(names) - count} more" if len(names) > count else "")
+
+
+def first_line(error: Exception) -> str:
+    """An exception's message without its lower lines."""
+    return (str(error).strip() or type(error).__name__).splitlines()[0]

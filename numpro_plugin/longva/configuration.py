@@ -1,0 +1,43 @@
+"""LongVA's configuration: a CLIP ViT, a projector and Qwen2, as transformers keeps LLaVA-NeXT-Video's, with other defaults."""
+
+# mypy: allow-untyped-calls
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from transformers import AutoConfig, LlavaNextVideoConfig
+from transformers.configuration_utils import SubConfigSpec
+
+if TYPE_CHECKING:
+    from transformers import CLIPVisionConfig, Qwen2Config
+
+
+class LongVAConfig(LlavaNextVideoConfig):
+    """What ``config.json`` of a converted checkpoint holds; for the original one see ``checkpoint.config_from_original``.
+
+    ``video_token_index`` is the id that stands for one video token in ``input_ids``. It is the first id that the tokenizer does not
+    use, hence no text can ever contain it; it may lie just outside the embedding table, for its embedding is never looked up.
+    """
+
+    model_type = "longva"
+    sub_configs_defaults: ClassVar[dict[str, SubConfigSpec]] = {
+        **LlavaNextVideoConfig.sub_configs_defaults,
+        "text_config": SubConfigSpec(config_class=AutoConfig, model_type="qwen2"),
+    }
+
+    if TYPE_CHECKING:  # a field here would be one more for transformers to validate, and dicts are allowed when it is made
+        text_config: Qwen2Config
+        vision_config: CLIPVisionConfig
+
+    image_token_index: int = 151646
+    video_token_index: int = 151646
+    image_seq_length: int = 144
+    video_seq_length: int = 144
+
+    @property
+    def tokens_per_frame(self) -> int:
+        """Video tokens a frame: 144 at 336 x 336 pixels, patches of 14 and pooling by 2."""
+        vision: Any = self.vision_config
+        side: int = vision.image_size // vision.patch_size // self.spatial_pool_stride
+        return side * side
