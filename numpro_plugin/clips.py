@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from av.video.stream import VideoStream
     from numpy.typing import NDArray
 
-CLIP_FORMAT = 1
+CLIP_FORMAT = 2
 """Part of every clip's key; raise it when the same settings would give another file."""
 
 

@@ -63,19 +63,30 @@ def decode_pyav(index: PacketIndex, wanted: NDArray[np.int64]) -> Iterator[tuple
 def _selected_frames(index: PacketIndex, wanted: NDArray[np.int64]) -> Iterator[av.VideoFrame]:
     """The wanted frames, and those they depend on."""
     action, restart = _plan(index, wanted)
+    context = index.context
+    if context.is_open:
+        context.flush_buffers()
+    else:
+        context.thread_count = 1  # the least CPU time; different videos are read side by side instead
+    for k, packet in enumerate(_packets(index)):
+        if action[k] == _SKIP:
+            continue
+        if restart[k]:
+            yield from context.decode(None)
+            context.flush_buffers()
+        context.skip_frame = "NONREF" if action[k] == _REFERENCE else "DEFAULT"
+        yield from context.decode(packet)
+    yield from context.decode(None)
+
+
+def _packets(index: PacketIndex) -> Iterator[av.Packet]:
+    """All packets that were indexed, in decoding order."""
+    if index.packets is not None:
+        yield from index.packets
+        return
     container, stream = open_video(index.path)
     with container:
-        context = stream.codec_context
-        context.thread_count = 1  # the least CPU time; different videos are read side by side instead
-        for k, packet in enumerate(islice(demux(container, stream), len(action))):
-            if action[k] == _SKIP:
-                continue
-            if restart[k]:
-                yield from context.decode(None)
-                context.flush_buffers()
-            context.skip_frame = "NONREF" if action[k] == _REFERENCE else "DEFAULT"
-            yield from context.decode(packet)
-        yield from context.decode(None)
+        yield from islice(demux(container, stream), len(index.decode_order))
 
 
 _SKIP, _REFERENCE, _SHOW = range(3)
@@ -184,14 +195,26 @@ def chosen_decoder() -> Decoder:
     return DECODERS[name]
 
 
+_MATRICES = (1, 4, 5, 6, 7, 9, 10)  # those of FFmpeg's colour spaces for which its converter has a matrix
+_BT601 = 5  # what players assume of a file that does not say
+
+
 class _Picture:
     """Turns decoded frames into upright RGB arrays; keeps the converter between frames."""
 
     def __init__(self) -> None:
         self._reformatter = VideoReformatter()
+        self._declared: tuple[int, int] | None = None
 
     def rgb(self, frame: av.VideoFrame) -> Pixels:
-        pixels = cast("Pixels", self._reformatter.reformat(frame, format="rgb24").to_ndarray())
+        # PyAV assumes BT.601 unless both ends are named, and its converter keeps the first matrix it was given.
+        declared = (frame.colorspace if frame.colorspace in _MATRICES else _BT601, frame.color_range)
+        if declared != self._declared:
+            self._declared, self._reformatter = declared, VideoReformatter()
+        rgb = self._reformatter.reformat(
+            frame, format="rgb24", src_colorspace=declared[0], dst_colorspace=_BT601, src_color_range=declared[1]
+        )
+        pixels = cast("Pixels", rgb.to_ndarray())
         matrix = cast("Any", frame.side_data.get("DISPLAYMATRIX"))
         return pixels if matrix is None else _upright(pixels, np.frombuffer(matrix, dtype=np.int32))
 

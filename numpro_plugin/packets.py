@@ -23,11 +23,13 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from av.container import InputContainer
+    from av.video.codeccontext import VideoCodecContext
     from av.video.stream import VideoStream
     from numpy.typing import NDArray
 
 log = logging.getLogger(__name__)
 
+_KEPT_BYTES = 64_000_000  # packets are kept for the decoder up to this much; a larger file is read a second time
 _FINE = 2  # ticks a frame from which on a container's clock is finer than its frames
 
 
@@ -58,6 +60,12 @@ class PacketIndex:
 
     damage: str | None
     """Why the file's end is missing, or None: an error while reading, or a header that promises far more."""
+
+    context: VideoCodecContext
+    """The stream's decoder, not yet used by anybody; it outlives the file."""
+
+    packets: tuple[av.Packet, ...] | None
+    """The packets in decoding order, or None if they are too large to keep (`_KEPT_BYTES`): read the file again."""
 
     @property
     def times_s(self) -> NDArray[np.float64]:
@@ -128,6 +136,8 @@ def read_packets(path: str | os.PathLike[str]) -> PacketIndex:
         key: list[bool] = []
         shown: list[bool] = []
         damage = None
+        kept: list[av.Packet] | None = []
+        kept_bytes = 0
         is_vp8 = stream.codec_context.name == "vp8"
         try:
             for packet in demux(container, stream):
@@ -135,6 +145,11 @@ def read_packets(path: str | os.PathLike[str]) -> PacketIndex:
                 dts.append(packet.dts)
                 duration.append(packet.duration or 0)
                 key.append(packet.is_keyframe)
+                kept_bytes += packet.size
+                if kept is not None:
+                    kept.append(packet)
+                    if kept_bytes > _KEPT_BYTES:
+                        kept = None
                 # VP8 stores reference pictures that are never shown (bit 4 of the first byte clear) as packets of their own.
                 shown.append(not packet.is_discard and packet.size > 0 and not (is_vp8 and not memoryview(packet)[0] & 0x10))
         except FFmpegError as error:
@@ -143,12 +158,25 @@ def read_packets(path: str | os.PathLike[str]) -> PacketIndex:
         time_base = stream.time_base or Fraction(1, 1000)
         rate = stream.average_rate or stream.guessed_rate
         promised_s = _promised_duration_s(stream)
+        context = stream.codec_context
         trusted = container.format.name != "avi" and all(t is not None for t in pts)
     times = [p if p is not None else d for p, d in zip(pts, dts, strict=True)]
     known = [t for t in times if t is not None]
     if len(known) < len(times):
         known = _by_rate(len(times), rate, time_base)
-    index = _index(name, known, duration, key, shown, time_base=time_base, rate=rate, trusted=trusted, damage=damage)
+    index = _index(
+        name,
+        known,
+        duration,
+        key,
+        shown,
+        time_base=time_base,
+        rate=rate,
+        trusted=trusted,
+        damage=damage,
+        context=context,
+        packets=None if kept is None else tuple(kept),
+    )
     if index.damage is None and promised_s is not None and promised_s - index.duration_s > max(1.0, 0.02 * promised_s):
         index = replace(
             index, damage=f"its header promises {promised_s:.2f} s, its frames end after {index.duration_s:.2f} s; is it truncated?"
@@ -180,6 +208,8 @@ def _index(
     rate: Fraction | None,
     trusted: bool,
     damage: str | None,
+    context: VideoCodecContext,
+    packets: tuple[av.Packet, ...] | None,
 ) -> PacketIndex:
     """Sort the packets into presentation order."""
     stamps = np.asarray(times, dtype=np.int64)
@@ -200,6 +230,8 @@ def _index(
         keyframe=np.asarray(key, dtype=bool),
         trusted=trusted,
         damage=damage,
+        context=context,
+        packets=packets,
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, cast
 
@@ -76,17 +77,46 @@ def sample_frames(
     pixels: NDArray[np.uint8] | None = None
     missing = set(wanted.tolist())
     for decode in (chosen_decoder(), decode_held):
-        for position, picture in decode(index, np.array(sorted(missing), dtype=np.int64)):
-            # A video may change its size on the way; without a size asked for, its first frame's counts.
-            size = frame_size or (pixels.shape[2:0:-1] if pixels is not None else picture.shape[1::-1])
-            if picture.shape[1::-1] != size:
-                picture = cast("NDArray[np.uint8]", cv2.resize(picture, size, interpolation=cv2.INTER_LINEAR))  # noqa: PLW2901
-            if pixels is None:
-                pixels = np.empty((len(numbers), *picture.shape), dtype=np.uint8)
-            pixels[shown == position] = picture
-            missing.discard(position)
+        with _one_opencv_thread:
+            for position, picture in decode(index, np.array(sorted(missing), dtype=np.int64)):
+                # A video may change its size on the way; without a size asked for, its first frame's counts.
+                size = frame_size or (pixels.shape[2:0:-1] if pixels is not None else picture.shape[1::-1])
+                if picture.shape[1::-1] != size:
+                    picture = cast("NDArray[np.uint8]", cv2.resize(picture, size, interpolation=cv2.INTER_LINEAR))  # noqa: PLW2901
+                if pixels is None:
+                    pixels = np.empty((len(numbers), *picture.shape), dtype=np.uint8)
+                pixels[shown == position] = picture
+                missing.discard(position)
         if not missing:
             break
     if pixels is None:
         raise NumProError(f"{video}: none of its frames can be decoded; the file is damaged")
     return Frames(pixels, numbers, timeline)
+
+
+class _OneOpenCVThread:
+    """While anybody samples, OpenCV resizes in one thread: for frames this small a second one costs three times the CPU time.
+
+    The setting is OpenCV's own and global, so the last to leave restores what the first found.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._inside = 0
+        self._before = 0
+
+    def __enter__(self) -> None:
+        with self._lock:
+            if self._inside == 0:
+                self._before = cv2.getNumThreads()
+                cv2.setNumThreads(1)
+            self._inside += 1
+
+    def __exit__(self, *_: object) -> None:
+        with self._lock:
+            self._inside -= 1
+            if self._inside == 0:
+                cv2.setNumThreads(self._before)
+
+
+_one_opencv_thread = _OneOpenCVThread()
