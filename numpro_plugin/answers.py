@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import accumulate, pairwise
 from typing import Literal
 
 Unit = Literal["frames", "seconds"]
@@ -44,9 +44,21 @@ def parse_moment(text: str) -> MomentAnswer:
     if not isinstance(text, str) or not text.strip():
         return MomentAnswer(None, None, "the answer is empty")
     clean = _normalise(text)
+    # What follows "answer:" is meant; what comes before is how the model got there.
+    for answered in (clean[at.end() :] for at in [*_ANSWER.finditer(clean)][-1:]):
+        if (answer := _understand(answered)).span:
+            return answer
+    return _understand(clean)
+
+
+_ANSWER = re.compile(r"\banswer(?: is)?\s*[:\-]|<answer>")
+
+
+def _understand(clean: str) -> MomentAnswer:
     mentions = _mentions(clean)
     # A model that writes "Frame 3 (6 s) to Frame 9 (18 s)" explains its frames in brackets; the range is what stands outside.
-    outside = [m for m in mentions if not _in_brackets(clean, m.start)]
+    depths = list(accumulate((c == "(") - (c == ")") for c in clean))
+    outside = [m for m in mentions if not depths[m.start - 1 : m.start] or depths[m.start - 1] <= 0]
     found = _ranges(clean, outside) + _ranges(clean, mentions) or _listed(clean, mentions)
     if not found:
         as_reference = parse_moment_reference(clean)  # "from3to9": what the reference reads is never lost
@@ -98,8 +110,11 @@ class _Range:
 
 def _normalise(text: str) -> str:
     text = unicodedata.normalize("NFKC", text).casefold()
-    text = re.sub(r"[*_`\"“”‘’']+", "", text)
-    text = re.sub(r"[\u2010-\u2015\u2212~→⟶]|-{1,2}>|-{2,}", "-", text)
+    text = re.sub(r"<think(?:ing)?>.*?</think(?:ing)?>", " ", text, flags=re.DOTALL)
+    text = text.rpartition("</think>")[2]  # its opening tag may have been part of the prompt
+    text = re.sub(r"[\u2010-\u2015\u2212~→⟶]|[-=]{1,2}>|-{2,}", "-", text)
+    text = re.sub(r"</?(?!answer)[a-z]\w*>|[*_`\"“”‘’'{}$\\]+|<(?!answer)|(?<!answer)>", "", text)
+    text = re.sub(r"(?<=\d) ?/ ?\d+", "", text)  # "frame 4/16" is the 4th of 16
     text = re.sub(r"(?<![\d,.])(\d{1,3}),(\d{3})(?![\d,])", _thousands, text)
     return re.sub(r"\s+", " ", text).strip()
 
@@ -111,7 +126,8 @@ def _thousands(match: re.Match[str]) -> str:
 
 _MENTION = re.compile(
     r"""
-    (?P<label> (?: \bframes? (?:\s+(?:numbers?|nos?\.?|ids?|indices|index))? | \# | \bf(?=\d) ) \s*[:=]? \s*\#*\s*\[?\(? )?
+    (?P<label> (?: \bframes? (?:\s+(?:numbers?|nos?\.?|ids?|indices|index))? | (?<!\#)\# | \bf(?=\d) ) \s*[:=]? \s*\#{0,3}\s*\[?\(?
+        | (?P<time> (?:time(?:stamp)?s? | \bsecs? | \bseconds?) \s*[:=]? \s* ) )?
     (?P<number> (?P<clock> \d{1,2}:\d{2}(?::\d{2})?(?:\.\d+)? ) | (?<![\d.\w])-?\d+(?:\.\d+)? | (?<=frame)\d+(?:\.\d+)? | (?<=[#f])\d+ )
     (?P<ordinal> (?:st|nd|rd|th)\b )?
     \s* (?P<unit>
@@ -143,6 +159,8 @@ def _value(match: re.Match[str]) -> tuple[float, object]:
             seconds = seconds * 60 + float(part)
         return seconds, "second"
     value, unit = float(match["number"]), match["unit"] or ""
+    if match["time"] and not unit:
+        return value, "second"
     if unit.startswith(("sec", "s")):
         return value, "second"
     if unit.startswith(("milli", "ms")):
@@ -156,16 +174,27 @@ def _value(match: re.Match[str]) -> tuple[float, object]:
     return value, "frame" if match["label"] or unit else None
 
 
-_FILLER = r"(?:the|a|an|about|approximately|around|roughly|at|in|on|by|with|it|event|action|up|time|timestamp|frames?|number|mark|of)"
-_TO = re.compile(rf"[\s,;.:)\]]*(?:-|(?:and\s+|up\s+)?(?:to|until|till|through|thru)|\.{{2,3}})(?:\s|{_FILLER}\b|[:(\[#])*")
+_FILLER = (
+    r"(?:the|a|an|about|approximately|around|roughly|at|in|on|by|with|it|event|action|up|frames?|number|mark|of|last|least|most"
+    r"|somewhere|exactly|maybe)"
+)
+_TO = re.compile(
+    rf"[\s,;.:)\]]*(?:-|(?:(?:and|which|it)\s+)*(?:(?:continu(?:es|ing)|go(?:es|ing) on|lasts?|runs?|extends?)\s+)?(?:all the way\s+)?"
+    rf"(?:up\s+)?(?:through\s+)?(?:to|until|till|through|thru)|\.{{2,3}}|到|至)(?:\s|{_FILLER}\b|[:(\[#])*"
+)
 _AND = re.compile(rf"\s*(?:and|&)(?:\s|{_FILLER}\b)*")
 _END = re.compile(
-    r"[\s,;.:)\]}]*(?:and\s+|then\s+|it\s+)*(?:end(?:s|ed|ing)?|stop(?:s|ping)?|finish(?:es|ing)?|last|conclud(?:es|ing)|disappear(?:s|ing)?)"
+    r"[\s,;.:)\]}-]*(?:and\s+|then\s+|it\s+|is\s+|the\s+)*"
+    r"(?:end(?:s|ed|ing)?|stop(?:s|ping)?|finish(?:es|ing)?|last(?: seen| visible| appears)?|conclud(?:es|ing)|disappear(?:s|ing)?)"
     rf"(?:[\s_]|{_FILLER}\b|is|[:=,(\[#-])*"
 )
 _BETWEEN = re.compile(rf"\bbetween(?:\s|{_FILLER}\b|[:(\[#])*$")
+_OPEN_START = re.compile(r"\b(?:beginning|start|outset)(?: of the \w+)?,? (?:(?:up )?to|until|till|through) (?:the )?$")
+_DENIED = re.compile(r"\b(?:none|not (?:\w+ )?in|neither|nor|any)(?: of)?(?: the)? ?(?:frames? )?$")
+_IN_SECONDS = re.compile(r"\s*\((?:in )?(?:s|secs?|seconds)\)")
 _OPEN = re.compile(
-    r"[\s,]*(?:(?:up\s+)?(?:to|until|till|through)\s+(?:the\s+)?(?:very\s+)?(?:end|last|finish)|onwards?\b|and\s+(?:after|beyond))"
+    r"[\s,]*(?:(?:up\s+)?(?:to|until|till|through)\s+(?:the\s+)?(?:very\s+)?(?:end|last|finish)|onwards?\b"
+    r"|(?:to|-)(?:\s+frames?)?\s*$|and\s+(?:after|beyond))"
 )
 _LIST = re.compile(r"\s*(?:,\s*(?:and\s+|&\s*)?|and\s+|&\s*|;\s*)")
 
@@ -176,9 +205,17 @@ def _ranges(text: str, mentions: list[_Mention]) -> list[_Range]:
     previous_end: _Mention | None = None
     for first, last in pairwise(mentions):
         between = _without_brackets(text[first.end : last.start])
-        is_range = _TO.fullmatch(between) or _END.fullmatch(between) or (_AND.fullmatch(between) and _BETWEEN.search(text[: first.start]))
+        is_range = (
+            _TO.fullmatch(between)
+            or _END.fullmatch(between)
+            or (_AND.fullmatch(between) and _BETWEEN.search(text[max(0, first.start - 60) : first.start]))
+        )
         if is_range and first is not previous_end:  # of "5 to 9 to 12" the first pair counts
-            found.append(_Range((first.value, last.value), _kind(first, last), text[first.start : last.end]))
+            kind = _kind(first, last)
+            if kind == "bare" and _IN_SECONDS.match(text, last.end):
+                kind = "second"
+            if not _DENIED.search(text[max(0, first.start - 30) : first.start]):
+                found.append(_Range((first.value, last.value), kind, text[first.start : last.end]))
             previous_end = last
         else:
             previous_end = None
@@ -196,6 +233,8 @@ def _listed(text: str, mentions: list[_Mention]) -> list[_Range]:
         found += _as_list(text, run)
         run = [mention]
     found += _as_list(text, run)
+    if len(found) > 1:
+        return []  # several frames, and nothing says that they are the ends of one span
     if not found and len(mentions) == 2 and re.fullmatch(r"[\s\[\](){},;.]*", text[: mentions[0].start] + text[mentions[1].end :]):
         first, last = mentions
         if _LIST.fullmatch(text[first.end : last.start]) or text[first.end : last.start].isspace():
@@ -209,7 +248,8 @@ def _as_list(text: str, run: list[_Mention]) -> list[_Range]:
         return []
     if len(run) == 1 and re.search(r"\d\s*frames?$", text[run[0].start : run[0].end]):
         return []  # "the video has 16 frames" is a count
-    if _OPEN.match(text, run[-1].end):
+    before = text[max(0, run[0].start - 60) : run[0].start]
+    if _OPEN.match(text, run[-1].end) or _OPEN_START.search(before) or _DENIED.search(before[-30:]):
         return []
     values = [m.value for m in run]
     return [_Range((min(values), max(values)), "frame", text[run[0].start : run[-1].end])]
@@ -224,11 +264,6 @@ def _kind(first: _Mention, last: _Mention) -> _Kind:
 
 def _without_brackets(text: str) -> str:
     return re.sub(r"\([^()]*\)|\[[^\[\]]*\]", " ", text)
-
-
-def _in_brackets(text: str, position: int) -> bool:
-    before = text[:position]
-    return before.count("(") > before.count(")")
 
 
 def _why_not(text: str, mentions: list[_Mention]) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import math
 import os
 import time
 import uuid
@@ -57,6 +58,8 @@ class ClipCache:
             text = os.environ.get("NUMPRO_CACHE_GB", str(DEFAULT_LIMIT_GB))
             try:
                 limit_gb = float(text)
+                if not math.isfinite(limit_gb):
+                    raise ValueError
             except ValueError:
                 raise NumProError(f"NUMPRO_CACHE_GB={text!r} must be a number of gigabytes (0: no limit)") from None
         self.limit_bytes = int(limit_gb * 1e9)
@@ -72,7 +75,9 @@ class ClipCache:
             os.utime(path)
         except FileNotFoundError:
             return None
-        return path
+        except PermissionError:  # a cache that others may only read
+            return path if path.stat().st_size else None
+        return path if path.stat().st_size else None
 
     @contextmanager
     def locked(self, key: str) -> Iterator[None]:

@@ -27,6 +27,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     except NumProError as error:
         print(f"numpro: {error}", file=sys.stderr)
         return 1
+    except OSError as error:  # a folder that cannot be written, a full disk
+        print(f"numpro: {error.filename or ''}: {error.strerror or error}".replace("numpro: : ", "numpro: "), file=sys.stderr)
+        return 1
     except KeyboardInterrupt:
         print("numpro: stopped", file=sys.stderr)
         return 130
@@ -195,6 +198,8 @@ def _number(args: argparse.Namespace) -> int:
 
     if args.output.exists() and not args.force:
         raise NumProError(f"{args.output} exists; choose another name or give --force")
+    if args.output.exists() and args.video.exists() and args.output.samefile(args.video):
+        raise NumProError(f"{args.output} is the video itself; choose another name")
     try:
         frame_size = parse_frame_size(args.frame_size)
     except ValueError:

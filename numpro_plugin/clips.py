@@ -18,6 +18,7 @@ import av
 import numpy as np
 
 from numpro_plugin.cache import ClipCache
+from numpro_plugin.decoders import decoder_name
 from numpro_plugin.errors import NumProError
 from numpro_plugin.numbering import draw_numbers
 from numpro_plugin.packets import open_video
@@ -100,7 +101,12 @@ def write_clip(
         duration_s=frames.timeline.duration_s,
         settings=settings.pixel_dict(),
     )
-    _encode(frames.pixels, _rate(frames), json.dumps({"numpro": vars(info)}), out)
+    part = f"{os.fspath(out)}.part"
+    try:
+        _encode(frames.pixels, _rate(frames), json.dumps({"numpro": vars(info)}), part)
+        os.replace(part, out)
+    finally:
+        Path(part).unlink(missing_ok=True)
     return info
 
 
@@ -126,21 +132,22 @@ def read_clip_info(path: str | os.PathLike[str]) -> ClipInfo | None:
     """
     container, _ = open_video(path)
     with container:
-        comment = container.metadata.get("comment", "")
-    if not comment.startswith('{"numpro":'):
-        return None
-    said = json.loads(comment)["numpro"]
-    return ClipInfo(tuple(said["numbers"]), tuple(said["times_s"]), said["duration_s"], said["settings"])
+        metadata = {key.lower(): value for key, value in container.metadata.items()}  # Matroska writes COMMENT
+    try:
+        said = json.loads(metadata.get("comment", ""))["numpro"]
+        return ClipInfo(tuple(said["numbers"]), tuple(said["times_s"]), said["duration_s"], dict(said["settings"]))
+    except (ValueError, KeyError, TypeError):
+        return None  # somebody else's comment
 
 
 def _key(video: str | os.PathLike[str], settings: NumProSettings, end_s: float | None) -> str:
-    """Hash of the source (real path, size, time of change) and of what decides the pixels."""
+    """Hash of the source (real path, size, time of change) and of what decides the pixels (decoders differ in the last bit)."""
     try:
         real = os.path.realpath(video)
         stat = os.stat(real)
     except OSError as error:
         raise NumProError(f"{os.fspath(video)}: {error.strerror or error}") from error
-    said = [CLIP_FORMAT, real, stat.st_size, stat.st_mtime_ns, settings.pixel_dict(), end_s]
+    said = [CLIP_FORMAT, decoder_name(), real, stat.st_size, stat.st_mtime_ns, settings.pixel_dict(), end_s]
     return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()[:40]
 
 

@@ -68,6 +68,7 @@ def _selected_frames(index: PacketIndex, wanted: NDArray[np.int64]) -> Iterator[
         context.flush_buffers()
     else:
         context.thread_count = 1  # the least CPU time; different videos are read side by side instead
+        context.open(strict=False)  # before anything is skipped: dav1d looks at skip_frame only once
     for k, packet in enumerate(_packets(index)):
         if action[k] == _SKIP:
             continue
@@ -96,6 +97,8 @@ def _plan(index: PacketIndex, wanted: NDArray[np.int64]) -> tuple[NDArray[np.int
     """What to do with each packet in decoding order, and before which ones the decoder starts afresh, both (P,)."""
     total = len(index.decode_order)
     is_wanted = np.isin(index.decode_order, wanted)
+    if index.may_change:
+        return np.where(is_wanted, _SHOW, _REFERENCE).astype(np.int8), np.zeros(total, dtype=bool)
     starts = np.flatnonzero(index.keyframe)
     starts = starts if len(starts) and starts[0] == 0 else np.concatenate([[0], starts]).astype(np.int64)
     ends = np.append(starts[1:], total)
@@ -151,7 +154,7 @@ def decode_held(index: PacketIndex, wanted: NDArray[np.int64]) -> Iterator[tuple
                 replaced += held[0] != position
                 yield position, picture.rgb(held[1])
     if replaced:
-        log.warning("%s: %d wanted frames are damaged; the frame before each is used, as a player shows it", index.path, replaced)
+        log.warning("%s: %d wanted frames are damaged; their nearest neighbours are used, as a player shows them", index.path, replaced)
 
 
 def decode_decord(index: PacketIndex, wanted: NDArray[np.int64]) -> Iterator[tuple[int, Pixels]]:
@@ -183,8 +186,8 @@ def decode_decord(index: PacketIndex, wanted: NDArray[np.int64]) -> Iterator[tup
 DECODERS: dict[str, Decoder] = {"pyav": decode_pyav, "decord": decode_decord}
 
 
-def chosen_decoder() -> Decoder:
-    """The decoder that ``$NUMPRO_DECODER`` names; PyAV when it is unset.
+def decoder_name() -> str:
+    """What ``$NUMPRO_DECODER`` names; ``pyav`` when it is unset.
 
     Raises:
         NumProError: an unknown name.
@@ -192,7 +195,7 @@ def chosen_decoder() -> Decoder:
     name = os.environ.get("NUMPRO_DECODER", "pyav")
     if name not in DECODERS:
         raise NumProError(f"NUMPRO_DECODER={name!r} is not a decoder; allowed: {', '.join(DECODERS)}")
-    return DECODERS[name]
+    return name
 
 
 _MATRICES = (1, 4, 5, 6, 7, 9, 10)  # those of FFmpeg's colour spaces for which its converter has a matrix

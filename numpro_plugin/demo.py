@@ -12,6 +12,7 @@ import numpy as np
 
 from numpro_plugin.benchmarks import BENCHMARKS
 from numpro_plugin.benchmarks.prepare import prepare
+from numpro_plugin.errors import NumProError
 from numpro_plugin.synthetic import random_events, render_video
 
 if TYPE_CHECKING:
@@ -33,6 +34,8 @@ def run_demo(folder: str | os.PathLike[str] | None = None, *, videos: int = 6, s
         Scores by task and metric, in percent.
     """
     root = Path(folder) if folder else Path(tempfile.mkdtemp(prefix="numpro-demo-"))
+    if root.exists() and any(root.iterdir()):
+        raise NumProError(f"{root} is not empty; the demo wants a folder of its own")
     print(f"1. rendering {videos} videos with known events ...", flush=True)
     annotations = make_dataset(root, videos=videos, seed=seed)
     print("2. preparing the table ...", flush=True)

@@ -6,13 +6,14 @@ environment (``charades_table``, ``charades_protocol``, ...) are made at that mo
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import os
 from typing import TYPE_CHECKING, Any
 
 from numpro_plugin import __version__
 from numpro_plugin.benchmarks import BENCHMARKS
-from numpro_plugin.benchmarks.table import default_split, read_report, table_path
+from numpro_plugin.benchmarks.table import default_split, read_report, read_rows, table_path
 from numpro_plugin.clips import blank_clip, numbered_clip
 from numpro_plugin.errors import NumProError
 from numpro_plugin.packets import read_packets
@@ -84,9 +85,26 @@ def _protocol(path: Path, *, numbers: bool, highlights: bool) -> dict[str, Any]:
         "settings": settings.to_dict(),
         "prompt_id": kind if numbers else f"{kind}_plain",
         "prompt": _question("{query}", settings, highlights=highlights),
+        "videos_state": _state_of_videos(path),
         "numpro_version": __version__,
     }
     return {"version": 1, "numpro": protocol}
+
+
+def _state_of_videos(table: Path) -> str:
+    """Hash over path, size and time of change of every video of a table.
+
+    It stands in the metadata for lmms-eval's response cache: an answer to other pixels, or to the blank clip of a video that was
+    mended since, is not served again.
+    """
+    said = hashlib.sha256()
+    for video in sorted({row["video"] for row in read_rows(table)}):
+        try:
+            stat = os.stat(video) if os.path.isabs(video) else None
+        except OSError:
+            stat = None
+        said.update(repr((video, stat and (stat.st_size, stat.st_mtime_ns))).encode())
+    return said.hexdigest()[:16]
 
 
 def _highlight_generation() -> dict[str, Any]:
@@ -103,19 +121,25 @@ def task_settings(lmms_eval_specific_kwargs: Mapping[str, Any] | None) -> NumPro
     return NumProSettings.from_env(numbers=bool((lmms_eval_specific_kwargs or {}).get("numbers", True)))
 
 
-_problems: dict[str, str | None] = {}
+_shown: dict[tuple[str, str], str | None] = {}
+"""By video and query: why the model was shown a blank clip, or None if it saw the real one."""
 
 
 def video_problem(doc: Mapping[str, Any]) -> str | None:
-    """Why a row's video cannot be read, or None (also for rows of a table without videos). Asked once per video."""
+    """Why a row's video could not be shown, or None (also for rows of a table without videos).
+
+    What was shown in this process counts; for an answer out of a response cache the video is looked at now.
+    """
     video = doc["video"]
-    if os.path.isabs(video) and video not in _problems:
-        try:
-            read_packets(video)
-            _problems[video] = None
-        except NumProError as error:
-            _problems[video] = str(error)
-    return _problems.get(video)
+    if not os.path.isabs(video):
+        return None
+    if (video, doc["id"]) in _shown:
+        return _shown[video, doc["id"]]
+    try:
+        read_packets(video)
+    except NumProError as error:
+        return str(error)
+    return None
 
 
 def visual(doc: Mapping[str, Any], lmms_eval_specific_kwargs: Mapping[str, Any] | None = None) -> list[str]:
@@ -132,10 +156,10 @@ def visual(doc: Mapping[str, Any], lmms_eval_specific_kwargs: Mapping[str, Any] 
         )
     try:
         clip = numbered_clip(video, settings, end_s=doc.get("end_s"))
-        _problems[video] = None
+        _shown[video, doc["id"]] = None
     except NumProError as error:
         log.error("query %s: %s; it will count as request_fail", doc["id"], error)
-        _problems[video] = str(error)
+        _shown[video, doc["id"]] = str(error)
         clip = blank_clip(settings)
     return [str(clip)]
 

@@ -64,13 +64,11 @@ class PacketIndex:
     context: VideoCodecContext
     """The stream's decoder, not yet used by anybody; it outlives the file."""
 
+    may_change: bool
+    """Whether the container may give the decoder new parameters along with any packet, so that none may be skipped."""
+
     packets: tuple[av.Packet, ...] | None
     """The packets in decoding order, or None if they are too large to keep (`_KEPT_BYTES`): read the file again."""
-
-    @property
-    def times_s(self) -> NDArray[np.float64]:
-        """Presentation times in seconds relative to the first frame, (N,)."""
-        return (self.pts - self.pts[0]) * float(self.time_base)
 
     @property
     def duration_s(self) -> float:
@@ -84,7 +82,7 @@ class PacketIndex:
         frame (AVI) the stamps are counts and exact: half a tick would there be half a frame early.
         """
         is_count = len(self.pts) > 1 and float(np.median(np.diff(self.pts))) < _FINE
-        slack = 1e-6 if is_count else 0.5 - 1e-6
+        slack = 1e-6 if is_count else 0.5 + 1e-6
         ticks = np.asarray(times_s, dtype=np.float64) / float(self.time_base) + float(self.pts[0]) + slack
         return np.clip(np.searchsorted(self.pts, ticks, side="right") - 1, 0, len(self.pts) - 1).astype(np.int64)
 
@@ -103,22 +101,28 @@ def open_video(path: str | os.PathLike[str]) -> tuple[InputContainer, VideoStrea
     if os.path.getsize(name) == 0:
         raise NumProError(f"{name}: the file is empty (0 bytes); download or copy it again")
     try:
-        container = av.open(name, metadata_errors="replace")
+        container = av.open(os.path.abspath(name), metadata_errors="replace")  # "10:30.mp4" alone would be a protocol called 10
     except (FFmpegError, OSError) as error:
         raise NumProError(f"{name}: cannot be opened as a video ({_said(error)}); it may be truncated or of another kind") from error
     streams = [s for s in container.streams.video if not s.disposition & av.stream.Disposition.attached_pic]
     if not streams:
-        kinds = ", ".join(sorted({s.type for s in container.streams})) or "none"
+        kinds = ", ".join(kind for kind in ("audio", "subtitles", "data") if getattr(container.streams, kind)) or "none"
         container.close()
         raise NumProError(f"{name}: has no video stream (streams: {kinds})")
+    if streams[0].codec_context is None:
+        container.close()
+        raise NumProError(f"{name}: there is no decoder for its video codec; convert it, to H.264 for example")
     return container, streams[0]
 
 
 def demux(container: InputContainer, stream: VideoStream) -> Iterator[av.Packet]:
     """The stream's packets in decoding order, without the empty one that PyAV appends."""
-    for packet in container.demux(stream):
-        if packet.size or packet.pts is not None or packet.dts is not None:
-            yield packet
+    try:
+        for packet in container.demux(stream):
+            if packet.size or packet.pts is not None or packet.dts is not None:
+                yield packet
+    except IndexError:  # PyAV's own, when another stream first appears late in the file; the video's packets have all come by then
+        return
 
 
 def read_packets(path: str | os.PathLike[str]) -> PacketIndex:
@@ -143,7 +147,7 @@ def read_packets(path: str | os.PathLike[str]) -> PacketIndex:
             for packet in demux(container, stream):
                 pts.append(packet.pts)
                 dts.append(packet.dts)
-                duration.append(packet.duration or 0)
+                duration.append(max(0, packet.duration or 0))
                 key.append(packet.is_keyframe)
                 kept_bytes += packet.size
                 if kept is not None:
@@ -151,7 +155,8 @@ def read_packets(path: str | os.PathLike[str]) -> PacketIndex:
                     if kept_bytes > _KEPT_BYTES:
                         kept = None
                 # VP8 stores reference pictures that are never shown (bit 4 of the first byte clear) as packets of their own.
-                shown.append(not packet.is_discard and packet.size > 0 and not (is_vp8 and not memoryview(packet)[0] & 0x10))
+                hidden = packet.is_discard or packet.size == 0 or (is_vp8 and not memoryview(packet)[0] & 0x10)
+                shown.append(not hidden)
         except FFmpegError as error:
             damage = _said(error)
             log.warning("%s: reading stops after %d packets (%s); the rest of the file is lost", name, len(pts), damage)
@@ -159,11 +164,19 @@ def read_packets(path: str | os.PathLike[str]) -> PacketIndex:
         rate = stream.average_rate or stream.guessed_rate
         promised_s = _promised_duration_s(stream)
         context = stream.codec_context
-        trusted = container.format.name != "avi" and all(t is not None for t in pts)
+        format_name = container.format.name
+        reorders = context.has_b_frames
     times = [p if p is not None else d for p, d in zip(pts, dts, strict=True)]
-    known = [t for t in times if t is not None]
-    if len(known) < len(times):
+    stamped = [t is not None for t in times]
+    if sum(stamped) * 2 >= len(stamped):
+        # Field-coded H.264: the second field is a packet of its own without a stamp and belongs to the picture before it.
+        shown = [show and has for show, has in zip(shown, stamped, strict=True)]
+        known = [t if t is not None else 0 for t in times]
+        missing = any(p is None and has for p, has in zip(pts, stamped, strict=True))
+    else:
         known = _by_rate(len(times), rate, time_base)
+        missing = True
+    trusted = not (missing or format_name == "avi" or (reorders and _in_decoding_order(pts, dts)))
     index = _index(
         name,
         known,
@@ -175,6 +188,7 @@ def read_packets(path: str | os.PathLike[str]) -> PacketIndex:
         trusted=trusted,
         damage=damage,
         context=context,
+        may_change=format_name == "flv",
         packets=None if kept is None else tuple(kept),
     )
     if index.damage is None and promised_s is not None and promised_s - index.duration_s > max(1.0, 0.02 * promised_s):
@@ -183,6 +197,12 @@ def read_packets(path: str | os.PathLike[str]) -> PacketIndex:
         )
         log.warning("%s: %s", name, index.damage)
     return index
+
+
+def _in_decoding_order(pts: list[int | None], dts: list[int | None]) -> bool:
+    """Whether presentation times only repeat decoding times (ASF, MXF): in a stream with B-frames they are then no such times."""
+    shifts = {p - d for p, d in zip(pts, dts, strict=True) if p is not None and d is not None}
+    return len(pts) > 2 and len(shifts) <= 1
 
 
 def _promised_duration_s(stream: VideoStream) -> float | None:
@@ -209,6 +229,7 @@ def _index(
     trusted: bool,
     damage: str | None,
     context: VideoCodecContext,
+    may_change: bool,
     packets: tuple[av.Packet, ...] | None,
 ) -> PacketIndex:
     """Sort the packets into presentation order."""
@@ -231,6 +252,7 @@ def _index(
         trusted=trusted,
         damage=damage,
         context=context,
+        may_change=may_change,
         packets=packets,
     )
 

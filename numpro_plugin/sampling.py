@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, cast
 import cv2
 import numpy as np
 
-from numpro_plugin.decoders import chosen_decoder, decode_held
+from numpro_plugin.decoders import DECODERS, decode_held, decoder_name
 from numpro_plugin.errors import NumProError
 from numpro_plugin.packets import read_packets
 from numpro_plugin.timeline import Timeline, kept_numbers
@@ -65,6 +65,10 @@ def sample_frames(
     Raises:
         NumProError: the file cannot be read as a video, or an option is out of range.
     """
+    if frame_size is not None and not (isinstance(frame_size, tuple) and len(frame_size) == 2 and min(frame_size) > 0):
+        raise NumProError(f"frame_size must be (width, height) in pixels or None, got {frame_size!r}")
+    if max_frames is not None and max_frames < 1:
+        raise NumProError(f"max_frames must be 1 or more, or None, got {max_frames!r}")
     if end_s is not None and not end_s > 0:
         raise NumProError(f"end_s must be above 0 seconds, got {end_s!r}")
     index = read_packets(video)
@@ -76,7 +80,7 @@ def sample_frames(
     wanted = np.unique(shown)
     pixels: NDArray[np.uint8] | None = None
     missing = set(wanted.tolist())
-    for decode in (chosen_decoder(), decode_held):
+    for decode in (DECODERS[decoder_name()], decode_held):
         with _one_opencv_thread:
             for position, picture in decode(index, np.array(sorted(missing), dtype=np.int64)):
                 # A video may change its size on the way; without a size asked for, its first frame's counts.

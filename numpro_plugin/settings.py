@@ -48,6 +48,8 @@ class NumProSettings:
             raise NumProError(f"frame_size={size!r} must be (width, height), each 16 to 4096 pixels")
         if not (isinstance(self.max_frames, int) and self.max_frames >= 1):
             raise NumProError(f"max_frames={self.max_frames!r} must be an integer, 1 or more")
+        if not isinstance(self.style, NumberStyle):
+            raise NumProError(f"style={self.style!r} must be a NumberStyle")
         if self.prompt not in get_args(PromptKind):
             raise NumProError(f"prompt={self.prompt!r} is unknown; allowed: {', '.join(get_args(PromptKind))}")
 
@@ -65,6 +67,9 @@ class NumProSettings:
         if "frame_size" in values:
             values["frame_size"] = tuple(values["frame_size"])
         if "style" in values:
+            styles = {f.name for f in fields(NumberStyle)}
+            if unknown := set(values["style"]) - styles:
+                raise NumProError(f"unknown setting(s) of style {', '.join(sorted(unknown))}; allowed: {', '.join(sorted(styles))}")
             values["style"] = NumberStyle(**values["style"])
         return cls(**values)
 
@@ -89,7 +94,7 @@ class NumProSettings:
         if unknown:
             allowed = sorted({*_ENV, *_OTHER_ENV})
             close = difflib.get_close_matches(unknown[0], allowed, n=1)
-            hint = f"; did you mean {close[0]}?" if close else ""
+            hint = f"; did you mean {close[0]}?" if close else "."
             raise NumProError(f"environment variable {unknown[0]} is unknown{hint} Allowed: {', '.join(allowed)}")
         settings: dict[str, Any] = {}
         style: dict[str, Any] = {}

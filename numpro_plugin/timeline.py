@@ -13,7 +13,7 @@ from numpro_plugin.errors import NumProError
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
 
-# 0.7 s at 10 numbers a second is 7.000000000000001 in floating point; without this slack an eighth number would be drawn for it.
+# 2.2 s at 25 numbers a second is 55.00000000000001 in floating point; without this slack a 56th number would be drawn for it.
 _SLACK = 1e-9
 
 

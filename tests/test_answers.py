@@ -58,6 +58,21 @@ FRAMES = {
     "From Frame 8 to Frame 9 and from Frame 11 to Frame 13.": (8, 9),
     "From Frame 9 to Frame 3": (9, 3),
     "From Frame 0 to Frame 99999999999.": (0, 99999999999),
+    "The event begins at Frame 3 and continues until Frame 9.": (3, 9),
+    "from frame 3 all the way to frame 9": (3, 9),
+    "From Frame 3 to at least Frame 9": (3, 9),
+    "Frame 3 => Frame 9": (3, 9),
+    "First seen in frame 3; last seen in frame 9": (3, 9),
+    "The start is frame 3, the end is frame 9": (3, 9),
+    "From Frame 3 to the last frame (Frame 9)": (3, 9),
+    "From Frame 3/16 to Frame 9/16": (3, 9),
+    "<think>frame 0 to frame 15?</think>From Frame 3 to Frame 9": (3, 9),
+    "Looking at Frame 0 to Frame 15, the answer is: From Frame 3 to Frame 9.": (3, 9),
+    "<answer>From Frame 3 to Frame 9</answer>": (3, 9),
+    "From Frame {3} to Frame $9$": (3, 9),
+    "<3> to <9>": (3, 9),
+    "- Start: 3\n- End: 9": (3, 9),
+    "The 1,007 others 3 to 9": (3, 9),
 }
 SECONDS = {
     "From 4 to 8 seconds.": (4, 8),
@@ -67,6 +82,9 @@ SECONDS = {
     "1:02:03 - 1:02:04": (3723, 3724),
     "The given query happens in 6.0 - 18.0 seconds.": (6, 18),
     "from 2 minutes to 3 minutes": (120, 180),
+    '{"start_time": 8.0, "end_time": 16.0}': (8, 16),
+    "Seconds 8 to 16": (8, 16),
+    "From 8 to 16 (seconds)": (8, 16),
 }
 NOT_UNDERSTOOD = {
     "": "empty",
@@ -78,6 +96,10 @@ NOT_UNDERSTOOD = {
     "The video has 16 frames.": "no range",
     "from frame 10 to the end": "no range",
     "I see 2 people.": "no range",
+    "From Frame 4 to Frame": "no range",
+    "From the beginning to Frame 8": "no range",
+    "Frame 4 is where it begins. Frame 8 shows the door.": "no range",
+    "None of the frames 0 to 15 show it.": "no range",
 }
 
 
@@ -130,6 +152,8 @@ def test_decimals(first, last):
 @example("frame 1 " * 3000)
 @example("9" * 5000 + " to " + "9" * 5000)
 @example("(" * 3000 + "1 to 2")
+@example("#" * 20000)
+@example("1 and " * 5000)
 def test_never_raises_and_says_why(text):
     answer = parse_moment(text)
     assert answer.reason

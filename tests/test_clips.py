@@ -243,6 +243,25 @@ def test_blank_clip_says_that_nothing_is_drawn():
     assert read_clip_info(clip).numbers == ()
 
 
+def test_somebody_elses_comment_is_no_clip(tmp_path):
+    for k, comment in enumerate(('{"numpro": 1}', '{"numpro": {"numbers": 3}}', '{"numpro": ', "x")):
+        path = tmp_path / f"{k}.mkv"
+        with av.open(str(path), "w") as container:
+            container.metadata["comment"] = comment
+            stream = container.add_stream("libx264", rate=10)
+            stream.width, stream.height, stream.pix_fmt = 64, 64, "yuv420p"
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(np.zeros((64, 64, 3), np.uint8), format="rgb24")))
+            container.mux(stream.encode(None))
+        assert read_clip_info(path) is None
+
+
+def test_an_empty_file_in_the_cache_is_made_again(tmp_path):
+    video = video_of(tmp_path, 4)
+    clip = numbered_clip(video)
+    clip.write_bytes(b"")
+    assert len(read_with_av(numbered_clip(video))) == 2
+
+
 def test_missing_video_is_named(tmp_path):
     with pytest.raises(NumProError, match="nowhere.mp4"):
         numbered_clip(tmp_path / "nowhere.mp4")

@@ -184,6 +184,19 @@ def test_number_explains_what_is_wrong(tmp_path, arguments, said):
     assert not (tmp_path / "out.mp4").exists()
 
 
+def test_nothing_of_the_users_is_overwritten(tmp_path):
+    video = write_counter_video(tmp_path / "a.mp4", [0, 100, 200], rate=10)
+    before = video.read_bytes()
+    done = numpro("number", video, "-o", video, "--force")
+    assert (done.returncode, video.read_bytes() == before) == (1, True)
+    assert "is the video itself" in done.stderr
+    done = numpro("demo", "--out", tmp_path)
+    assert done.returncode == 1
+    assert "is not empty" in done.stderr
+    done = numpro("number", video, "-o", tmp_path / "nowhere" / "x.mp4")
+    assert (done.returncode, "Traceback" in done.stderr) == (1, False)
+
+
 def test_number_of_a_bad_file_leaves_nothing(tmp_path):
     (tmp_path / "bad.mp4").write_bytes(b"rubbish" * 100)
     done = numpro("number", tmp_path / "bad.mp4", "-o", tmp_path / "out.mp4")

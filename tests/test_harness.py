@@ -185,7 +185,9 @@ def test_table_without_videos_is_only_for_the_oracle(tmp_path):
     annotations.write_text("AAAAA 4.0 12.0##a person opens a door.\n")
     durations.write_text("id,length\nAAAAA,31\n")
     prepare(CHARADES, annotations, durations=durations, progress=False)
-    assert scores(run())["mIoU"] == 100
+    results = run()
+    assert scores(results)["mIoU"] == 100
+    assert scores(results, "numpro_charades_plain")["parse_fail"] == 100
     with pytest.raises(NumProError, match="made without videos"):
         run(Scripted([""], simple=True))
 
@@ -199,6 +201,27 @@ def test_a_video_that_breaks_later_is_counted_not_fatal(tmp_path, table):
     sample = results["samples"]["numpro_charades"][2]
     assert sample["mIoU"] == 0
     assert "cannot be opened as a video" in sample["numpro"]["reason"]
+
+
+def test_each_query_is_judged_by_what_it_was_shown(tmp_path, table):
+    """A video that comes and goes during a run: blank for the first query, real for the second."""
+    video = tmp_path / "videos" / "EVENS.mp4"
+    data = video.read_bytes()
+    video.write_bytes(b"rubbish" * 1000)
+
+    def answer(doc):
+        video.write_bytes(data)
+        return "From Frame 2 to Frame 6." if doc["id"] == "0" else "From Frame 0 to Frame 2."
+
+    samples = run(Scripted(answer, simple=False), ["numpro_charades"])["samples"]["numpro_charades"]
+    assert [(s["request_fail"], s["mIoU"] > 0) for s in samples[:2]] == [(100, False), (0, True)]
+
+
+def test_a_mended_or_replaced_video_is_another_protocol(tmp_path, table):
+    before = evaluation.charades_protocol["numpro"]["videos_state"]
+    assert evaluation.charades_protocol["numpro"]["videos_state"] == before
+    os.utime(tmp_path / "videos" / "ODDLY.mp4", ns=(1, 1))
+    assert evaluation.charades_protocol["numpro"]["videos_state"] != before
 
 
 def test_number_once_and_a_second_run_decodes_nothing(table, monkeypatch):

@@ -88,6 +88,16 @@ def test_best_numbers_against_every_pair(start, end, duration_s, fps, max_frames
     assert iou == pytest.approx(float(span_iou(pairs, (start, end)).max()), abs=1e-12)
 
 
+def test_best_of_several_windows_and_nearest_among_ties():
+    assert best_numbers([(2, 4), (10, 16), (30, 31)], range(20), 0.5) == (1, 2, 1.0)
+    assert best_numbers([(100, 110)], range(5), 0.5)[:2] == (4, 4)
+
+
+def test_reversed_truth_in_numpros_way():
+    assert span_iou((0, 10), (8, 2), reversed_spans="zero") == 0
+    assert span_iou((0, 10), (8, 2)) == pytest.approx(0.6)
+
+
 @pytest.mark.shared
 def test_numpros_script_to_the_last_digit(shared):
     folder = shared / "golden/metrics/numpro_mr_synthetic"

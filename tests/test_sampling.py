@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from support.videos import MATRICES, as_displayed, counter_frame, read_counter, set_display_matrix, write_counter_video
 
-from numpro_plugin import Frames, NumProError, Timeline, packets, sample_frames
+from numpro_plugin import Frames, NumProError, Timeline, decoders, packets, sample_frames
 from numpro_plugin.decoders import decode_pyav
 from numpro_plugin.packets import read_packets
 
@@ -143,6 +143,55 @@ def test_colours_are_those_the_file_declares(tmp_path, matrix, full_range):
     g = (y - red * r - blue * b) / (1 - red - blue)
     expected = np.clip(np.array([r, g, b]) * 255, 0, 255)
     assert np.abs(sample_frames(path, frame_size=None).pixels[0, 32, 32] - expected).max() <= 2
+
+
+def test_edit_list_frames_are_not_shown(tmp_path):
+    """Frames that a cut keeps only for decoding (marked to be discarded) have no place on the timeline."""
+    path = write_counter_video(tmp_path / "a.mp4", CFR, options={"g": "50", "bf": "0", "crf": "12"})
+    cut = tmp_path / "cut.mp4"
+    with av.open(str(path)) as source, av.open(str(cut), "w") as target:
+        stream = target.add_stream_from_template(source.streams.video[0])
+        for packet in source.demux(video=0):
+            if packet.size:
+                packet.stream = stream
+                packet.pts -= 8000  # half a second before zero: the muxer writes an edit list
+                packet.dts -= 8000
+                target.mux(packet)
+    frames = sample_frames(cut, fps=1, frame_size=None)
+    assert [read_counter(p) for p in frames.pixels][:3] == [13, 38, 63]
+
+
+def test_end_beyond_the_video_changes_nothing(tmp_path):
+    path = write_counter_video(tmp_path / "a.mp4", CFR)
+    assert sample_frames(path, end_s=100).timeline == sample_frames(path).timeline
+
+
+def test_what_nobody_needs_is_not_decoded(tmp_path):
+    path = write_counter_video(tmp_path / "a.mp4", CFR, options={"g": "50", "bf": "3", "b": "1M"})
+    action, restart = decoders._plan(read_packets(path), np.array([0, 60, 110]))
+    assert (action == decoders._SKIP).sum() > 100
+    assert (action == decoders._SHOW).sum() == 3
+    assert restart.any()
+
+
+@pytest.mark.parametrize("wrong", [{"frame_size": (0, 0)}, {"frame_size": 336}, {"max_frames": 0}])
+def test_wrong_options_are_named(tmp_path, wrong):
+    path = write_counter_video(tmp_path / "a.mp4", CFR[:5])
+    with pytest.raises(NumProError, match=next(iter(wrong))):
+        sample_frames(path, **wrong)
+
+
+def test_a_name_with_a_colon_is_a_file(tmp_path, monkeypatch):
+    write_counter_video(tmp_path / "a.mp4", CFR[:5]).rename(tmp_path / "10:30.mp4")
+    monkeypatch.chdir(tmp_path)
+    assert len(sample_frames("10:30.mp4")) == 1
+
+
+def test_a_codec_without_decoder_is_named(tmp_path):
+    path = write_counter_video(tmp_path / "a.mp4", CFR[:5])
+    path.write_bytes(path.read_bytes().replace(b"avc1", b"zzz1"))
+    with pytest.raises(NumProError, match="no decoder|no video stream|cannot be opened"):
+        sample_frames(path)
 
 
 def test_opencv_keeps_its_threads(tmp_path):

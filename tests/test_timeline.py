@@ -22,7 +22,7 @@ def test_paper_protocol():
 
 
 @pytest.mark.parametrize(
-    ("duration_s", "fps", "count"), [(0, 0.5, 1), (0.01, 0.5, 1), (2, 0.5, 1), (2.001, 0.5, 2), (0.7, 10, 7), (30, 0.5, 15)]
+    ("duration_s", "fps", "count"), [(0, 0.5, 1), (0.01, 0.5, 1), (2, 0.5, 1), (2.001, 0.5, 2), (2.2, 25, 55), (30, 0.5, 15)]
 )
 def test_count(duration_s, fps, count):
     assert Timeline(duration_s, fps).count == count

@@ -185,6 +185,8 @@ def _probe(path: Path) -> _Probed:
         return _Probed(path, index.duration_s, None, index.damage)
     except NumProError as error:
         return _Probed(path, 0.0, str(error), None)
+    except Exception as error:  # one odd file among thousands must not end the check of all others: it is listed by name
+        return _Probed(path, 0.0, f"{path}: {type(error).__name__}: {error}", None)
 
 
 def _probed(paths: Mapping[str, Path], *, progress: bool) -> Iterable[tuple[str, _Probed]]:

@@ -14,6 +14,7 @@ from numpro_plugin.errors import NumProError
 from numpro_plugin.highlight_answers import format_highlights
 from numpro_plugin.metrics.highlights import CLIP_S
 from numpro_plugin.metrics.moments import best_numbers
+from numpro_plugin.prompts import NUMBERS_SENTENCE
 from numpro_plugin.settings import NumProSettings
 from numpro_plugin.timeline import Timeline, kept_numbers
 
@@ -46,7 +47,7 @@ class NumProOracle(lmms):
             doc = self.task_dict[task][split][doc_id]
             if "spans_s" not in doc:
                 raise NumProError(f"numpro_oracle only answers NumPro's tasks; {task!r} has no 'spans_s'")
-            numbers, fps = self._drawn(doc, doc_to_messages)
+            numbers, fps = self._drawn(doc, doc_to_messages, plain=not context.startswith(NUMBERS_SENTENCE))
             if not len(numbers):
                 answers.append("There are no numbers on the frames.")
             elif "saliency" in context:
@@ -58,15 +59,18 @@ class NumProOracle(lmms):
                 answers.append(f"From Frame {first} to Frame {last}.")
         return answers
 
-    def _drawn(self, doc: Mapping[str, Any], doc_to_messages: Any) -> tuple[NDArray[np.int64], float]:
+    def _drawn(self, doc: Mapping[str, Any], doc_to_messages: Any, *, plain: bool) -> tuple[NDArray[np.int64], float]:
         """The numbers on the row's clip (none on a plain one) and how many there are per second."""
+        nothing = np.zeros(0, dtype=np.int64), 1.0
         if not os.path.isabs(doc["video"]):
+            if plain:
+                return nothing
             settings = NumProSettings.from_env()
             return kept_numbers(Timeline(doc["duration_s"], settings.fps).count, settings.max_frames), settings.fps
         contents = [content for message in doc_to_messages(doc) for content in message["content"]]
         info = read_clip_info(next(content["url"] for content in contents if content["type"] == "video"))
         if info is None or not info.settings["numbers"]:
-            return np.zeros(0, dtype=np.int64), 1.0
+            return nothing
         return np.array(info.numbers, dtype=np.int64), info.settings["fps"]
 
     def loglikelihood(self, requests: list[Instance]) -> list[tuple[float, bool]]:

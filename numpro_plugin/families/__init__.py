@@ -1,0 +1,91 @@
+"""What differs between families of video LLMs: frame size, encoding, positions, labels, and which modules LoRA adapts.
+
+The model classes of the harness and the trainer both go through here, so that what is trained is what is evaluated::
+
+    loaded = load_model("Qwen/Qwen2-VL-7B-Instruct", dtype="bfloat16")
+    family = loaded.family
+    frames = sample_frames("video.mp4", frame_size=family.frame_size)
+    draw_numbers(frames.pixels, frames.numbers)
+    video = family.prepare(frames, loaded.processor)                      # once a video
+    samples = [family.encode(video, question, loaded.processor) for question in questions]
+    loaded.model.generate(**family.batch(samples, loaded.processor), max_new_tokens=64)
+"""
+
+# mypy: allow-untyped-calls
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from numpro_plugin.errors import NumProError
+from numpro_plugin.families.base import IGNORED, Family, Sample, Video
+from numpro_plugin.families.llava_next_video import LlavaNextVideo
+from numpro_plugin.families.llava_onevision import LlavaOnevision
+from numpro_plugin.families.longva import LongVA
+from numpro_plugin.families.qwen import Qwen2VL, Qwen3VL, Qwen25VL
+from numpro_plugin.longva.checkpoint import local_folder, read_config
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    import torch
+
+__all__ = ["FAMILIES", "IGNORED", "Family", "Loaded", "Sample", "Video", "family_of", "load_model"]
+
+FAMILIES: tuple[type[Family], ...] = (LongVA, Qwen2VL, Qwen25VL, Qwen3VL, LlavaOnevision, LlavaNextVideo)
+"""All supported families."""
+
+
+class Loaded(NamedTuple):
+    """What ``load_model`` opens."""
+
+    model: Any
+    processor: Any
+    family: Family
+
+
+def family_of(config_or_model: Any) -> Family:
+    """The family of a model (also with an adapter on it) or of its configuration.
+
+    Raises:
+        NumProError: a type of model that is not supported; the message lists those that are.
+    """
+    config = getattr(config_or_model, "config", config_or_model)
+    return _class_of(getattr(config, "model_type", None))(config)
+
+
+def load_model(
+    folder: str | Path,
+    adapter: str | Path | None = None,
+    *,
+    dtype: str | torch.dtype = "auto",
+    attn_implementation: str | None = None,
+    device_map: Any = None,
+    merge: bool = False,
+    trainable: bool = False,
+    **options: Any,
+) -> Loaded:
+    """Open a checkpoint of any family (folder or hub id), with an adapter on it if one is given; the options are ``load_longva``'s.
+
+    Raises:
+        NumProError: no model, a type that is not supported, missing weights, an adapter that does not fit.
+    """
+    place = local_folder(folder)
+    if (place / "adapter_config.json").is_file():
+        raise NumProError(f"{place} is an adapter, not a model: pass it as adapter=... together with the model it was trained on")
+    kind = _class_of(read_config(place).get("model_type"))
+    options |= {"dtype": dtype, "attn_implementation": attn_implementation, "device_map": device_map}
+    from_where = None if adapter is None else local_folder(adapter)
+    model, processor = kind.load(place, from_where, merge=merge, trainable=trainable, **options)
+    return Loaded(model, processor, family_of(model))
+
+
+def _class_of(model_type: object) -> type[Family]:
+    for kind in FAMILIES:
+        if model_type in kind.model_types:
+            return kind
+    supported = ", ".join(name for kind in FAMILIES for name in kind.model_types)
+    raise NumProError(
+        f"model type {model_type!r} is not supported here; supported: {supported}. Any other model that lmms-eval knows can be wrapped: "
+        "--model numpro --model_args base=..."
+    )
