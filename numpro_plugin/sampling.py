@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, cast
@@ -49,9 +50,10 @@ def sample_frames(
     fps: float = 0.5,
     frame_size: tuple[int, int] | None = (336, 336),
     max_frames: int | None = 240,
+    start_s: float = 0.0,
     end_s: float | None = None,
 ) -> Frames:
-    """The frames that are on screen at 0, 1/fps, 2/fps, ... seconds after the first frame.
+    """The frames that are on screen at 0, 1/fps, 2/fps, ... seconds after the first frame (after ``start_s``, if given).
 
     Exact for constant and variable frame rate; rotated and mirrored videos come upright. Only the chosen frames are held in memory.
 
@@ -60,7 +62,8 @@ def sample_frames(
         fps: numbers per second.
         frame_size: (width, height) to resize to, bilinear without smoothing (OpenCV's default, as the paper); None keeps the size.
         max_frames: keep at most so many frames, by the reference's linspace rule, numbers unchanged; None keeps all.
-        end_s: use only the first ``end_s`` seconds.
+        start_s: leave out what comes before: number k is then shown at ``start_s + k / fps``, and the timeline counts from there.
+        end_s: use nothing after so many seconds of the file.
 
     Raises:
         NumProError: the file cannot be read as a video, or an option is out of range.
@@ -69,13 +72,16 @@ def sample_frames(
         raise NumProError(f"frame_size must be (width, height) in pixels or None, got {frame_size!r}")
     if max_frames is not None and max_frames < 1:
         raise NumProError(f"max_frames must be 1 or more, or None, got {max_frames!r}")
-    if end_s is not None and not end_s > 0:
-        raise NumProError(f"end_s must be above 0 seconds, got {end_s!r}")
+    if not 0 <= start_s < math.inf:
+        raise NumProError(f"start_s must be 0 seconds or more, got {start_s!r}")
+    if end_s is not None and not end_s > start_s:
+        raise NumProError(f"end_s must be above {start_s:g} seconds, got {end_s!r}")
     index = read_packets(video)
-    duration_s = index.duration_s if end_s is None else min(index.duration_s, end_s)
-    timeline = Timeline(duration_s, fps)
+    if start_s and start_s >= index.duration_s:
+        raise NumProError(f"{video}: lasts {index.duration_s:.2f} s, so nothing of it is left from {start_s:g} s on")
+    timeline = Timeline((index.duration_s if end_s is None else min(index.duration_s, end_s)) - start_s, fps)
     numbers = kept_numbers(timeline.count, max_frames or timeline.count)
-    shown = index.on_screen(timeline.seconds(numbers))
+    shown = index.on_screen(start_s + timeline.seconds(numbers))
     # The grid may be finer than the video: the same frame is then decoded once and carries several numbers.
     wanted = np.unique(shown)
     pixels: NDArray[np.uint8] | None = None

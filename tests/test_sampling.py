@@ -233,6 +233,31 @@ def test_end_limits_the_video(tmp_path):
         sample_frames(path, end_s=0)
 
 
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(start=st.integers(0, 780), length=st.integers(1, 800), fps=st.sampled_from([0.5, 1, 2.5, 25]))
+def test_a_part_of_a_video_starts_its_grid_where_it_starts(cfr_video, start, length, fps):
+    """Number k of the part [start, end) is the frame on screen at start + k / fps."""
+    start_s, end_s = start / 100, (start + length) / 100
+    frames = sample_frames(cfr_video, fps=fps, start_s=start_s, end_s=end_s)
+    assert frames.timeline == Timeline(min(8.0, end_s) - start_s, fps)
+    shown = [min(199, int(25 * (start_s + k / fps) + 0.02)) for k in range(frames.timeline.count)]
+    assert [read_counter(frame) for frame in frames.pixels] == shown
+
+
+def test_a_part_that_the_video_does_not_have(cfr_video):
+    with pytest.raises(NumProError, match=r"lasts 8\.00 s, so nothing of it is left from 8 s on"):
+        sample_frames(cfr_video, start_s=8)
+    with pytest.raises(NumProError, match="end_s must be above 5 seconds"):
+        sample_frames(cfr_video, start_s=5, end_s=5)
+    with pytest.raises(NumProError, match="start_s must be 0 seconds or more"):
+        sample_frames(cfr_video, start_s=-1)
+
+
+@pytest.fixture(scope="module")
+def cfr_video(tmp_path_factory):
+    return write_counter_video(tmp_path_factory.mktemp("part") / "a.mp4", CFR)
+
+
 def test_resize_is_opencv_bilinear(tmp_path):
     path = write_counter_video(tmp_path / "a.mp4", CFR[:50])
     own_size, resized = sample_frames(path, frame_size=None), sample_frames(path, frame_size=(64, 48))
