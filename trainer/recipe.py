@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 Numbering = Literal["grid", "offset", "random"]
 Dtype = Literal["bfloat16", "float32"]
+Tiling = Literal["none", "mlp", "all"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -128,8 +129,12 @@ class Memory:
     gradient_checkpointing: bool = True
     """Recompute the language model's layers in the backward pass."""
 
-    mlp_tiles: int = 8
-    """Compute the language model's MLPs in so many parts along the sequence; 1: in one."""
+    tiling: Tiling = "all"
+    """Compute these parts of the language model's layers in tiles along the sequence: ``none``, the ``mlp``, or ``all``: also attention's
+    projections and the norms."""
+
+    tile_tokens: int = 4096
+    """Length of a tile; shorter sequences are computed in one."""
 
     deepspeed: str = "zero2"
     """``zero2``, ``zero3``, the path of a DeepSpeed JSON file, or ``none``. ``zero2`` and ``zero3`` shard between processes, so they are
@@ -139,7 +144,7 @@ class Memory:
     """``4bit``: QLoRA, the base's linear layers in NF4 (needs bitsandbytes)."""
 
     def __post_init__(self) -> None:
-        _check("memory", self, mlp_tiles=(1, 1024))
+        _check("memory", self, tile_tokens=(1, None))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -182,7 +187,7 @@ class Recipe:
     ``data.*``            shards and how they are read                                                  (``Data``)
     ``lora.*``            rank, alpha, dropout, projector                                               (``Lora``)
     ``optimizer.*``       learning rate, batch size, epochs                                             (``Optimizer``)
-    ``memory.*``          dtype, attention, checkpointing, tiles, DeepSpeed, 4-bit                      (``Memory``)
+    ``memory.*``          dtype, attention, checkpointing, tiling, DeepSpeed, 4-bit                     (``Memory``)
     ``run.*``             logs, checkpoints, held-out scores                                            (``Run``)
     ====================  ==========================================================================================
 

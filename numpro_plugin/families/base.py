@@ -126,6 +126,10 @@ class Family:
             raise NumProError(f"{type(model).__name__} has no linear layers below {start!r}: pass the model before an adapter is put on it")
         return names
 
+    def projector_modules(self, model: torch.nn.Module) -> list[str]:
+        """Full names of the modules that turn the vision tower's features into tokens of the language model."""
+        return ["model.multi_modal_projector"]
+
     @classmethod
     def load(cls, folder: Path, adapter: Path | None, *, merge: bool, trainable: bool, **options: Any) -> tuple[Any, Any]:
         """The model and its processor; see ``load_model``."""

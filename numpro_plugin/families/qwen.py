@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -54,6 +55,11 @@ class _Qwen(Family):
                 f"frames are {width} x {height}, but {self.model_types[0]} takes multiples of {self._unit}: sample them with "
                 f"frame_size={self.frame_size} and draw the numbers after that"
             )
+
+    def projector_modules(self, model: torch.nn.Module) -> list[str]:
+        """The merger, and Qwen3-VL's further ones that feed the first layers."""
+        names = [name for name, _ in model.named_modules()]
+        return [name for name in names if re.fullmatch(r"model\.visual\.(merger|deepstack_merger_list\.\d+)", name)]
 
     def _video(self, made: Sample, frames: Frames, times_s: NDArray[np.float64], processor: Any) -> Video:
         """``times_s``: when the frames of each pair are shown, (pairs, 2)."""
