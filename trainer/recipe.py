@@ -342,6 +342,6 @@ def _plain(value: Any) -> Any:
 def _check(section: str, record: Any, **ranges: tuple[float, float | None]) -> None:
     for key, (least, most) in ranges.items():
         value = getattr(record, key)
-        if value < least or (most is not None and value > most) or value != value:
+        if not value >= least or (most is not None and value > most):  # NaN is neither
             limit = f"at least {least}" if most is None else f"{least} to {most}"
             raise NumProError(f"{section}.{key}={value!r} must be {limit}")
