@@ -18,7 +18,7 @@ from numpro_plugin.clips import blank_clip, numbered_clip
 from numpro_plugin.errors import NumProError
 from numpro_plugin.packets import read_packets
 from numpro_plugin.prompts import highlight_prompt, moment_prompt
-from numpro_plugin.settings import NumProSettings
+from numpro_plugin.settings import NumProSettings, announced
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -87,6 +87,7 @@ def _protocol(path: Path, *, numbers: bool, highlights: bool) -> dict[str, Any]:
         "prompt": _question("{query}", settings, highlights=highlights),
         "videos_state": _state_of_videos(path),
         "numpro_version": __version__,
+        **({"model": dict(identity)} if (identity := announced().identity) else {}),
     }
     return {"version": 1, "numpro": protocol}
 
@@ -148,20 +149,30 @@ def visual(doc: Mapping[str, Any], lmms_eval_specific_kwargs: Mapping[str, Any] 
     A video that has become unreadable since the table was made does not end the run: the model gets a blank clip, and the query
     counts as ``request_fail`` whatever it answers.
     """
-    video, settings = doc["video"], task_settings(lmms_eval_specific_kwargs)
-    if not os.path.isabs(video):
+    video, settings = source_video(doc), task_settings(lmms_eval_specific_kwargs)
+    try:
+        clip = numbered_clip(video, settings, end_s=doc.get("end_s"))
+        note_shown(doc, None)
+    except NumProError as error:
+        log.error("query %s: %s; it will count as request_fail", doc["id"], error)
+        note_shown(doc, str(error))
+        clip = blank_clip(settings)
+    return [str(clip)]
+
+
+def source_video(doc: Mapping[str, Any]) -> str:
+    """Path of a row's video. Raises NumProError for a row of a table that was made without videos."""
+    if not os.path.isabs(doc["video"]):
         raise NumProError(
             f"query {doc['id']}: the table was made without videos, so only numpro_oracle can use it; "
             "run: numpro prepare BENCHMARK --annotations FILE --videos DIR"
         )
-    try:
-        clip = numbered_clip(video, settings, end_s=doc.get("end_s"))
-        _shown[video, doc["id"]] = None
-    except NumProError as error:
-        log.error("query %s: %s; it will count as request_fail", doc["id"], error)
-        _shown[video, doc["id"]] = str(error)
-        clip = blank_clip(settings)
-    return [str(clip)]
+    return str(doc["video"])
+
+
+def note_shown(doc: Mapping[str, Any], problem: str | None) -> None:
+    """Keep for the scores whether the model saw a row's video, or why not."""
+    _shown[doc["video"], doc["id"]] = problem
 
 
 def moment_text(doc: Mapping[str, Any], lmms_eval_specific_kwargs: Mapping[str, Any] | None = None) -> str:

@@ -28,7 +28,10 @@ def register() -> list[ModelManifest]:
         )
     from lmms_eval.models.registry_v2 import ModelManifest
 
-    return [ModelManifest(model_id="numpro_oracle", chat_class_path="numpro_plugin.models.oracle.NumProOracle")]
+    return [
+        ModelManifest(model_id="numpro_oracle", chat_class_path="numpro_plugin.models.oracle.NumProOracle"),
+        ModelManifest(model_id="numpro_hf", chat_class_path="numpro_plugin.models.hf.NumProHF"),
+    ]
 
 
 def _add_tasks_folder() -> None:

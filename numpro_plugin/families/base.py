@@ -118,6 +118,10 @@ class Family:
             made[name] = torch.cat(parts, dim)
         return made
 
+    def with_positions(self, sample: Sample, model: Any) -> Sample:
+        """The sample with all that generation from a cached beginning needs to know of positions: ``model`` may remember another video."""
+        return sample
+
     def lora_modules(self, model: torch.nn.Module) -> list[str]:
         """Full names of the linear layers of the language model: nothing of the vision tower or projector, and not the head."""
         start = "model.language_model."
@@ -152,14 +156,23 @@ class Family:
             model = model.merge_and_unload() if merge else model
         return model.eval(), processor
 
+    def takes(self, size: tuple[int, int]) -> bool:
+        """Whether the vision tower takes frames of this (width, height)."""
+        return size == self.frame_size
+
     def check_size(self, frames: Frames) -> None:
         """Frames of a size that the vision tower does not take are an error."""
         height, width = frames.pixels.shape[1:3]
-        if (width, height) != self.frame_size:
+        if not self.takes((width, height)):
             raise NumProError(
-                f"frames are {width} x {height}, but {self.model_types[0]} takes {self.frame_size[0]} x {self.frame_size[1]}: "
-                "sample them with frame_size=family.frame_size and draw the numbers after that"
+                f"frames are {width} x {height}, but {self.model_types[0]} takes {self._allowed}: sample them with "
+                f"frame_size={self.frame_size} and draw the numbers after that"
             )
+
+    @property
+    def _allowed(self) -> str:
+        """Sizes of frames, for errors."""
+        return "{} x {}".format(*self.frame_size)
 
     def _pixels(self, pixels: NDArray[np.uint8], processor: Any, **options: Any) -> Sample:
         """The family's own normalising, with everything else that its video processor may do switched off."""

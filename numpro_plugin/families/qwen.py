@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from numpro_plugin.errors import NumProError
 from numpro_plugin.families.base import Family, Sample, Video, check_pixels
 
 if TYPE_CHECKING:
@@ -48,13 +47,13 @@ class _Qwen(Family):
         check_pixels(tuple(made["video_grid_thw"][0].tolist()), grid)
         return self._video(made, frames, numbers.reshape(-1, vision.temporal_patch_size) / frames.timeline.fps, processor)
 
-    def check_size(self, frames: Frames) -> None:
-        if any(side % self._unit for side in frames.pixels.shape[1:3]):
-            height, width = frames.pixels.shape[1:3]
-            raise NumProError(
-                f"frames are {width} x {height}, but {self.model_types[0]} takes multiples of {self._unit}: sample them with "
-                f"frame_size={self.frame_size} and draw the numbers after that"
-            )
+    def takes(self, size: tuple[int, int]) -> bool:
+        """As in ``Family``."""
+        return all(side % self._unit == 0 for side in size)
+
+    @property
+    def _allowed(self) -> str:
+        return f"multiples of {self._unit}"
 
     def projector_modules(self, model: torch.nn.Module) -> list[str]:
         """The merger, and Qwen3-VL's further ones that feed the first layers."""
@@ -128,3 +127,10 @@ class Qwen3VL(_Qwen):
 
     def _positions(self, sample: Sample) -> Sample:
         return {"mm_token_type_ids": (sample["input_ids"] == self.config.video_token_id).long() * 2}
+
+    def with_positions(self, sample: Sample, model: Any) -> Sample:
+        """As in ``Family``: ``position_ids`` (4, 1, L) by the model's own rule, which is the release's for this family."""
+        base = model.get_base_model() if hasattr(model, "get_base_model") else model
+        ids = sample["input_ids"]
+        rows, _ = base.model.get_rope_index(ids, sample["mm_token_type_ids"], video_grid_thw=sample["video_grid_thw"])
+        return {**sample, "position_ids": torch.cat([torch.arange(ids.shape[1])[None, None], rows.cpu()])}
