@@ -1,37 +1,44 @@
-"""What an adapter was trained on, kept beside its weights: an adapter is evaluated on the kind of frames that it knows."""
+"""What an adapter was trained with: the record that training puts beside its weights."""
 
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 from numpro_plugin.errors import NumProError
 from numpro_plugin.settings import NumProSettings
 
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-    from pathlib import Path
-
-SETTINGS_FILE = "numpro.json"
-"""In an adapter's folder: ``{"settings": NumProSettings.to_dict(), ...}``."""
+RECORD = "numpro.json"
+"""Name of the record in an adapter's, a merged model's or a checkpoint's folder."""
 
 
-def write_adapter_settings(folder: Path, settings: NumProSettings, **more: Any) -> None:
-    """Put the settings, and whatever plain values belong to them, beside an adapter's weights."""
-    said: Mapping[str, Any] = {"settings": settings.to_dict(), **more}
-    (folder / SETTINGS_FILE).write_text(json.dumps(said, indent=1) + "\n", encoding="utf-8")
+def read_record(folder: str | Path) -> dict[str, Any] | None:
+    """All that training wrote down (settings, recipe, data, versions); None for folders that are not this project's.
 
-
-def numpro_settings_of(folder: Path) -> NumProSettings | None:
-    """The settings that an adapter was trained with; None if it says nothing, as the reference's adapters do.
+    ``folder``: also a hub id.
 
     Raises:
-        NumProError: the file is there but cannot be read.
+        NumProError: a record that cannot be read.
     """
-    file = folder / SETTINGS_FILE
+    place = Path(folder)
+    if not place.is_dir():
+        from numpro_plugin.longva.checkpoint import local_folder
+
+        place = local_folder(folder)
+    file = place / RECORD
     if not file.is_file():
         return None
     try:
-        return NumProSettings.from_dict(json.loads(file.read_text(encoding="utf-8"))["settings"])
-    except (ValueError, KeyError, TypeError) as error:
-        raise NumProError(f"{file} cannot be read ({error}): copy it from where the adapter was trained") from error
+        record = json.loads(file.read_text(encoding="utf-8"))
+        if not isinstance(record, dict) or not isinstance(record.get("settings"), dict):
+            raise ValueError("it has no settings")
+    except (ValueError, UnicodeDecodeError) as error:
+        raise NumProError(f"{file} cannot be read ({error}): copy it again from where the adapter was trained") from None
+    return record
+
+
+def numpro_settings_of(folder: str | Path) -> NumProSettings | None:
+    """The settings that the adapter (or merged model) in ``folder`` was trained with; None for the reference's adapters and others."""
+    record = read_record(folder)
+    return None if record is None else NumProSettings.from_dict(record["settings"])
