@@ -44,10 +44,69 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _add_shards(verbs: Any) -> None:
-    verb = verbs.add_parser("shards", help="make training data: videos and instructions -> parquet files with frames and conversations")
-    verb.add_argument("inputs", nargs="+", metavar="INPUT", help="instruction file (.json) or prepared table (.parquet, or charades:train)")
+    verb = verbs.add_parser(
+        "shards",
+        help="make training data: videos and instructions -> parquet files with frames and conversations",
+        description="Make training data: one row a video, with its frames as JPEG (without numbers) and all that is said about it. "
+        "A run that was stopped goes on where it was; manifest.json says what is in the shards, and what is not and why.",
+    )
+    verb.add_argument(
+        "inputs",
+        nargs="+",
+        metavar="INPUT",
+        help="NumPro's or VTimeLLM's instructions (.json), or a prepared table (charades:train, or its .parquet)",
+    )
     verb.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder for the shards")
+    verb.add_argument(
+        "--videos",
+        nargs="+",
+        action="extend",
+        default=[],
+        type=_named_folder,
+        metavar="SOURCE=DIR",
+        help="where the videos of instructions lie, e.g. anet=DIR didemo=DIR internvid=DIR (tables know where theirs are)",
+    )
+    verb.add_argument("--yfcc-hash", type=Path, metavar="FILE", help="yfcc100m_hash.txt, if DiDeMo's videos bear hashed names")
+    frames = verb.add_argument_group("frames")
+    frames.add_argument("--fps", type=float, default=0.5, help="numbers per second (default: 0.5)")
+    frames.add_argument("--frame-size", default="336", metavar="N|WxH", help="size in pixels (default: 336)")
+    frames.add_argument("--max-frames", type=int, default=240, help="at most so many, thinned evenly (default: 240)")
+    frames.add_argument("--jpeg-quality", type=int, default=95, metavar="1-100", help="default: 95")
+    frames.add_argument("--chroma", choices=["420", "444"], default="420", help="colours: 420 loads faster (default), 444 is exact")
+    work = verb.add_argument_group("work")
+    work.add_argument("--workers", type=int, help="processes (default: one per core; 0: none but this one)")
+    work.add_argument("--shard", type=_shard, default=(0, 1), metavar="I/N", help="one of N jobs that share the work: 0/N to N-1/N")
+    work.add_argument("--engine", choices=["local", "ray"], default="local", help="ray: Ray Data, on a cluster if RAY_ADDRESS says so")
+    work.add_argument("--rows-per-file", type=int, default=128, metavar="N", help="videos per file (default: 128)")
+    work.add_argument("--file-mb", type=float, default=1000, metavar="MB", help="megabytes after which a file ends (default: 1000)")
+    rows = verb.add_argument_group("rows that cannot be used")
+    rows.add_argument("--allow-skipped", type=float, default=0.01, metavar="FRACTION", help="left out without an error (default: 0.01)")
+    rows.add_argument("--retry-skipped", action="store_true", help="do the files again of which videos were left out")
+    rows.add_argument(
+        "--past-last",
+        type=int,
+        default=0,
+        metavar="N",
+        help="take frame numbers up to N after a video's last one for the last (default: 0, they are left out)",
+    )
     verb.set_defaults(run=_shards)
+
+
+def _named_folder(text: str) -> tuple[str, str]:
+    source, equals, folder = text.partition("=")
+    if not (source and equals and folder):
+        raise argparse.ArgumentTypeError(f"{text!r} is not SOURCE=DIR, e.g. anet=/data/anet (put inputs before --videos)")
+    return source, folder
+
+
+def _shard(text: str) -> tuple[int, int]:
+    try:
+        i, n = map(int, text.split("/"))
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is not I/N, e.g. 0/8") from None
+    if not 0 <= i < n:
+        raise argparse.ArgumentTypeError(f"{text}: of {n} jobs the first is 0/{n} and the last {n - 1}/{n}")
+    return i, n
 
 
 def _add_run(verbs: Any) -> None:
@@ -73,7 +132,43 @@ def _add_merge(verbs: Any) -> None:
 
 
 def _shards(args: argparse.Namespace) -> int:
-    raise NumProError("this release has no shards yet")
+    from numpro_plugin.settings import parse_frame_size
+    from numpro_plugin.trainer.manifest import report, too_many_skipped
+    from numpro_plugin.trainer.rows import FrameOptions
+    from numpro_plugin.trainer.shards import make_shards
+
+    if not 0 <= args.allow_skipped <= 1:
+        raise NumProError(f"--allow-skipped {args.allow_skipped:g} must be a fraction, 0 to 1 (0.05 allows 5 %)")
+    try:
+        frame_size = parse_frame_size(args.frame_size)
+    except ValueError:
+        raise NumProError(f"--frame-size {args.frame_size!r} must be a number of pixels or WIDTHxHEIGHT") from None
+    options = FrameOptions(
+        fps=args.fps,
+        frame_size=frame_size,
+        max_frames=args.max_frames,
+        quality=args.jpeg_quality,
+        chroma=args.chroma,
+        past_last=args.past_last,
+    )
+    manifest = make_shards(
+        args.inputs,
+        args.out,
+        videos=dict(args.videos),
+        yfcc_hash=args.yfcc_hash,
+        options=options,
+        rows_per_file=args.rows_per_file,
+        file_mb=args.file_mb,
+        shard=args.shard,
+        workers=args.workers,
+        engine=args.engine,
+        retry_skipped=args.retry_skipped,
+    )
+    print(report(manifest, args.out))
+    too_many = too_many_skipped(manifest, args.allow_skipped)
+    if too_many:
+        raise NumProError(too_many)
+    return 0
 
 
 def _run(args: argparse.Namespace) -> int:

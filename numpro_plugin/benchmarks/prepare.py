@@ -200,7 +200,7 @@ def _probe_all(wanted: Mapping[str, tuple[str, ...]], folder: Path, report: Repo
     """(path, seconds) by video id; what is missing or unreadable goes into the report."""
     if not folder.is_dir():
         raise NumProError(f"{folder}: is not a folder; --videos takes the folder that holds the video files")
-    files = _files_by_stem(folder)
+    files = files_by_stem(folder)
     paths = {video: next((files[name] for name in names if name in files), None) for video, names in wanted.items()}
     report.missing = [video for video, path in paths.items() if path is None]
     found: dict[str, tuple[str, float]] = {}
@@ -220,7 +220,7 @@ def _note(report: Report, name: str, probed: _Probed, found: dict[str, tuple[str
             report.damaged[str(probed.path)] = probed.damage
 
 
-def _files_by_stem(folder: Path) -> dict[str, Path]:
+def files_by_stem(folder: Path) -> dict[str, Path]:
     """Video files by name without extension; of several with one name the likelier format, then the first path."""
     files: dict[str, Path] = {}
     visited: set[str] = set()

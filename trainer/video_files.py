@@ -1,0 +1,64 @@
+"""Which file is the video that an instruction names."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from numpro_plugin.benchmarks.didemo import file_names, read_hashes
+from numpro_plugin.benchmarks.prepare import VIDEO_SUFFIXES, files_by_stem
+from numpro_plugin.errors import NumProError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+_PHOTO_PARTS = 3  # OWNER_PHOTO_SECRET
+
+
+class VideoFiles:
+    """The folders of videos by source; a folder is looked through (with its subfolders) when its first video is asked for.
+
+    Args:
+        folders: folder by source, as ``--videos anet=DIR`` gives them.
+        yfcc_hash: DiDeMo's ``yfcc100m_hash.txt``: instructions then find its videos whether they or the files bear the names of
+            Flickr or those of the YFCC100M store.
+
+    Raises:
+        NumProError: a folder does not exist, or the hash file is another kind of file.
+    """
+
+    def __init__(self, folders: Mapping[str, str | os.PathLike[str]], *, yfcc_hash: str | os.PathLike[str] | None = None) -> None:
+        self.folders = {source: Path(folder) for source, folder in folders.items()}
+        for source, folder in self.folders.items():
+            if not folder.is_dir():
+                raise NumProError(f"--videos {source}={folder}: is not a folder; give the one that holds the video files")
+        self._files: dict[str, dict[str, str]] = {}
+        self._hash_of = read_hashes(Path(yfcc_hash)) if yfcc_hash else {}
+        self._photo_of = {name: photo for photo, name in self._hash_of.items()}
+
+    def find(self, source: str, name: str) -> str | None:
+        """The path of a source's video, or None if its folder has no such file. ``source`` must be one of ``folders``."""
+        files = self._of(source)
+        return next((files[key] for key in self._names(source, name) if key in files), None)
+
+    def _of(self, source: str) -> dict[str, str]:
+        if source not in self._files:
+            files = {stem: str(path) for stem, path in files_by_stem(self.folders[source]).items()}
+            if self._photo_of:
+                photos = {parts[1]: path for stem, path in files.items() if len(parts := stem.split("_")) == _PHOTO_PARTS}
+                files = photos | files
+            self._files[source] = files
+        return self._files[source]
+
+    def _names(self, source: str, name: str) -> list[str]:
+        """What the file may be called, without extension, likeliest first."""
+        base = os.path.basename(name)
+        stem, suffix = os.path.splitext(base)
+        names = [base, *([stem] if suffix.lower() in VIDEO_SUFFIXES else [])]
+        if source in {"anet", "activitynet"}:  # files are named by the YouTube id, with v_ or without
+            names += [f"v_{names[-1]}", names[-1].removeprefix("v_")]
+        if source == "didemo":
+            names += file_names(base)
+            names += [other for key in list(names) for other in (self._hash_of.get(key), self._photo_of.get(key)) if other]
+        return names
