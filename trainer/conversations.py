@@ -69,6 +69,35 @@ class Conversation:
     """Pieces of its text with digits of which it is not known whether they are frame numbers."""
 
 
+@dataclass(frozen=True)
+class Video:
+    """One row of the shards to be: a video, or the part of one that is used."""
+
+    source: str
+    name: str
+    """The video's name, with ``@START-END`` behind it for a part."""
+
+    path: str | None
+    """The file; None if it was not found."""
+
+    start_s: float
+    end_s: float | None
+    annotated_s: float | None
+    """How long the annotation says it is."""
+
+    conversations: list[Conversation]
+
+
+@dataclass(frozen=True)
+class BadRow:
+    """A row of the input that nothing can be made of."""
+
+    source: str
+    row: str
+    video: str
+    reason: str
+
+
 @dataclass
 class Notes:
     """What was noticed while a video's conversations got their numbers."""

@@ -27,8 +27,8 @@ def find_frame_numbers(text: str, *, about_frames: bool = False) -> FrameWords:
     """Find the frame numbers of a question or an answer in English.
 
     Sure are numbers that the word frame goes with ("frame 3", "frames 3, 4 and 5", "frame 3 to 9", "in the 80, 81, 82 frames"), and
-    "from 3 to 9" where the clause ends there or goes on with a word that cannot be counted. Neither sure nor unsure are saliency
-    scores, times with a unit, fractions, ordinals, digits within words, and the example of an answer that a question gives.
+    "from 3 to 9" (not 9 to 3) where the clause ends there or goes on with a word that cannot be counted. Neither sure nor unsure are
+    saliency scores, times with a unit, fractions, ordinals, digits within words, and the example of an answer that a question gives.
 
     Args:
         text: what was said.
@@ -86,10 +86,10 @@ _CLAUSE_ENDS = re.compile(
     r"|were|in|of|on|at|during|show(?:s|ing)?|with|after|before|then|but|so|because|also|another|someone)\b)",
     re.IGNORECASE,
 )
-# "He counts from 1 to 10": ranges of something else.
+# "He counts from 1 to 10": ranges of something else, said in the same clause.
 _OTHER_RANGE = re.compile(
-    r"\b(?:count\w*|number\w*|scal\w*|rat(?:e[sd]?|ing)|scor\w*|levels?|age[sd]?|grad\w*|rang\w*|var(?:y|ies)|grow\w*|increas\w*|decreas\w*"
-    r"|temperature|pric\w*|chang\w*|went|go(?:es|ing)?)(?:\W+\w+){0,3}\W+$",
+    r"\b(?:count(?:s|ed|ing)?|number(?:s|ed)?|scales?|rat(?:e[sd]?|ing)|score[sd]?|levels?|age[sd]?|grades?|rang(?:es?|ed|ing)|var(?:y|ies)"
+    r"|increas\w+|decreas\w+|temperatures?|prices?|chang\w+|goes|went)(?:[^\w.,;:!?]+\w+){0,2}[^\w.,;:!?]+$",
     re.IGNORECASE,
 )
 
@@ -132,4 +132,5 @@ def _are_frames(text: str, run: list[Place]) -> bool:
     if len(joints) != 1 or not _RANGE.fullmatch(joints[0]) or not _CLAUSE_ENDS.match(after):
         return False
     at = _FROM.search(before)
-    return at is not None and not _OTHER_RANGE.search(before[: at.start()])
+    ascends = int(text[slice(*run[0])]) <= int(text[slice(*run[1])])
+    return at is not None and ascends and not _OTHER_RANGE.search(before[: at.start()])

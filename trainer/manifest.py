@@ -16,7 +16,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
     from pathlib import Path
 
-    from numpro_plugin.trainer.sources import BadRow, Work
+    from numpro_plugin.trainer.conversations import BadRow
+    from numpro_plugin.trainer.sources import Work
 
 MANIFEST = "manifest.json"
 _COUNTS = (*("rows_in", "videos_in", "rows_written", "conversations", "frames", "thinned", "spans_beyond_end", "past_last", "rows_unsure"),)

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from numpro_plugin.trainer.sources import Video
+    from numpro_plugin.trainer.conversations import Video
 
 Chroma = Literal["420", "444"]
 _CHROMA: dict[Chroma, int] = {"420": cv2.IMWRITE_JPEG_SAMPLING_FACTOR_420, "444": cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444}

@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
 
+    from numpro_plugin.trainer.conversations import Video
     from numpro_plugin.trainer.rows import FrameOptions, MadeRow
-    from numpro_plugin.trainer.sources import Video
 
 _GROUP_BYTES = 32_000_000  # of frames in a row group: what a reader holds at once
 _SOURCE_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")

@@ -16,7 +16,7 @@ from numpro_plugin.trainer.rows import FrameOptions, MadeRow, make_row
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from numpro_plugin.trainer.sources import Video
+    from numpro_plugin.trainer.conversations import Video
 
 _AHEAD = 3  # videos per process that may be finished before they are taken
 
