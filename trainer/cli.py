@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -172,7 +173,15 @@ def _shards(args: argparse.Namespace) -> int:
 
 
 def _run(args: argparse.Namespace) -> int:
-    raise NumProError("this release cannot train yet")
+    from numpro_plugin.trainer.recipe import load_recipe
+
+    recipe = load_recipe(args.recipe, args.overrides)  # a mistake in it is said before anything heavy is loaded
+    from numpro_plugin.trainer.train import run
+
+    result = run(recipe)
+    if os.environ.get("RANK", "0") == "0":
+        print(result)
+    return 0
 
 
 def _plan(args: argparse.Namespace) -> int:
@@ -180,7 +189,10 @@ def _plan(args: argparse.Namespace) -> int:
 
 
 def _merge(args: argparse.Namespace) -> int:
-    raise NumProError("this release cannot merge yet")
+    from numpro_plugin.trainer.export import merge
+
+    print(merge(args.base, args.adapter, args.out))
+    return 0
 
 
 if __name__ == "__main__":

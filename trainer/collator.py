@@ -56,6 +56,7 @@ class Collator:
         labels          -100 ............................................ F r o m   3 ... <|im_end|> \\n
         pixel_values_videos  (1, 6, 3, H, W)
         ids             ["anet/v_abc#0", "didemo/xyz#1"]
+        tokens          57
         frames          6
         unreadable      []             (id, reason) of samples that became fillers
     """
@@ -79,7 +80,8 @@ class Collator:
             samples.append(sample)
         batch: dict[str, Any] = dict(self.family.batch(samples, self.processor) if len(samples) > 1 else samples[0])
         batch["pixel_values_videos"] = batch["pixel_values_videos"].to(self.pixels_dtype)
-        return {**batch, "ids": [item.id for item in items], "frames": frames, "unreadable": unreadable}
+        counts = {"tokens": int(batch["attention_mask"].sum()), "frames": frames}
+        return {**batch, "ids": [item.id for item in items], **counts, "unreadable": unreadable}
 
     def sample(self, item: Item) -> tuple[Sample, int]:
         """The item's inputs and labels, as a batch of one, and how many frames it has.

@@ -93,6 +93,11 @@ class ShardIndex:
         """(N,) the row of each sample; samples are in the order of rows and their conversations."""
         return np.repeat(np.arange(len(self.conversations)), self.conversations)
 
+    @property
+    def sample_frames(self) -> NDArray[np.int64]:
+        """(N,) how many frames each sample has."""
+        return self.frames[self.sample_rows]
+
 
 def find_shards(patterns: Sequence[str]) -> list[str]:
     """Files of patterns, folders (their ``*.parquet``) and single files, in order and each once."""

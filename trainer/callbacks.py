@@ -1,0 +1,171 @@
+"""What is watched while training: speed and memory, the log, answers to held-out questions, the loss curve."""
+
+# mypy: allow-untyped-calls
+
+from __future__ import annotations
+
+import json
+import logging
+import resource
+import sys
+import time
+from typing import TYPE_CHECKING, Any
+
+import torch
+from transformers import TrainerCallback
+
+from numpro_plugin.answers import parse_moment
+from numpro_plugin.errors import NumProError
+from numpro_plugin.generation import GenerationOptions, Generator
+from numpro_plugin.metrics.moments import moment_scores, span_iou
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from numpro_plugin.families import Loaded
+    from numpro_plugin.trainer.collator import Collator
+    from numpro_plugin.trainer.dataset import Samples
+
+log = logging.getLogger(__name__)
+
+LOG = "log.jsonl"
+CURVE = "loss.png"
+
+
+class Meter:
+    """Counts of this process since the last time they were taken."""
+
+    def __init__(self) -> None:
+        self.unreadable: dict[str, str] = {}
+        """Every sample that could not be used so far, and why."""
+        self._reset()
+
+    def _reset(self) -> None:
+        self.tokens = self.frames = 0
+        self.waited_s = 0.0
+        self._since = time.perf_counter()
+
+    def count(self, tokens: int, frames: int, unreadable: list[tuple[str, str]]) -> None:
+        """One micro-batch."""
+        self.tokens += tokens
+        self.frames += frames
+        for sample, reason in unreadable:
+            if sample not in self.unreadable:
+                log.warning("%s cannot be used: %s", sample, reason)
+                self.unreadable[sample] = reason
+
+    def take(self) -> list[float]:
+        """[tokens, frames, seconds waited for data, seconds, peak memory in GiB, unreadable samples]; all but the last two start anew."""
+        values = [self.tokens, self.frames, self.waited_s, time.perf_counter() - self._since, peak_memory_gib(), len(self.unreadable)]
+        self._reset()
+        return values
+
+
+def summarised(rows: torch.Tensor) -> dict[str, float]:
+    """The ``Meter.take`` of all processes, (P, 6), as log entries."""
+    tokens, frames, waited_s, seconds, memory, unreadable = rows.double().unbind(1)
+    took_s = max(seconds.max().item(), 1e-9)
+    return {
+        "tokens_per_s": round(tokens.sum().item() / took_s, 1),
+        "frames_per_s": round(frames.sum().item() / took_s, 2),
+        "data_wait": round((waited_s / seconds.clamp(min=1e-9)).max().item(), 4),
+        "peak_memory_gib": round(memory.max().item(), 2),
+        "unreadable": int(unreadable.sum().item()),
+    }
+
+
+def peak_memory_gib() -> float:
+    """Most memory ever in use by this process: of its GPU, or resident where there is none."""
+    if torch.cuda.is_available():
+        return torch.cuda.max_memory_allocated() / 2**30
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 2**30
+
+
+class JsonLog(TrainerCallback):
+    """Every log entry as a line of ``log.jsonl``; going on from a checkpoint takes away the lines after it."""
+
+    def __init__(self, folder: Path) -> None:
+        self._file = folder / LOG
+
+    def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        """Forget what a stopped run logged after the checkpoint that is gone on from."""
+        if state.is_world_process_zero:
+            kept = [line for line in read_log(self._file) if line.get("step", 0) <= state.global_step] if state.global_step else []
+            self._file.write_text("".join(json.dumps(line) + "\n" for line in kept), encoding="utf-8")
+
+    def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, Any] | None = None, **_: Any) -> None:
+        """One line."""
+        if state.is_world_process_zero and logs is not None:
+            with self._file.open("a", encoding="utf-8") as file:
+                file.write(json.dumps({"step": state.global_step, **logs}) + "\n")
+
+
+def read_log(file: Path) -> list[dict[str, Any]]:
+    """The lines of ``log.jsonl``; the last one may have been cut off."""
+    lines = []
+    for line in file.read_text(encoding="utf-8").splitlines() if file.is_file() else []:
+        try:
+            lines.append(json.loads(line))
+        except json.JSONDecodeError:
+            continue
+    return lines
+
+
+class HeldOut:
+    """Questions that are not trained on: the model's answers by generation, against the shards'."""
+
+    def __init__(self, samples: Samples, collator: Collator, *, max_new_tokens: int) -> None:
+        self._samples, self._collator, self._length = samples, collator, max_new_tokens
+
+    def scores(
+        self, loaded: Loaded, *, rank: int = 0, world: int = 1, gather: Callable[[list[Any]], list[Any]] = list, **more: Any
+    ) -> dict[str, float]:
+        """mIoU and R@IoU in percent over all moment questions, each answered by one of the processes.
+
+        ``more``: further arguments of ``generate``. Samples whose own answer names no span (highlights, captions) are not asked; how many
+        were asked is ``samples``.
+        """
+        generator = Generator(loaded)
+        options = GenerationOptions(max_new_tokens=self._length, more=tuple(more.items()))
+        found: list[tuple[float, bool]] = []
+        for k in range(rank, len(self._samples), world):
+            item = self._samples[0, k]
+            try:
+                sample, truth = self._collator.question(item)
+            except NumProError as error:
+                raise NumProError(f"held-out sample {item.id}: {error}") from None
+            wanted = parse_moment(truth).numbers
+            if wanted is None:
+                continue
+            said = parse_moment(generator.batch([sample], options)[0].text).numbers
+            found.append((float(span_iou(said or (float("nan"),) * 2, wanted)), said is None))
+        found = gather(found)
+        scores = moment_scores([iou for iou, _ in found])
+        failed = 100 * sum(failed for _, failed in found) / max(1, len(found))
+        return {**scores, "parse_fail": failed, "samples": len(found)}
+
+
+def draw_loss_curve(lines: list[dict[str, Any]], file: Path) -> None:
+    """Loss by step, a running mean over it, and held-out mIoU where there is one, as a PNG."""
+    from matplotlib.figure import Figure
+
+    losses = [(line["step"], line["loss"]) for line in lines if "loss" in line]
+    scores = [(line["step"], line["eval_mIoU"]) for line in lines if "eval_mIoU" in line]
+    figure = Figure(figsize=(8, 4.5), layout="constrained")
+    axes = figure.add_subplot(xlabel="optimizer step", ylabel="loss per learned token")
+    if losses:
+        steps, values = zip(*losses, strict=True)
+        axes.plot(steps, values, color="tab:blue", alpha=0.35 if len(values) > 20 else 1, linewidth=1, label="loss")
+        if len(values) > 20:
+            wide = max(2, len(values) // 20)
+            means = [sum(values[max(0, k - wide + 1) : k + 1]) / len(values[max(0, k - wide + 1) : k + 1]) for k in range(len(values))]
+            axes.plot(steps, means, color="tab:blue", linewidth=2, label=f"mean of {wide}")
+    if scores:
+        other = axes.twinx()
+        other.plot(*zip(*scores, strict=True), color="tab:orange", marker="o", label="held-out mIoU")
+        other.set(ylabel="held-out mIoU in percent", ylim=(0, 100))
+    figure.legend(loc="outside upper right", ncols=3, frameon=False)
+    axes.grid(alpha=0.3)
+    figure.savefig(file, dpi=150)

@@ -1,0 +1,124 @@
+"""Checkpoints that are either whole or not there, and whether a stopped run may be gone on with."""
+
+from __future__ import annotations
+
+import errno
+import os
+import re
+import shutil
+from typing import TYPE_CHECKING, Any
+
+import yaml
+
+from numpro_plugin.errors import NumProError
+from numpro_plugin.trainer.recipe import Recipe
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+RECIPE = "recipe.yaml"
+_CHECKPOINT = re.compile(r"checkpoint-(\d+)")
+
+# What may differ when a run is gone on with: it changes neither what is learned nor in which order.
+_FREE = (
+    "output",
+    "resume",
+    "run.",
+    "memory.gradient_checkpointing",
+    "memory.tiling",
+    "memory.tile_tokens",
+    "data.held_out",
+    "data.max_unreadable",
+)
+
+
+def checkpoints(folder: Path) -> list[Path]:
+    """The whole checkpoints of an output folder, oldest first."""
+    found = {int(match[1]): place for place in folder.glob("checkpoint-*") if (match := _CHECKPOINT.fullmatch(place.name))}
+    return [found[step] for step in sorted(found)]
+
+
+def save_whole(folder: Path, write: Callable[[Path], None], *, main: bool, barrier: Callable[[], None], inner: str = "") -> None:
+    """Let ``write`` fill a folder beside ``folder``, then rename it; all processes call this, ``main`` is true on one.
+
+    ``inner``: name of a folder that ``write`` makes in the one it is given, if that is what is to be renamed.
+
+    Raises:
+        NumProError: it could not be written (a full disk, say); nothing is left of it, and earlier checkpoints are as they were.
+    """
+    part = folder.with_name(f".{folder.name}.part")
+    if main:
+        shutil.rmtree(part, ignore_errors=True)
+        part.mkdir(parents=True)
+    barrier()
+    try:
+        write(part)
+    except Exception as error:
+        # torch and safetensors have exceptions of their own for a disk that is full.
+        if main:
+            shutil.rmtree(part, ignore_errors=True)
+        good = checkpoints(folder.parent)
+        full = isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
+        raise NumProError(
+            f"{folder} could not be written: {'the disk is full' if full else error}. "
+            + (f"The last whole checkpoint is {good[-1]}: make room and go on with resume=true" if good else "There is no checkpoint yet")
+        ) from error
+    barrier()
+    if main:
+        os.replace(part / inner, folder)
+        if inner:
+            part.rmdir()
+    barrier()
+
+
+def forget_old(folder: Path, keep: int) -> None:
+    """Delete all but the newest ``keep`` checkpoints; 0 keeps all."""
+    for place in checkpoints(folder)[:-keep] if keep else []:
+        gone = place.with_name(f".{place.name}.old")
+        os.replace(place, gone)  # first out of the way: what is half deleted must not look like a checkpoint
+        shutil.rmtree(gone)
+
+
+def claim_output(recipe: Recipe, folder: Path, result: Path) -> Path | None:
+    """Take the output folder for this run; returns the checkpoint to go on from, or None for a start from the beginning.
+
+    Raises:
+        NumProError: the folder has something in it and ``resume`` is false, or it is another recipe's.
+    """
+    there = folder / RECIPE
+    if folder.exists() and not folder.is_dir():
+        raise NumProError(f"output={folder} is a file: pass a folder")
+    if folder.is_dir() and any(folder.iterdir()):
+        if not recipe.resume:
+            raise NumProError(
+                f"output={folder} is there already and not empty: choose another folder, or go on with what it holds by resume=true"
+            )
+        if not there.is_file():
+            raise NumProError(f"output={folder} was not written by `numpro-train run` (it has no {RECIPE}): choose another folder")
+        if result.exists():
+            raise NumProError(f"output={folder} is finished: its result is {result}. Choose another folder to train again")
+        _check_same(recipe, Recipe.from_dict(yaml.safe_load(there.read_text(encoding="utf-8"))), there)
+        for half in folder.glob(".*.part"):
+            shutil.rmtree(half)
+    folder.mkdir(parents=True, exist_ok=True)
+    there.write_text(yaml.safe_dump(recipe.to_dict(), sort_keys=False), encoding="utf-8")
+    return next(iter(reversed(checkpoints(folder))), None)
+
+
+def _check_same(recipe: Recipe, before: Recipe, file: Path) -> None:
+    now, then = _flat(recipe.to_dict()), _flat(before.to_dict())
+    free = (*_FREE, "data.workers") if not recipe.data.streaming else _FREE
+    for key, value in now.items():
+        if then.get(key) != value and not key.startswith(free):
+            raise NumProError(
+                f"{key}={value!r}, but the run in {file.parent} was started with {key}={then.get(key)!r}: go on with that, or choose "
+                "another output"
+            )
+
+
+def _flat(values: dict[str, Any], before: str = "") -> dict[str, Any]:
+    made: dict[str, Any] = {}
+    for name, value in values.items():
+        made |= _flat(value, f"{before}{name}.") if isinstance(value, dict) else {f"{before}{name}": value}
+    return made

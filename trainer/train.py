@@ -1,0 +1,319 @@
+"""A training run, from recipe to adapter: transformers' Trainer, peft and DeepSpeed put together."""
+
+# mypy: allow-untyped-calls
+
+from __future__ import annotations
+
+import json
+import logging
+import math
+import os
+import socket
+import time
+from functools import partial
+from importlib.resources import files
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import cv2
+import torch
+import torch.distributed as dist
+from accelerate.utils import gather_object
+from torch.utils.data import DataLoader
+from transformers import Trainer, TrainingArguments, set_seed
+
+from numpro_plugin.errors import NumProError
+from numpro_plugin.trainer.callbacks import CURVE, LOG, HeldOut, JsonLog, Meter, draw_loss_curve, read_log, summarised
+from numpro_plugin.trainer.checkpoints import checkpoints, claim_output, forget_old, save_whole
+from numpro_plugin.trainer.collator import Collator
+from numpro_plugin.trainer.dataset import ArrowRows, NearBatches, ParquetRows, RandomBatches, Samples, ShardIndex
+from numpro_plugin.trainer.export import training_record, write_record
+from numpro_plugin.trainer.loss import answer_loss
+from numpro_plugin.trainer.model import open_for_training
+
+if TYPE_CHECKING:
+    from numpro_plugin.families import Loaded
+    from numpro_plugin.trainer.recipe import Recipe
+
+log = logging.getLogger(__name__)
+
+
+def run(recipe: Recipe) -> Path:
+    """Train by a recipe; every process of a launcher (torchrun, deepspeed, accelerate) calls this, or one process alone.
+
+    Returns the folder of the result: ``output/adapter``, or ``output/model`` with ``tuning: full``. ``output`` also holds
+    ``recipe.yaml``, ``log.jsonl``, ``loss.png`` and the last checkpoints.
+
+    Raises:
+        NumProError: a recipe, shards or folder that cannot be used, a loss that is not a number, too many unreadable samples, a
+            checkpoint that cannot be written.
+    """
+    for key, value in (("model", recipe.model), ("output", recipe.output), ("data.shards", recipe.data.shards)):
+        if not value:
+            raise NumProError(f"{key} is missing: set it in the recipe or pass {key}=...")
+    output = Path(recipe.output)
+    result = output / ("adapter" if recipe.tuning == "lora" else "model")
+    index = ShardIndex.read(recipe.data.shards, recipe.numpro)
+    held_out = ShardIndex.read(recipe.data.held_out, recipe.numpro) if recipe.data.held_out else None
+    if _rank() == 0:
+        claim_output(recipe, output, result)
+    args = training_arguments(recipe)  # before the model: ZeRO-3 must know that weights are to be cut when they are loaded
+    _barrier()
+    set_seed(recipe.seed)
+    loaded = open_for_training(recipe)
+    trainer = NumProTrainer(recipe, loaded, args, index, held_out)
+    trainer.train(resume_from_checkpoint=_newest(output))
+    if held_out is not None and not (args.eval_strategy == "steps" and trainer.state.global_step % recipe.run.eval_steps == 0):
+        trainer.evaluate()
+    trainer.export(result)
+    if trainer.is_world_process_zero():
+        draw_loss_curve(read_log(output / LOG), output / CURVE)
+    return result
+
+
+def training_arguments(recipe: Recipe) -> TrainingArguments:
+    """The recipe in the words of transformers' Trainer, for this process among those of its launcher."""
+    optimizer, every, memory = recipe.optimizer, recipe.run, recipe.memory
+    world = int(os.environ.get("WORLD_SIZE", "1"))
+    accumulation, rest = divmod(optimizer.batch_size, optimizer.micro_batch_size * world)
+    if rest or not accumulation:
+        raise NumProError(
+            f"optimizer.batch_size={optimizer.batch_size} cannot be cut into optimizer.micro_batch_size={optimizer.micro_batch_size} on "
+            f"{world} processes: it must be a multiple of {optimizer.micro_batch_size * world}"
+        )
+    cpu = not torch.accelerator.is_available()
+    args = TrainingArguments(
+        output_dir=recipe.output,
+        per_device_train_batch_size=optimizer.micro_batch_size,
+        gradient_accumulation_steps=accumulation,
+        optim="adamw_torch",
+        learning_rate=optimizer.lr,
+        lr_scheduler_type=optimizer.schedule,
+        warmup_steps=optimizer.warmup,
+        weight_decay=optimizer.weight_decay,
+        adam_beta1=optimizer.betas[0],
+        adam_beta2=optimizer.betas[1],
+        max_grad_norm=optimizer.max_grad_norm,
+        num_train_epochs=optimizer.epochs,
+        max_steps=optimizer.max_steps or -1,
+        bf16=memory.dtype == "bfloat16",
+        use_cpu=cpu,
+        seed=recipe.seed,
+        deepspeed=_deepspeed(memory.deepspeed, world),
+        ddp_find_unused_parameters=False,
+        ddp_backend="gloo" if cpu and world > 1 else None,
+        dataloader_num_workers=recipe.data.workers,
+        remove_unused_columns=False,
+        logging_steps=every.log_steps,
+        logging_first_step=True,
+        logging_nan_inf_filter=False,  # a loss that is no number stops the run; see compute_loss
+        save_strategy="steps" if every.save_steps else "no",
+        save_steps=every.save_steps or 1,
+        eval_strategy="steps" if every.eval_steps and recipe.data.held_out else "no",
+        eval_steps=every.eval_steps or None,
+        report_to=list(every.report_to) or "none",
+    )
+    _ = args.device
+    args._n_gpu = min(args.n_gpu, 1)  # one process drives one GPU; several are a launcher's business
+    return args
+
+
+def _deepspeed(choice: str, world: int) -> dict[str, Any] | None:
+    """DeepSpeed's configuration for the recipe's ``memory.deepspeed``."""
+    if choice == "none" or (choice in ("zero2", "zero3") and world == 1 and "WORLD_SIZE" not in os.environ):
+        return None
+    try:
+        import deepspeed  # noqa: F401
+    except Exception as error:
+        raise NumProError(
+            f"memory.deepspeed={choice} needs DeepSpeed ({error}): pip install 'numpro-plugin[train]', or set it to none"
+        ) from None
+    file = files("numpro_plugin.trainer") / "deepspeed" / f"{choice}.json" if choice in ("zero2", "zero3") else Path(choice)
+    try:
+        config: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise NumProError(f"memory.deepspeed={choice}: {error}; it is zero2, zero3, none or the path of a JSON file") from None
+    if "WORLD_SIZE" not in os.environ:  # one process without a launcher, and a file of its own (offloading to RAM, say)
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            port = free.getsockname()[1]
+        alone = {"RANK": "0", "LOCAL_RANK": "0", "WORLD_SIZE": "1", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
+        os.environ.update(alone)
+    return config
+
+
+class NumProTrainer(Trainer):
+    """transformers' Trainer with this project's data, loss, checkpoints and held-out questions."""
+
+    def __init__(self, recipe: Recipe, loaded: Loaded, args: TrainingArguments, index: ShardIndex, held_out: ShardIndex | None) -> None:
+        self.recipe, self.loaded, self.index = recipe, loaded, index
+        self.meter = Meter()
+        base = loaded.model.get_base_model() if hasattr(loaded.model, "get_base_model") else loaded.model
+        collator = Collator(loaded.family, loaded.processor, recipe, pixels_dtype=next(base.parameters()).dtype)
+        asked = None if held_out is None else Samples(held_out, ParquetRows(held_out, keep=1))
+        self.held_out = None if asked is None else HeldOut(asked, collator, max_new_tokens=recipe.run.max_new_tokens)
+        self._saving_to: str | None = None
+        super().__init__(
+            model=loaded.model,
+            args=args,
+            data_collator=collator,
+            train_dataset=_samples(recipe, index),
+            eval_dataset=asked,
+            callbacks=[JsonLog(Path(recipe.output))],
+        )
+        self.model_accepts_loss_kwargs = True  # learned tokens are counted over the whole accumulated batch, for compute_loss
+
+    def get_train_dataloader(self) -> DataLoader[Any]:
+        """This process's micro-batches; accelerate must not cut them once more, so it does not get to see the loader."""
+        where = {"rank": self.args.process_index, "world": self.args.world_size}
+        return _Loader(
+            self.train_dataset,
+            batch_sampler=_batches(self.recipe, self.index, **where),
+            collate_fn=self.data_collator,
+            num_workers=self.args.dataloader_num_workers,
+            pin_memory=torch.cuda.is_available(),
+            worker_init_fn=_start_worker,
+            # A generator of its own: starting an epoch must not draw from the one that dropout draws from.
+            generator=torch.Generator().manual_seed(self.recipe.seed),
+        )
+
+    def get_batch_samples(self, epoch_iterator: Any, num_batches: int, device: Any) -> Any:
+        """The micro-batches of one optimizer step and how many learned tokens they hold over all processes."""
+        began = time.perf_counter()
+        batches = [batch for _, batch in zip(range(num_batches), epoch_iterator, strict=False)]
+        self.meter.waited_s += time.perf_counter() - began
+        return batches, self._get_num_items_in_batch(batches, device)
+
+    def compute_loss(self, model: Any, inputs: Any, return_outputs: bool = False, num_items_in_batch: Any = None) -> Any:
+        """Cross entropy per learned token of the whole step; gradients are averaged over processes, hence their number in it."""
+        inputs = dict(inputs)
+        ids = inputs.pop("ids")
+        self.meter.count(inputs.pop("tokens"), inputs.pop("frames"), inputs.pop("unreadable"))
+        loss = answer_loss(model, inputs, num_items=num_items_in_batch.clamp(min=1) / self.args.world_size)
+        if not torch.isfinite(loss):
+            raise NumProError(
+                f"the loss is {loss.item()} at step {self.state.global_step + 1}, on the samples {', '.join(ids)}: look at them; if they "
+                "are sound, a lower optimizer.lr or memory.dtype=float32 may help. Earlier checkpoints are as they were"
+            )
+        return loss
+
+    def floating_point_ops(self, inputs: Any) -> int:
+        """Not counted here: transformers' estimate knows nothing of frozen weights and logits that are not computed."""
+        return 0
+
+    def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
+        """Beside the loss: speed, waiting for data, memory. Stops the run when too much of the data cannot be read."""
+        if "loss" in logs:
+            mine = torch.tensor([self.meter.take()], dtype=torch.float32, device=self.args.device)
+            logs = {**logs, **summarised(self.accelerator.gather(mine).cpu())}
+            limit = self.recipe.data.max_unreadable * self.index.samples
+            if logs["unreadable"] > limit:
+                raise NumProError(
+                    f"{logs['unreadable']} of {self.index.samples} samples cannot be used, more than data.max_unreadable="
+                    f"{self.recipe.data.max_unreadable:g}, for example: {next(iter(self.meter.unreadable.items()), 'see the log')}"
+                )
+        super().log(logs, start_time)
+
+    def evaluate(self, *_: Any, **__: Any) -> dict[str, float]:
+        """mIoU on the held-out questions, by generation."""
+        if self.held_out is None:
+            return {}
+        began = time.perf_counter()
+        more = {"synced_gpus": True} if self._zero3 else {}
+        where = {"rank": self.args.process_index, "world": self.args.world_size}
+        self.model.eval()
+        with self.accelerator.autocast():
+            scores = self.held_out.scores(self.loaded._replace(model=self.model), **where, gather=gather_object, **more)
+        self.model.train()
+        metrics = {f"eval_{name}": value for name, value in scores.items()} | {"eval_seconds": round(time.perf_counter() - began, 2)}
+        self.log(metrics)
+        self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
+        self.meter.take()  # what the questions took is no time of training
+        return metrics
+
+    @property
+    def _zero3(self) -> bool:
+        plugin = getattr(self.accelerator.state, "deepspeed_plugin", None)
+        return plugin is not None and plugin.zero_stage == 3
+
+    def _get_output_dir(self, trial: Any) -> str:
+        return self._saving_to or super()._get_output_dir(trial)
+
+    def _save_checkpoint(self, model: Any, trial: Any) -> None:
+        folder = Path(self.args.output_dir) / f"checkpoint-{self.state.global_step}"
+        if folder.exists():
+            return
+
+        def write(part: Path) -> None:
+            self._saving_to = str(part)
+            try:
+                super(NumProTrainer, self)._save_checkpoint(model, trial)
+            finally:
+                self._saving_to = None
+
+        save_whole(folder, write, main=self.is_world_process_zero(), barrier=_barrier, inner=folder.name)
+        if self.is_world_process_zero():
+            forget_old(folder.parent, self.recipe.run.save_total_limit)
+
+    def save_model(self, output_dir: str | None = None, _internal_call: bool = False) -> None:
+        """As in ``Trainer``, but without a copy of the whole base model in memory under ZeRO-2."""
+        if self.is_deepspeed_enabled and not self._zero3:
+            self._save(output_dir)
+        else:
+            super().save_model(output_dir, _internal_call)
+
+    def _save(self, output_dir: str | None = None, state_dict: Any = None) -> None:
+        super()._save(output_dir, state_dict)
+        if self.args.should_save and output_dir is not None:
+            place = Path(output_dir)
+            (place / "training_args.bin").unlink(missing_ok=True)  # a pickle that says nothing that the record does not
+            if self.recipe.tuning == "full":
+                self.loaded.processor.save_pretrained(place)
+            record = training_record(self.recipe, self.index, processes=self.args.world_size)
+            record["data"]["unreadable"] = self.meter.unreadable
+            write_record(place, record)
+
+    def export(self, folder: Path) -> None:
+        """Write the result: the adapter with its projector, or the whole model."""
+        save_whole(folder, lambda part: self.save_model(str(part)), main=self.is_world_process_zero(), barrier=_barrier)
+
+
+class _Loader(DataLoader[Any]):
+    """A loader whose sampler is told which epoch it is."""
+
+    def set_epoch(self, epoch: int) -> None:
+        self.batch_sampler.set_epoch(epoch)  # type: ignore[union-attr]
+
+
+def _samples(recipe: Recipe, index: ShardIndex) -> Samples:
+    if not recipe.data.streaming:
+        return Samples(index, ArrowRows(index.files))
+    in_group = max(1, len(index.conversations) // len(index.group_rows))
+    return Samples(index, ParquetRows(index, keep=math.ceil(recipe.data.shuffle_buffer / in_group) + 2))
+
+
+def _batches(recipe: Recipe, index: ShardIndex, *, rank: int, world: int) -> RandomBatches | NearBatches:
+    data, optimizer = recipe.data, recipe.optimizer
+    cut = partial(RandomBatches, index.sample_frames, group=data.group_by_length, batch_size=optimizer.batch_size)
+    if data.streaming:
+        cut = partial(NearBatches, index, rows=data.shuffle_buffer, workers=data.workers)  # type: ignore[assignment]
+    return cut(seed=recipe.seed, micro_batch_size=optimizer.micro_batch_size, rank=rank, world=world)
+
+
+def _start_worker(_: int) -> None:
+    cv2.setNumThreads(1)
+    os.environ["TOKENIZERS_PARALLELISM"] = "false"
+
+
+def _newest(output: Path) -> str | None:
+    found = checkpoints(output)
+    return str(found[-1]) if found else None
+
+
+def _rank() -> int:
+    return int(os.environ.get("RANK", "0"))
+
+
+def _barrier() -> None:
+    if dist.is_available() and dist.is_initialized():
+        dist.barrier()
