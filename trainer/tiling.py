@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 Tiling = Literal["none", "mlp", "all"]
 """What is computed in tiles: nothing, the MLPs, or also the attention's projections and the norms."""
 
-_MODULES = {"mlp": r"mlp", "all": r"mlp|self_attn\.[qkvo]_proj|\w+norm"}
+_MODULES = {"mlp": r"layers\.\d+\.mlp", "all": r"norm|layers\.\d+\.(mlp|self_attn\.[qkvo]_proj|\w+norm)"}
 
 
 def tile_language_model(model: nn.Module, parts: Tiling = "all", *, tokens: int = 4096) -> list[str]:
@@ -54,7 +54,7 @@ def tile_language_model(model: nn.Module, parts: Tiling = "all", *, tokens: int 
         raise NumProError(f"tiles of {tokens} tokens are not possible; 4096 is a good size, fewer save little more memory")
     if parts == "none":
         return []
-    wanted = re.compile(rf"(^|\.)language_model\.layers\.\d+\.({_MODULES[parts]})$")
+    wanted = re.compile(rf"(^|\.)language_model\.({_MODULES[parts]})$")
     found = {name: module for name, module in model.named_modules() if wanted.search(name)}
     if not found:
         raise NumProError(f"{type(model).__name__} has no language_model.layers with {parts!r} to tile: use tiling=none")

@@ -88,12 +88,13 @@ class LongVAModel(LongVAPreTrainedModel, LlavaNextVideoModel):
             video = input_ids == self.config.video_token_index
             inputs_embeds = self.get_input_embeddings()(input_ids.masked_fill(video, 0))
             if encoded is not None:
-                features = encoded.pooler_output.flatten(0, -2)  # (1, F * tokens a frame, width) -> (video tokens, width)
-                inputs_embeds = _place(inputs_embeds, video, features, self.config.tokens_per_frame)
+                # (1, F * tokens a frame, width) -> (video tokens, width)
+                inputs_embeds = _place(inputs_embeds, video, encoded.pooler_output.flatten(0, -2), self.config.tokens_per_frame)
             elif input_ids.shape[1] > 1 and (count := _count(video)):  # asked in the prefill only: it waits for the device
                 raise NumProError(f"input_ids hold {count} video tokens but there are no pixel_values_videos: pass the frames")
         elif encoded is not None:
             raise NumProError("pixel_values_videos need input_ids, not inputs_embeds: where should the frames go?")
+        del encoded  # 25 hidden states of the tower and the features need not lie there while the language model runs
         return super().forward(inputs_embeds=inputs_embeds, **kwargs)
 
 
