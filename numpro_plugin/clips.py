@@ -41,7 +41,7 @@ class ClipInfo:
     """Number of each frame (of those drawn; a last frame repeated to make the count even is not listed)."""
 
     times_s: tuple[float, ...]
-    """Time of each frame in the source video, seconds."""
+    """Time of each frame in the source video, seconds; empty for pictures that came without a clock."""
 
     duration_s: float
     """Length of the source video (or of the part that was used), seconds."""
@@ -54,6 +54,7 @@ def numbered_clip(
     video: str | os.PathLike[str],
     settings: NumProSettings | None = None,
     *,
+    start_s: float = 0.0,
     end_s: float | None = None,
     cache: ClipCache | None = None,
 ) -> Path:
@@ -65,7 +66,8 @@ def numbered_clip(
     Args:
         video: path of a video file.
         settings: the paper's protocol if None; with ``numbers=False`` the same frames without numbers.
-        end_s: use only the first ``end_s`` seconds.
+        start_s: leave out what comes before; number k is then shown at ``start_s + k / fps``.
+        end_s: use nothing after so many seconds of the file.
         cache: where clips are kept.
 
     Raises:
@@ -73,7 +75,7 @@ def numbered_clip(
     """
     settings = settings or NumProSettings()
     cache = cache or ClipCache()
-    key = _key(video, settings, end_s)
+    key = _key(video, settings, start_s, end_s)
     if (clip := cache.get(key)) is not None:
         return clip
     with cache.locked(key):
@@ -83,21 +85,37 @@ def numbered_clip(
             _check_same(video, info, settings)
             return Path(video)
         with cache.writing(key) as part:
-            write_clip(video, part, settings, end_s=end_s)
+            write_clip(video, part, settings, start_s=start_s, end_s=end_s)
     return cache.path(key)
 
 
 def write_clip(
-    video: str | os.PathLike[str], out: str | os.PathLike[str], settings: NumProSettings | None = None, *, end_s: float | None = None
+    video: str | os.PathLike[str],
+    out: str | os.PathLike[str],
+    settings: NumProSettings | None = None,
+    *,
+    start_s: float = 0.0,
+    end_s: float | None = None,
 ) -> ClipInfo:
-    """Make the clip of a video as a file of one's own choice. Returns what the file says about itself."""
+    """Make the clip of a video (or of the part from ``start_s`` to ``end_s``) as a file of one's own choice.
+
+    Returns what the file says about itself.
+    """
     settings = settings or NumProSettings()
-    frames = sample_frames(video, fps=settings.fps, frame_size=settings.frame_size, max_frames=settings.max_frames, end_s=end_s)
+    frames = sample_frames(
+        video, fps=settings.fps, frame_size=settings.frame_size, max_frames=settings.max_frames, start_s=start_s, end_s=end_s
+    )
+    times_s = start_s + frames.timeline.seconds(frames.numbers)
+    return write_numbered(frames, out, settings, times_s=tuple(times_s.tolist()))
+
+
+def write_numbered(frames: Frames, out: str | os.PathLike[str], settings: NumProSettings, *, times_s: tuple[float, ...]) -> ClipInfo:
+    """Draw the numbers on frames (in place) and write them as a clip; ``times_s`` is what the file says of each frame's time."""
     if settings.numbers:
         draw_numbers(frames.pixels, frames.numbers, settings.style)
     info = ClipInfo(
         numbers=tuple(frames.numbers.tolist()),
-        times_s=tuple(frames.timeline.seconds(frames.numbers).tolist()),
+        times_s=times_s,
         duration_s=frames.timeline.duration_s,
         settings=settings.pixel_dict(),
     )
@@ -140,7 +158,7 @@ def read_clip_info(path: str | os.PathLike[str]) -> ClipInfo | None:
         return None  # somebody else's comment
 
 
-def _key(video: str | os.PathLike[str], settings: NumProSettings, end_s: float | None) -> str:
+def _key(video: str | os.PathLike[str], settings: NumProSettings, start_s: float, end_s: float | None) -> str:
     """Hash of the source (real path, size, time of change) and of what decides the pixels (decoders differ in the last bit)."""
     try:
         real = os.path.realpath(video)
@@ -148,6 +166,7 @@ def _key(video: str | os.PathLike[str], settings: NumProSettings, end_s: float |
     except OSError as error:
         raise NumProError(f"{os.fspath(video)}: {error.strerror or error}") from error
     said = [CLIP_FORMAT, decoder_name(), real, stat.st_size, stat.st_mtime_ns, settings.pixel_dict(), end_s]
+    said += [start_s] if start_s else []
     return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()[:40]
 
 

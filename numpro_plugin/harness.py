@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+import weakref
 from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -31,7 +32,24 @@ def register() -> list[ModelManifest]:
     return [
         ModelManifest(model_id="numpro_oracle", chat_class_path="numpro_plugin.models.oracle.NumProOracle"),
         ModelManifest(model_id="numpro_hf", chat_class_path="numpro_plugin.models.hf.NumProHF"),
+        ModelManifest(
+            model_id="numpro",
+            chat_class_path="numpro_plugin.models.wrap.NumPro",
+            simple_class_path="numpro_plugin.models.wrap.NumProSimple",
+        ),
     ]
+
+
+_task_managers: weakref.WeakSet[Any] = weakref.WeakSet()
+
+
+def use_prompts_of(base: str) -> None:
+    """Tell lmms-eval's task managers that the model called ``numpro`` is this base, so that tasks use their prompts for the base.
+
+    A manager is made before the model, with the name on the command line; it builds the tasks after it.
+    """
+    for manager in _task_managers:
+        manager.model_name = base
 
 
 def _add_tasks_folder() -> None:
@@ -43,6 +61,8 @@ def _add_tasks_folder() -> None:
         return
 
     def initialize_tasks(self: Any, include_path: str | list[str] | None = None, *args: Any, **kwargs: Any) -> Any:
+        if getattr(self, "model_name", None) == "numpro":
+            _task_managers.add(self)
         given = [include_path] if isinstance(include_path, str) else list(include_path or [])
         ours = str(tasks_path())
         return original(self, [*given, *([] if ours in given else [ours])], *args, **kwargs)

@@ -51,3 +51,13 @@ def highlight_prompt(query: str, *, kind: PromptKind = "zeroshot", numbers: bool
     """
     question = _HIGHLIGHT[kind].replace("{query}", query)
     return f"{NUMBERS_SENTENCE} {question}" if numbers else question
+
+
+SAID_OF_NUMBERS = "numbers on each frame represent the frame number"
+"""By this one sees that a question says it already, whatever the colour."""
+
+
+def numbers_sentence(color: str = "red") -> str:
+    """The sentence for numbers of another colour; of a colour without a name (``#12ab34``) nothing is said."""
+    named = color if color.isalpha() else ""
+    return " ".join(f"The {named} numbers on each frame represent the frame number.".split())

@@ -1,0 +1,188 @@
+"""What each base model of lmms-eval does to a clip's frames, and the arguments with which it keeps every one of them."""
+
+from __future__ import annotations
+
+import inspect
+import logging
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Reader:
+    """How a base model reads a video file (by its source in lmms-eval 0.7.3)."""
+
+    limit: str | None = None
+    """Argument (and attribute of the same name) for how many frames it takes."""
+
+    exact: bool = False
+    """It always takes as many as ``limit`` says, repeating or dropping frames: the attribute is set to each clip's count."""
+
+    fps: str | None = None
+    """Argument for frames per second; a clip read at its own rate is read whole, whatever other clips are in the batch."""
+
+    most_fps: float | None = None
+    """As a simple model it reads at most so many frames a second, and no argument changes that."""
+
+    least_rate: float = 0.0
+    """It fails on files of fewer frames a second."""
+
+    spare: bool = False
+    """It never gets to a file's last frame: the clip must end in a repeated one."""
+
+    pictures: bool = False
+    """It sends pictures over a wire; frames are handed to it as pictures."""
+
+    fixed: int | None = None
+    """It takes so many frames and no argument changes that."""
+
+    multiple: int = 1
+    """It resizes frames to multiples of so many pixels."""
+
+
+_WIRE = Reader(pictures=True)
+_QWEN2_5 = Reader("max_num_frames", fps="fps", most_fps=2.0, multiple=28)
+_QWEN3 = Reader("max_num_frames", fps="fps", multiple=32)
+_LINSPACE = Reader("max_frames_num", exact=True)
+_INTERNVL = Reader("num_frame", exact=True, spare=True)
+
+READERS: dict[str, Reader] = {
+    "aria": _LINSPACE,
+    "async_openai": _WIRE,
+    "batch_gpt4": _WIRE,
+    "claude": _WIRE,
+    "gemini": _WIRE,
+    "gemma3": Reader("max_num_frames"),
+    "gemma4": Reader("max_num_frames"),
+    "gpt4v": _WIRE,
+    "internvideo2_5": Reader("max_frames_num", exact=True, spare=True),
+    "internvl2": _INTERNVL,
+    "internvl3": _INTERNVL,
+    "internvl3_5": _INTERNVL,
+    "internvl_hf": Reader("num_frames", exact=True),
+    "litellm": _WIRE,
+    "llava_hf": _LINSPACE,
+    "llava_onevision": _LINSPACE,
+    "llava_onevision1_5": Reader("max_num_frames", exact=True, multiple=28),
+    "llava_vid": Reader("max_frames_num", exact=True, least_rate=1.0),
+    "longva": _LINSPACE,
+    "minicpm_o": Reader("max_num_frames", least_rate=1.0),
+    "mplug_owl_video": Reader("num_frames", exact=True),
+    "numpro_oracle": Reader(),
+    "openai": _WIRE,
+    "oryx": _LINSPACE,
+    "phi4_multimodal": _LINSPACE,
+    "qwen2_5_omni": Reader("max_num_frames"),
+    "qwen2_5_vl": _QWEN2_5,
+    "qwen2_5_vl_interleave": _QWEN2_5,
+    "qwen2_vl": Reader("max_num_frames", most_fps=2.0, multiple=28),
+    "qwen3_5": _QWEN3,
+    "qwen3_omni": Reader("max_num_frames"),
+    "qwen3_vl": _QWEN3,
+    "sglang": _WIRE,
+    "srt_api": _WIRE,
+    "video_llava": Reader(fixed=8),
+    "videollama3": Reader("max_num_frames", least_rate=1.0),
+    "vila": Reader("max_frames_num", exact=True, spare=True),
+    "vllm": _WIRE,
+    "vllm_generate": _WIRE,
+    "vqtoken": _LINSPACE,
+}
+
+_LIMITS = (
+    "max_num_frames",
+    "max_frames_num",
+    "max_frame_num",
+    "max_frames",
+    "video_max_frames",
+    "num_video_frames",
+    "num_frames",
+    "num_frame",
+    "num_frm",
+    "num_segments",
+)
+"""Names under which a base that is not in the table may have its limit."""
+
+
+@dataclass(frozen=True)
+class FrameArguments:
+    """What the wrapper gives a base and knows of it."""
+
+    reader: Reader
+    values: dict[str, Any] = field(default_factory=dict)
+    """Arguments to construct the base with."""
+
+    limit: int | None = None
+    """How many frames it then takes at most; None if nothing limits them."""
+
+
+def frame_arguments(
+    base: str, base_class: type, given: Mapping[str, Any], *, most_frames: int, fps: float, frame_size: tuple[int, int]
+) -> FrameArguments:
+    """The arguments with which a base keeps every frame, except those that the user gave.
+
+    Args:
+        base: canonical name of the base in lmms-eval.
+        base_class: its class; arguments that it does not have are not given.
+        given: the user's arguments for the base.
+        most_frames: frames of the longest clip that may come.
+        fps: most numbers per second of a clip.
+        frame_size: (width, height) of the clips' frames, pixels.
+    """
+    defaults = constructor_defaults(base_class)
+    reader = READERS.get(base)
+    if reader is None:
+        reader = Reader(next((name for name in _LIMITS if name in defaults), None))
+        log.warning(
+            "base=%s is not in NumPro's table of readers; %s. Check with --log_samples that it sees every frame",
+            base,
+            f"{reader.limit} is taken for its limit of frames" if reader.limit else "it has no argument known to limit frames",
+        )
+    if reader.pictures:
+        return FrameArguments(reader)
+    values: dict[str, Any] = {}
+    most_frames += most_frames % 2
+    if reader.limit in defaults and reader.limit not in given and not reader.exact and (defaults[reader.limit] or 0) < most_frames:
+        values[reader.limit] = most_frames
+    if reader.fps in defaults and reader.fps not in given:
+        values[reader.fps] = fps
+    values.update(_pixel_arguments(reader, defaults, given, frame_size))
+    limit = reader.fixed
+    if reader.limit in defaults and not (reader.exact and reader.limit not in given):
+        limit = int({**defaults, **given, **values}[reader.limit] or most_frames)
+    if reader.most_fps is not None and fps > reader.most_fps and getattr(base_class, "is_simple", True):
+        log.warning("base=%s reads at most %g frames a second: of %g numbers a second it loses the rest", base, reader.most_fps, fps)
+    return FrameArguments(reader, values, limit)
+
+
+def _pixel_arguments(reader: Reader, defaults: Mapping[str, Any], given: Mapping[str, Any], frame_size: tuple[int, int]) -> dict[str, int]:
+    """``min_pixels`` low enough for frames to be taken at their own size: numbers are drawn for that, and tokens cost time."""
+    if reader.multiple == 1:
+        return {}
+    if any(side % reader.multiple for side in frame_size):
+        log.warning(
+            "frames of %dx%d pixels are resized by this base, which takes multiples of %d (frame_size=%s would not be)",
+            *frame_size,
+            reader.multiple,
+            "x".join(str(max(1, side // reader.multiple) * reader.multiple) for side in frame_size),
+        )
+    width, height = (side // reader.multiple * reader.multiple for side in frame_size)
+    least = defaults.get("min_pixels")
+    if "min_pixels" in given or not isinstance(least, int) or least <= width * height:
+        return {}
+    return {"min_pixels": width * height}
+
+
+def constructor_defaults(base_class: type) -> dict[str, Any]:
+    """Arguments of a class's constructor with their defaults (None if they have none), also those it hands on to classes above."""
+    found: dict[str, Any] = {}
+    for cls in base_class.__mro__:
+        if "__init__" in vars(cls):
+            parameters = inspect.signature(vars(cls)["__init__"]).parameters.values()
+            found = {p.name: None if p.default is p.empty else p.default for p in parameters} | found
+    return found
