@@ -119,7 +119,7 @@ def report(manifest: Mapping[str, Any], out: Path) -> str:
         lines += [f"  {text}: {one[key]}" for key, text in _SAYINGS.items() if one[key]]
         lines += [f"  {title}: {len(one[key])}" for key, title in _LISTED.items() if one[key]]
         for reason, count in reasons(one).most_common(_MOST_REASONS):
-            lines.append(f"  left out, {reason}: {count} rows")
+            lines.append(f"  left out, {reason}: {count}")
     done = "complete" if manifest["complete"] else f"{manifest['units']['done']} of {manifest['units']['all']} files so far"
     return "\n".join([*lines, f"{out}: {done}; {out / MANIFEST} names every video and row that was left out"])
 
@@ -163,8 +163,7 @@ def too_many_skipped(manifest: Mapping[str, Any], allowed: float) -> str | None:
         return None
     if past_by_one:
         found.append(
-            f"{past_by_one} of them only name the number after the last, as rounding the end of a video up does; --past-last 1 keeps"
+            f"{past_by_one} of these only name the number after a video's last (its end, rounded up): --past-last 1 takes the last"
         )
-        found[-1] += " these, with the last number instead"
     found.append("the shards are written")
     return f"{'; '.join(found)}: complete the videos and add --retry-skipped, or accept it with --allow-skipped FRACTION (now {allowed:g})"

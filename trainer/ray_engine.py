@@ -5,6 +5,7 @@ Every machine must see the videos and the folder of shards under the same paths.
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING, Any
 
 from numpro_plugin.errors import NumProError
@@ -41,7 +42,8 @@ def write_units_on_ray(
     if not ray.is_initialized():
         # Under $RAY_ADDRESS this joins a cluster, which says itself how many processors it has.
         ray.init(configure_logging=False, log_to_driver=False, include_dashboard=False)
-    ray.data.DataContext.get_current().enable_progress_bars = False
+    ray.data.DataContext.get_current().enable_progress_bars = False  # there is one already
+    logging.getLogger("ray.data").setLevel(logging.WARNING)
     folder = str(out.resolve())
 
     def write(row: dict[str, Any]) -> dict[str, Any]:

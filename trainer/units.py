@@ -113,7 +113,7 @@ class UnitWriter:
         record["spans_beyond_end"] += notes.spans_beyond_end
         record["past_last"] += notes.past_last
         size = sum(map(len, made.row["frames"]))
-        if self._written and self._written + self._held_bytes + size > self._file_bytes:
+        if (before := self._written + self._held_bytes) and before + size > self._file_bytes:
             self._close()
         self._held.append(made.row)
         self._held_bytes += size

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from itertools import pairwise
 
 import pytest
 from hypothesis import given
@@ -98,7 +99,7 @@ def test_places_are_digits_in_order_and_never_both(text):
     assert all(text[a:b].isdigit() for a, b in words.numbers)
     assert all(re.fullmatch(r"[\d,]+", text[a:b]) for a, b in words.unsure)
     every = sorted(words.numbers + words.unsure)
-    assert all(a[1] <= b[0] for a, b in zip(every, every[1:], strict=False))
+    assert all(a[1] <= b[0] for a, b in pairwise(every))
     assert list(words.numbers) == sorted(words.numbers)
     assert list(words.unsure) == sorted(words.unsure)
 

@@ -236,6 +236,9 @@ def test_which_file_is_meant(tmp_path, file, source, name):
     assert files.find(source, "other") is None
 
 
+CHARADES = ["AAAAA 4.0 12.0##a person opens a door.", "AAAAA 19.0 2.0##frame 3 of 5.", "BBBBB 30 40##gone."]
+
+
 @pytest.fixture(scope="module")
 def tables(tmp_path_factory):
     """Prepared tables of all benchmarks, over one video of 21 s under many names."""
@@ -244,9 +247,7 @@ def tables(tmp_path_factory):
     video = write_counter_video(folder / "videos" / "vid1_0.0_20.0.mp4", [k * 500 for k in range(42)], rate=2, size=(64, 32))
     for name in ("AAAAA", "BBBBB", "v_AAAAAAAAAAA", "v_BBBBBBBBBBB", "111@N01_222_abc", "111@N01_333_def"):
         (folder / "videos" / f"{name}.mp4").hardlink_to(video)
-    (folder / "charades_sta_train.txt").write_text(
-        "AAAAA 4.0 12.0##a person opens a door.\nAAAAA 19.0 2.0##frame 3 of 5.\nBBBBB 30 40##gone.\n"
-    )
+    (folder / "charades_sta_train.txt").write_text("\n".join(CHARADES))
     files = {**write_official(folder), "charades": folder / "charades_sta_train.txt"}
     for name in ("charades", "didemo", "activitynet", "qvhighlights"):
         prepare(BENCHMARKS[name], files[name], videos=folder / "videos", split="train", out=folder / "data", progress=False)
