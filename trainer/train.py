@@ -114,6 +114,10 @@ def training_arguments(recipe: Recipe) -> TrainingArguments:
         report_to=list(every.report_to) or "none",
     )
     _ = args.device
+    if args.deepspeed:
+        import deepspeed
+
+        deepspeed.init_distributed()  # ZeRO-3 cuts weights while they are loaded, so it must know how many processes there are
     args._n_gpu = min(args.n_gpu, 1)  # one process drives one GPU; several are a launcher's business
     return args
 
