@@ -213,6 +213,12 @@ class Recipe:
         if self.memory.quantize != "none" and self.memory.deepspeed == "zero3":
             raise NumProError("memory.quantize=4bit does not go with memory.deepspeed=zero3: take zero2 or none")
 
+        if self.data.numbering == "random" and self.data.highest_number + 1 < self.numpro.max_frames:
+            raise NumProError(
+                f"data.numbering=random with data.highest_number={self.data.highest_number} has too few numbers for "
+                f"numpro.max_frames={self.numpro.max_frames} frames: raise the one or lower the other"
+            )
+
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Recipe:
         """Read what `to_dict` wrote, or a YAML file's content.
@@ -327,7 +333,10 @@ def _tidied(values: Mapping[str, Any]) -> dict[str, Any]:
             part[key] = (part[key],)
     numpro = {"prompt": "ft", **(tidy.get("numpro") or {})}
     if isinstance(numpro.get("frame_size"), (int, str)):
-        numpro["frame_size"] = parse_frame_size(str(numpro["frame_size"]))
+        try:
+            numpro["frame_size"] = parse_frame_size(str(numpro["frame_size"]))
+        except ValueError:
+            raise NumProError(f"numpro.frame_size={numpro['frame_size']!r} must be 336, 448x336 or [448, 336]") from None
     return {**tidy, "numpro": numpro}
 
 
