@@ -12,13 +12,15 @@ import av
 import numpy as np
 from PIL import Image, ImageDraw
 
+from numpro_plugin.errors import NumProError
+
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from av.video.stream import VideoStream
     from numpy.typing import NDArray
 
-COLORS = {"red": "#e02020", "green": "#20c040", "blue": "#3050f0", "yellow": "#f0e020", "white": "#ffffff", "purple": "#9030c0"}
+COLORS = {"red": "#e02020", "green": "#20c040", "blue": "#3050f0", "yellow": "#f0e020", "white": "#ffffff", "purple": "#a030d0"}
 SHAPES = ("circle", "square", "triangle")
 
 
@@ -39,15 +41,62 @@ class Event:
         return f"a {self.color} {self.shape}"
 
 
-def random_events(rng: np.random.Generator, duration_s: float, count: int) -> list[Event]:
-    """``count`` events that do not overlap, each a different shape and colour, with ends in tenths of a second."""
-    cuts = np.sort(rng.choice(np.arange(1, int(duration_s * 10)), size=2 * count, replace=False)) / 10
-    kinds = rng.choice(len(SHAPES) * len(COLORS), size=count, replace=False)
-    colors = list(COLORS)
+def random_events(
+    rng: np.random.Generator, duration_s: float, count: int, *, least: float = 0.0, colors: Sequence[str] = tuple(COLORS)
+) -> list[Event]:
+    """``count`` events that do not overlap, each a different shape and colour, with ends in tenths of a second.
+
+    Args:
+        rng: where chance comes from.
+        duration_s: length of the video in seconds.
+        count: how many events.
+        least: share of the video, 0 to 1, that each is visible at least.
+        colors: to choose from, of `COLORS`.
+
+    Raises:
+        NumProError: so many events of this length do not fit.
+    """
+    tenths = int(duration_s * 10)
+    each = math.ceil(least * tenths)
+    free = tenths - count * each
+    if free <= 2 * count or count > len(SHAPES) * len(colors):
+        raise NumProError(
+            f"{count} events of at least {least:.0%} each do not fit into {duration_s} s with {len(colors)} colours: ask for less"
+        )
+    # Ends are drawn in what the least lengths leave free; then every event is stretched by its own least length.
+    cuts = np.sort(rng.choice(np.arange(1, free), size=2 * count, replace=False)) + each * (np.arange(1, 2 * count + 1) // 2)
+    ends = (cuts / 10).tolist()
+    kinds = rng.choice(len(SHAPES) * len(colors), size=count, replace=False)
     return [
-        Event(SHAPES[kind % len(SHAPES)], colors[kind // len(SHAPES)], float(cuts[2 * k]), float(cuts[2 * k + 1]))
+        Event(SHAPES[kind % len(SHAPES)], colors[kind // len(SHAPES)], ends[2 * k], ends[2 * k + 1])
         for k, kind in enumerate(kinds.tolist())
     ]
+
+
+class Scene:
+    """What is to be seen at any time: a background that drifts, and events that swing slowly above its middle.
+
+    The lower edge, where numbers are drawn, stays free of shapes.
+    """
+
+    def __init__(
+        self, events: Sequence[Event], rng: np.random.Generator, *, size: tuple[int, int] = (320, 240), drift: float = 10.0
+    ) -> None:
+        """``size`` is (width, height) in pixels; the background moves down by ``drift`` pixels a second and right by twice that."""
+        self.events = list(events)
+        self.size = size
+        self.drift = drift
+        self._background = _texture(rng, size)
+        self._phases = rng.uniform(0, 2 * math.pi, size=(len(self.events), 2))
+
+    def picture(self, time_s: float) -> NDArray[np.uint8]:
+        """The frame at a time in seconds: RGB, (H, W, 3)."""
+        shift = round(time_s * self.drift)
+        picture = Image.fromarray(np.roll(self._background, (shift, 2 * shift), axis=(0, 1)))
+        for event, phase in zip(self.events, self._phases, strict=True):
+            if event.start_s <= time_s < event.end_s:
+                _draw(ImageDraw.Draw(picture), event, _place(time_s, phase, self.size), min(self.size) / 5.5)
+        return np.asarray(picture)
 
 
 def render_video(
@@ -76,21 +125,14 @@ def render_video(
         options: for the encoder; by default x264 with B-frames and a key frame every 50 frames.
     """
     rate = Fraction(fps)
-    rng = np.random.default_rng(seed)
-    background = _texture(rng, size)
-    paths = rng.uniform(0, 2 * math.pi, size=(len(events), 2))
+    scene = Scene(events, np.random.default_rng(seed), size=size, drift=float(rate))  # a step every frame, so that there is motion to code
     with av.open(os.fspath(path), "w") as container:
         stream = cast("VideoStream", container.add_stream(codec, rate=rate))
         stream.width, stream.height = size
         stream.pix_fmt = pix_fmt
         stream.options = dict(options) if options is not None else {"g": "50", "bf": "2", "preset": "veryfast"}
         for k in range(max(1, round(duration_s * rate))):
-            time_s = float(k / rate)
-            picture = Image.fromarray(np.roll(background, (k, 2 * k), axis=(0, 1)))
-            for event, phase in zip(events, paths, strict=True):
-                if event.start_s <= time_s < event.end_s:
-                    _draw(ImageDraw.Draw(picture), event, _place(time_s, phase, size), min(size) / 6)
-            frame = av.VideoFrame.from_ndarray(np.asarray(picture), format="rgb24")
+            frame = av.VideoFrame.from_ndarray(scene.picture(float(k / rate)), format="rgb24")
             frame.pts, frame.time_base = k, 1 / rate
             container.mux(stream.encode(frame))
         container.mux(stream.encode(None))
@@ -103,8 +145,8 @@ def _texture(rng: np.random.Generator, size: tuple[int, int]) -> NDArray[np.uint
 
 
 def _place(time_s: float, phase: NDArray[np.float64], size: tuple[int, int]) -> tuple[float, float]:
-    """Where a shape's centre is: it swings slowly within the middle half of the frame."""
-    return size[0] * (0.5 + 0.25 * math.sin(time_s / 2 + phase[0])), size[1] * (0.5 + 0.2 * math.cos(time_s / 3 + phase[1]))
+    """Where a shape's centre is."""
+    return size[0] * (0.4 + 0.12 * math.sin(time_s / 2 + phase[0])), size[1] * (0.32 + 0.1 * math.cos(time_s / 3 + phase[1]))
 
 
 def _draw(draw: ImageDraw.ImageDraw, event: Event, place: tuple[float, float], r: float) -> None:
