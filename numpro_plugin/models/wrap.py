@@ -9,7 +9,7 @@ from __future__ import annotations
 import difflib
 import logging
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from lmms_eval.api.model import lmms
@@ -170,15 +170,21 @@ def _wrapped(base_class: type, arguments: _Arguments, configuration: Mapping[str
 
     settings = arguments.settings
     tasks = NumProSettings.from_env()
+    # Where model_args are silent the clips of NumPro's tasks follow the environment; where they speak both must agree.
+    ahead = replace(
+        settings,
+        **{name: max(getattr(settings, name), getattr(tasks, name)) for name in ("max_frames", "fps") if name not in arguments.given},
+        frame_size=settings.frame_size if "frame_size" in arguments.given else tasks.frame_size,
+    )
     ClipCache(), decoder_name()  # a wrong NUMPRO_CACHE_GB or NUMPRO_DECODER is not every video's fault
     clips = ClipMaker(settings, arguments.given)
     frames = frame_arguments(
         get_model_manifest(arguments.base).model_id,
         base_class,
         arguments.of_base,
-        most_frames=max(settings.max_frames, tasks.max_frames),
-        fps=max(settings.fps, tasks.fps),
-        frame_size=settings.frame_size if "frame_size" in arguments.given else tasks.frame_size,
+        most_frames=ahead.max_frames,
+        fps=ahead.fps,
+        frame_size=ahead.frame_size,
     )
     _look_for_slips(base_class, arguments)
     log.info("numpro: base %s with %s; %s", arguments.base, frames.values or "its own arguments", flat_settings(settings))
