@@ -284,6 +284,39 @@ def test_readers_of_real_bases_get_every_number_once(videos, base):
         assert numbers[len(drawn) :] in ([], drawn[-1:])  # a last frame that is repeated to make the count even
 
 
+def arguments_for(base, given=(), *, most_frames=75, fps=0.5, frame_size=(336, 336)):
+    from lmms_eval.models import get_model
+
+    from numpro_plugin.models.frame_arguments import frame_arguments
+
+    return frame_arguments(base, get_model(base), dict(given), most_frames=most_frames, fps=fps, frame_size=frame_size)
+
+
+def test_arguments_for_bases_of_each_kind(caplog):
+    qwen = arguments_for("qwen2_5_vl")
+    assert (qwen.values, qwen.limit) == ({"max_num_frames": 76, "fps": 0.5, "min_pixels": 336 * 336}, 76)
+    assert arguments_for("qwen2_5_vl", {"max_num_frames": 20, "fps": 1, "min_pixels": 3136}).values == {}
+    assert arguments_for("qwen2_5_vl", {"max_num_frames": 20}).limit == 20
+    internvl = arguments_for("internvl3")
+    assert (internvl.values, internvl.limit, internvl.reader.exact) == ({}, None, True)
+    assert arguments_for("internvl3", {"num_frame": 16}).limit == 16
+    assert arguments_for("async_openai").values == {}
+    assert caplog.text == ""
+    assert arguments_for("qwen3_vl").values["min_pixels"] == 320 * 320
+    assert "frames of 336x336 pixels are resized by this base, which takes multiples of 32 (frame_size=320x320 would not be)" in caplog.text
+    arguments_for("qwen2_vl", fps=4)
+    assert "base=qwen2_vl reads at most 2 frames a second: of 4 numbers a second it loses the rest" in caplog.text
+
+
+def test_a_budget_that_is_an_attribute_of_the_class():
+    from lmms_eval.models.chat._chat_base import ChatMixin
+
+    from numpro_plugin.models.frame_arguments import frame_arguments
+
+    given = frame_arguments("qwen2_5_omni", ChatMixin, {}, most_frames=75, fps=0.5, frame_size=(336, 336))
+    assert given.attributes == {"video_kwargs": {**ChatMixin.video_kwargs, "fps": 0.5, "max_frames": 76}}
+
+
 def test_the_table_names_arguments_that_exist():
     """Against lmms-eval's sources, without importing what needs libraries that are not here."""
     import ast

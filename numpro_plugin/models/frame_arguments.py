@@ -94,19 +94,8 @@ READERS: dict[str, Reader] = {
     "vqtoken": _LINSPACE,
 }
 
-_LIMITS = (
-    "max_num_frames",
-    "max_frames_num",
-    "max_frame_num",
-    "max_frames",
-    "video_max_frames",
-    "num_video_frames",
-    "num_frames",
-    "num_frame",
-    "num_frm",
-    "num_segments",
-)
-"""Names under which a base that is not in the table may have its limit."""
+_LIMITS = ("max_num_frames", "max_frames_num", "max_frame_num", "max_frames", "video_max_frames", "num_video_frames")
+"""Names under which a base that is not in the table may have its limit (``num_frames`` is what generators of videos make)."""
 
 
 @dataclass(frozen=True)
@@ -119,6 +108,9 @@ class FrameArguments:
 
     limit: int | None = None
     """How many frames it then takes at most; None if nothing limits them."""
+
+    attributes: dict[str, Any] = field(default_factory=dict)
+    """What no argument reaches and is set on the base itself."""
 
 
 def frame_arguments(
@@ -139,25 +131,32 @@ def frame_arguments(
     if reader is None:
         reader = Reader(next((name for name in _LIMITS if name in defaults), None))
         log.warning(
-            "base=%s is not in NumPro's table of readers; %s. Check with --log_samples that it sees every frame",
+            "base=%s is not in NumPro's table of readers: check that it takes every frame of a clip (%s)",
             base,
-            f"{reader.limit} is taken for its limit of frames" if reader.limit else "it has no argument known to limit frames",
+            f"{reader.limit} is taken for its limit" if reader.limit else "it has no argument that is known for a limit",
         )
     if reader.pictures:
         return FrameArguments(reader)
     values: dict[str, Any] = {}
     most_frames += most_frames % 2
-    if reader.limit in defaults and reader.limit not in given and not reader.exact and (defaults[reader.limit] or 0) < most_frames:
+    if reader.limit in defaults and reader.limit not in given and not reader.exact and _count(defaults[reader.limit]) < most_frames:
         values[reader.limit] = most_frames
     if reader.fps in defaults and reader.fps not in given:
         values[reader.fps] = fps
     values.update(_pixel_arguments(reader, defaults, given, frame_size))
     limit = reader.fixed
     if reader.limit in defaults and not (reader.exact and reader.limit not in given):
-        limit = int({**defaults, **given, **values}[reader.limit] or most_frames)
+        limit = _count({**defaults, **given, **values}[reader.limit]) or most_frames
     if reader.most_fps is not None and fps > reader.most_fps and getattr(base_class, "is_simple", True):
         log.warning("base=%s reads at most %g frames a second: of %g numbers a second it loses the rest", base, reader.most_fps, fps)
-    return FrameArguments(reader, values, limit)
+    budget = getattr(base_class, "video_kwargs", None)  # the chat models of the omni family have theirs as an attribute
+    attributes = {"video_kwargs": {**budget, "fps": fps, "max_frames": most_frames}} if isinstance(budget, dict) else {}
+    return FrameArguments(reader, values, limit, attributes)
+
+
+def _count(value: Any) -> int:
+    """A number of frames as bases have it, sometimes as a text; 0 for anything else."""
+    return int(value) if isinstance(value, int) or (isinstance(value, str) and value.isdigit()) else 0
 
 
 def _pixel_arguments(reader: Reader, defaults: Mapping[str, Any], given: Mapping[str, Any], frame_size: tuple[int, int]) -> dict[str, int]:

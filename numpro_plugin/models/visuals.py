@@ -240,7 +240,8 @@ def flat_settings(settings: NumProSettings) -> dict[str, Any]:
 def _differing_environment(settings: NumProSettings) -> list[str]:
     """Names of settings for which a ``NUMPRO_*`` variable says something else."""
     ours, theirs = flat_settings(settings), flat_settings(NumProSettings.from_env(numbers=settings.numbers))
-    return [name for name in ours if ours[name] != theirs[name] and f"NUMPRO_{name.upper()}" in os.environ]
+    decisive = [name for name in ours if settings.numbers or name in {"fps", "frame_size", "max_frames"}]
+    return [name for name in decisive if ours[name] != theirs[name] and f"NUMPRO_{name.upper()}" in os.environ]
 
 
 def _clip_info(path: str) -> ClipInfo | None:
