@@ -18,7 +18,7 @@ from numpro_plugin.trainer.manifest import claim, write_manifest
 from numpro_plugin.trainer.rows import FrameOptions
 from numpro_plugin.trainer.shard_format import SHARD_VERSION
 from numpro_plugin.trainer.sources import read_work
-from numpro_plugin.trainer.units import Unit, UnitWriter, read_record, units_of
+from numpro_plugin.trainer.units import Unit, UnitWriter, read_record, remove_leftovers, units_of
 from numpro_plugin.trainer.video_files import VideoFiles
 from numpro_plugin.trainer.workers import make_rows
 
@@ -102,7 +102,10 @@ def make_shards(
             )
             for unit in missing:
                 write_unit(folder, unit, islice(rows, len(unit.videos)), options, file_bytes=file_bytes, advance=bar.update)
-    return write_manifest(folder, settings, work, units)
+    manifest = write_manifest(folder, settings, work, units)
+    if manifest["complete"]:
+        remove_leftovers(folder)
+    return manifest
 
 
 def write_unit(

@@ -127,8 +127,6 @@ class UnitWriter:
             name = f"{self._unit.name}.{position}.parquet" if position else f"{self._unit.name}.parquet"
             self._record["files"][name] = part.stat().st_size
             os.replace(part, self._out / name)
-        for left in self._out.glob(f".{self._unit.name}.*.part"):  # of a run that was killed
-            left.unlink(missing_ok=True)
         write_whole(record_path(self._out, self._unit), json.dumps(self._record, indent=1))
         return self._record
 
@@ -184,6 +182,12 @@ def read_record(out: Path, unit: Unit) -> Record | None:
     except (OSError, ValueError, KeyError):
         pass
     return None
+
+
+def remove_leftovers(out: Path) -> None:
+    """Remove what killed runs left half-written; only when all units are done, so that nobody is writing any more."""
+    for left in [*out.glob(".*-of-*.part"), *(out / "units").glob(".*.part")]:
+        left.unlink(missing_ok=True)
 
 
 def write_whole(path: Path, text: str) -> None:
