@@ -97,6 +97,8 @@ class Collator:
         while True:
             kept = kept_numbers(len(shown), count)
             sample = self.family.encode(self._frames(row, kept, shown, drawn, rng), turns, self.processor)
+            if "labels" not in sample:
+                raise NumProError("the conversation does not end with an answer")
             if sample["input_ids"].shape[1] <= self.data.max_tokens:
                 return sample, count
             if count == 1:

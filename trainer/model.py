@@ -62,9 +62,9 @@ def _with_lora(model: Any, family: Family, recipe: Recipe) -> Any:
         lora_dropout=lora.dropout,
         target_modules=family.lora_modules(model),
         modules_to_save=[name.removeprefix("model.") for name in family.projector_modules(model)] if lora.projector else None,
-        base_model_name_or_path=recipe.model,
     )
     adapted: Any = get_peft_model(model, config)
+    config.base_model_name_or_path = recipe.model  # the hub's name as it was given, not the folder that it was downloaded to
     for parameter in adapted.parameters():
         if parameter.requires_grad and parameter.dtype != torch.float32:  # the projector's copy; PEFT sees to LoRA's own
             parameter.data = parameter.data.float()
