@@ -414,16 +414,23 @@ def test_an_unknown_visual_stops_the_run(tmp_path, videos, simple):
 def test_one_unreadable_video_among_many(tmp_path, videos, simple, caplog):
     """Its requests fail, in words, and are not kept in a response cache; the others are answered."""
     (tmp_path / "broken.webm").write_bytes(b"rubbish" * 100)
-    what = [videos / "short.mp4", tmp_path / "broken.webm", tmp_path / "absent.mp4", videos / "odd.mp4"]
+    (tmp_path / "empty").mkdir()
+    what = [videos / "short.mp4", tmp_path / "broken.webm", tmp_path / "absent.mp4", videos / "odd.mp4", tmp_path / "empty"]
     write_task(tmp_path / "task", [{"kind": "video", "what": path} for path in what])
     samples = run(tmp_path, simple=simple)["samples"]["foreign"]
     said = [sample["filtered_resps"][0] for sample in samples]
-    assert [text.startswith("[LMMS_EVAL_REQUEST_FAILED] NumPro: ") for text in said] == [False, True, True, False]
+    assert [text.startswith("[LMMS_EVAL_REQUEST_FAILED] NumPro: ") for text in said] == [False, True, True, False, True]
     assert "broken.webm: cannot be opened as a video" in said[1]
     assert "absent.mp4: no such file" in said[2]
+    assert "empty: is a folder without pictures" in said[4]
     options = [next(a for a in sample["arguments"] if isinstance(a, dict)) for sample in samples]
-    assert [option["do_sample"] for option in options] == [False, *["not asked: the video cannot be read"] * 2, False]
-    assert "2 of 4 requests failed because 2 videos cannot be read" in caplog.text
+    assert [option["do_sample"] for option in options] == [
+        False,
+        *["not asked: the video cannot be read"] * 2,
+        False,
+        "not asked: the video cannot be read",
+    ]
+    assert "3 of 5 requests failed because 3 videos cannot be read" in caplog.text
 
 
 def test_a_wrong_folder_of_videos_shows_at_once(tmp_path):

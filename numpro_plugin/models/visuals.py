@@ -47,10 +47,13 @@ class VideoFile:
 
 @dataclass(frozen=True, eq=False)
 class Stills:
-    """A video given as pictures: paths, PIL images or arrays, in order."""
+    """A video given as pictures."""
 
     pictures: tuple[Any, ...]
+    """Paths, PIL images or arrays, in order; empty for a folder, whose pictures are looked up when they are needed."""
+
     name: str
+    """The folder, or words for messages."""
 
 
 def recognise(visual: Any) -> VideoFile | Stills | None:
@@ -84,7 +87,7 @@ def _from_path(name: str) -> VideoFile | Stills | None:
         raise NumProError(f"{name[:80]}: NumPro numbers videos on this machine; download it and give the path of the file")
     suffix = os.path.splitext(name)[1].lower()
     if os.path.isdir(name):
-        return Stills(tuple(folder_pictures(name)), name)
+        return Stills((), name)
     if suffix in IMAGE_EXTENSIONS or (suffix in AUDIO_EXTENSIONS and not _shows_something(name)):
         return None
     return VideoFile(name)
@@ -183,7 +186,7 @@ class ClipMaker:
             raise NumProError(self._disagree(self._environment[0]))
         try:
             if isinstance(source, Stills):
-                clip = stills_clip(source.pictures, self.settings)
+                clip = stills_clip(source.pictures or folder_pictures(source.name), self.settings)
             else:
                 clip = numbered_clip(source.path, self.settings, start_s=source.start_s, end_s=source.end_s)
         except NumProError as error:
