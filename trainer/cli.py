@@ -120,7 +120,8 @@ def _add_run(verbs: Any) -> None:
 def _add_plan(verbs: Any) -> None:
     verb = verbs.add_parser("plan", help="before renting a GPU: memory and FLOPs of a recipe, simulated without weights")
     verb.add_argument("recipe", metavar="RECIPE", help="name of a recipe that comes along, or a YAML file")
-    verb.add_argument("overrides", nargs="*", metavar="KEY=VALUE", help="changes of the recipe")
+    verb.add_argument("overrides", nargs="*", metavar="KEY=VALUE", help="changes of the recipe, e.g. numpro.max_frames=120")
+    verb.add_argument("--gpus", type=int, default=8, help="with how many GPUs ZeRO is compared (default: 8)")
     verb.set_defaults(run=_plan)
 
 
@@ -185,7 +186,14 @@ def _run(args: argparse.Namespace) -> int:
 
 
 def _plan(args: argparse.Namespace) -> int:
-    raise NumProError("this release has no plan yet")
+    from numpro_plugin.trainer.recipe import load_recipe
+
+    recipe = load_recipe(args.recipe, args.overrides)  # a mistake in it is said before anything heavy is loaded
+    from numpro_plugin.trainer.plan import plan
+
+    print("simulating, half a minute ...", file=sys.stderr, flush=True)
+    print(plan(recipe, gpus=args.gpus))
+    return 0
 
 
 def _merge(args: argparse.Namespace) -> int:
