@@ -94,6 +94,7 @@ def test_every_video_of_a_foreign_task_is_numbered(tmp_path, videos, folder_of_f
     rows = [
         {"kind": "video", "what": videos / "long.mp4"},
         {"kind": "segment", "what": videos / "long.mp4", "start": 11.0, "end": 20.0},
+        {"kind": "segment", "what": videos / "long.mp4", "start": 14.0, "end": 20.0},
         {"kind": "video", "what": folder_of_frames},
         {"kind": "video", "what": videos / "web.webm"},
         {"kind": "videos", "what": f"{videos / 'short.mp4'} {videos / 'odd.mp4'}"},
@@ -102,10 +103,11 @@ def test_every_video_of_a_foreign_task_is_numbered(tmp_path, videos, folder_of_f
     write_task(tmp_path / "task", rows)
     results = run(tmp_path, simple=simple)
     clips = shown_clips()
-    assert [len(each) for each in clips] == [1, 1, 1, 1, 2, 1][: len(rows)]
+    assert [len(each) for each in clips] == [1, 1, 1, 1, 1, 2, 1][: len(rows)]
     expected = [
         (list(range(16)), [20 * k for k in range(16)]),
         (list(range(5)), [110 + 20 * k for k in range(5)]),
+        (list(range(3)), [140, 160, 180]),
         (list(range(11)), list(range(11))),
         (list(range(5)), [20 * k for k in range(5)]),
         (list(range(5)), [20 * k for k in range(5)]),
@@ -188,6 +190,18 @@ def test_later_rounds_show_clips_too(tmp_path, videos, simple):
     run(tmp_path, simple=simple)
     assert [text for text, _ in SimpleBase.seen] == [f"{NUMBERS_SENTENCE} {said}" for said in ("Both: Question 0?", "and then?")]
     assert [len(clips) for clips in shown_clips()] == [1, 1]
+
+
+@pytest.mark.shared
+def test_real_videos_of_every_kind(shared, tmp_path):
+    """Containers and codecs that tasks of others bring: each is numbered as far as its frames go."""
+    files = [shared / "videos" / name for name in ("mdn_flower.webm", "decord_flipping_a_pancake.mkv", "mmaction2_test.avi")]
+    write_task(tmp_path / "task", [{"kind": "video", "what": path} for path in files])
+    run(tmp_path, fps=1)
+    for file, (clip,) in zip(files, shown_clips(), strict=True):
+        frames = sample_frames(file, fps=1)
+        expected = draw_numbers(frames.pixels, frames.numbers)
+        assert np.array_equal(np.stack([np.asarray(picture) for picture in clip_pictures(clip)]), expected), file
 
 
 # ---------------------------------------------------------------- the base stays the base
