@@ -89,7 +89,8 @@ def claim_output(recipe: Recipe, folder: Path, result: Path) -> Path | None:
     there = folder / RECIPE
     if folder.exists() and not folder.is_dir():
         raise NumProError(f"output={folder} is a file: pass a folder")
-    if folder.is_dir() and any(folder.iterdir()):
+    begun = {place.name for place in folder.iterdir()} - {RECIPE} if folder.is_dir() else set()  # a recipe alone never came to train
+    if begun:
         if not recipe.resume:
             raise NumProError(
                 f"output={folder} is there already and not empty: choose another folder, or go on with what it holds by resume=true"
@@ -98,7 +99,8 @@ def claim_output(recipe: Recipe, folder: Path, result: Path) -> Path | None:
             raise NumProError(f"output={folder} was not written by `numpro-train run` (it has no {RECIPE}): choose another folder")
         if result.exists():
             raise NumProError(f"output={folder} is finished: its result is {result}. Choose another folder to train again")
-        _check_same(recipe, Recipe.from_dict(yaml.safe_load(there.read_text(encoding="utf-8"))), there)
+        if checkpoints(folder):
+            _check_same(recipe, Recipe.from_dict(yaml.safe_load(there.read_text(encoding="utf-8"))), there)
         for half in folder.glob(".*.part"):
             shutil.rmtree(half)
     folder.mkdir(parents=True, exist_ok=True)

@@ -49,15 +49,6 @@ def index(folder: Path) -> ShardIndex:
     return ShardIndex.read([str(folder)], SETTINGS)
 
 
-@pytest.fixture(scope="module")
-def datasets_cache(tmp_path_factory: pytest.TempPathFactory) -> None:
-    import datasets
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path_factory.mktemp("datasets"))
-        yield
-
-
 def made_index(conversations: list[int], group: int) -> ShardIndex:
     """An index of videos with so many conversations each, without files."""
     rows = len(conversations)
