@@ -156,12 +156,13 @@ class NumProTrainer(Trainer):
         collator = Collator(loaded.family, loaded.processor, recipe, pixels_dtype=next(base.parameters()).dtype)
         asked = None if held_out is None else Samples(held_out, ParquetRows(held_out, keep=1))
         self.held_out = None if asked is None else HeldOut(asked, collator, max_new_tokens=recipe.run.max_new_tokens)
+        self.samples = _samples(recipe, index)
         self._saving_to: str | None = None
         super().__init__(
             model=loaded.model,
             args=args,
             data_collator=collator,
-            train_dataset=_samples(recipe, index),
+            train_dataset=self.samples,
             eval_dataset=asked,
             callbacks=[JsonLog(Path(recipe.output))],
         )
@@ -171,7 +172,7 @@ class NumProTrainer(Trainer):
         """This process's micro-batches; accelerate must not cut them once more, so it does not get to see the loader."""
         where = {"rank": self.args.process_index, "world": self.args.world_size}
         return _Loader(
-            self.train_dataset,
+            self.samples,
             batch_sampler=_batches(self.recipe, self.index, **where),
             collate_fn=self.data_collator,
             num_workers=self.args.dataloader_num_workers,
@@ -225,10 +226,10 @@ class NumProTrainer(Trainer):
         began = time.perf_counter()
         more = {"synced_gpus": True} if self._zero3 else {}
         where = {"rank": self.args.process_index, "world": self.args.world_size}
-        self.model.eval()
+        self.loaded.model.eval()
         with self.accelerator.autocast():
-            scores = self.held_out.scores(self.loaded._replace(model=self.model), **where, gather=gather_object, **more)
-        self.model.train()
+            scores = self.held_out.scores(self.loaded, **where, gather=gather_object, **more)
+        self.loaded.model.train()
         metrics = {f"eval_{name}": value for name, value in scores.items()} | {"eval_seconds": round(time.perf_counter() - began, 2)}
         self.log(metrics)
         self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
@@ -244,7 +245,7 @@ class NumProTrainer(Trainer):
         return self._saving_to or super()._get_output_dir(trial)
 
     def _save_checkpoint(self, model: Any, trial: Any) -> None:
-        folder = Path(self.args.output_dir) / f"checkpoint-{self.state.global_step}"
+        folder = Path(self.recipe.output) / f"checkpoint-{self.state.global_step}"
         if folder.exists():
             return
 
