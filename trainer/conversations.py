@@ -166,11 +166,11 @@ def _number_of(number: int, timeline: Timeline, notes: Notes, past_last: int) ->
 
 def _highlights(highlights: Highlights, timeline: Timeline, drawn: Collection[int]) -> list[str | int]:
     """Clip c covers [2c, 2c + 2) seconds; named is the frame that is its first instant, if there is one."""
-    named = [
-        (int(number), score)
-        for clip, score in zip(highlights.clips, highlights.scores, strict=True)
-        if (number := clip * CLIP_S * timeline.fps) in drawn
-    ]
+    named: list[tuple[int, float]] = []
+    for clip, score in zip(highlights.clips, highlights.scores, strict=True):
+        exact = clip * CLIP_S * timeline.fps
+        if abs(exact - round(exact)) < 1e-6 and round(exact) in drawn:
+            named.append((round(exact), score))
     if not named:
         raise RowError("none of its highlights starts on a frame that bears a number")
     listed = ", ".join(str(number) for number, _ in named)

@@ -20,7 +20,7 @@ from numpro_plugin.trainer.shard_format import SHARD_VERSION
 from numpro_plugin.trainer.sources import read_work
 from numpro_plugin.trainer.units import Unit, UnitWriter, read_record, remove_leftovers, units_of
 from numpro_plugin.trainer.video_files import VideoFiles
-from numpro_plugin.trainer.workers import make_rows
+from numpro_plugin.trainer.workers import default_workers, make_rows
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -97,9 +97,8 @@ def make_shards(
 
             write_units_on_ray(folder, missing, options, file_bytes=file_bytes, workers=workers, advance=bar.update)
         else:
-            rows = make_rows(
-                (video for unit in missing for video in unit.videos), options, workers=os.cpu_count() or 1 if workers is None else workers
-            )
+            every = (video for unit in missing for video in unit.videos)
+            rows = make_rows(every, options, workers=default_workers() if workers is None else workers)
             for unit in missing:
                 write_unit(folder, unit, islice(rows, len(unit.videos)), options, file_bytes=file_bytes, advance=bar.update)
     manifest = write_manifest(folder, settings, work, units)

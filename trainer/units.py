@@ -11,6 +11,7 @@ import json
 import os
 import re
 import socket
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -133,7 +134,8 @@ class UnitWriter:
     def discard(self) -> None:
         """Remove what is half-written."""
         if self._writer is not None:
-            self._writer.close()
+            with suppress(OSError):  # a full disk, again
+                self._writer.close()
             self._writer = None
         for part in self._parts:
             part.unlink(missing_ok=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import signal
 import threading
 from collections import deque
 from concurrent.futures import Future, ProcessPoolExecutor
@@ -50,6 +51,11 @@ def make_rows(videos: Iterable[Video], options: FrameOptions, *, workers: int) -
         pool.shutdown(wait=False, cancel_futures=True)
 
 
+def default_workers() -> int:
+    """One per processor that this process may use: a job array's jobs share a machine."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 def _next(
     waiting: deque[tuple[Video, Future[MadeRow]]], pool: ProcessPoolExecutor, options: FrameOptions, workers: int
 ) -> tuple[MadeRow, ProcessPoolExecutor]:
@@ -82,11 +88,12 @@ def _submit(pool: ProcessPoolExecutor, video: Video, options: FrameOptions) -> F
 
 def _pool(workers: int) -> ProcessPoolExecutor:
     # Spawned, not forked: Arrow and OpenCV have threads, which a fork would leave half there.
-    return ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn"), initializer=_die_with_parent)
+    return ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn"), initializer=_begin)
 
 
-def _die_with_parent() -> None:
-    """A process whose parent is killed would wait for work for ever."""
+def _begin() -> None:
+    """Ctrl-C is for the process that writes; and if that one is killed, its workers must not wait for work for ever."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     parent = multiprocessing.parent_process()
     if parent is not None:
         threading.Thread(target=lambda: (wait([parent.sentinel]), os._exit(1)), daemon=True).start()
