@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import copy
 import logging
+import os
 from typing import TYPE_CHECKING, Any
 
 from lmms_eval.api.instance import GenerationResult
@@ -15,7 +16,7 @@ from tqdm import tqdm
 from numpro_plugin import evaluation
 from numpro_plugin.errors import NumProError
 from numpro_plugin.models.replacing import Replacer, Source, message_sources, sources_of
-from numpro_plugin.models.visuals import flat_settings
+from numpro_plugin.models.visuals import VideoFile, flat_settings
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -64,7 +65,7 @@ class Rewriter:
         Where a video could not be read the answer is ``failed(reason)``.
 
         Raises:
-            NumProError: settings contradict each other, a visual is of no known kind, or all of a task's first videos are unreadable.
+            NumProError: settings contradict each other, a visual is of no known kind, or the folder of a task's videos is not there.
         """
         self._probe(model, requests)
         rewritten = [self._rewrite(model, request) for request in requests]
@@ -90,8 +91,9 @@ class Rewriter:
                 seen.setdefault(task, []).extend(self._sources(model, request))
         for task, sources in seen.items():
             problems = [problem for source in sources if (problem := self.replacer.clips.shown(source).problem)]
-            if sources and len(problems) == len(sources):
-                raise NumProError(f"task {task}: none of its first videos can be read ({problems[0]}); is the folder of videos right?")
+            # That the first ones are unreadable alone proves nothing: of a run out of the response cache they may be all that is left.
+            if sources and len(problems) == len(sources) and not any(map(_in_a_folder, sources)):
+                raise NumProError(f"task {task}: {problems[0]}, nor is there anything else in its folder; where are the task's videos?")
 
     def _by_count(
         self, model: Any, ask: Callable[[list[Instance]], Iterable[Any]], requests: list[Instance], rewritten: list[Instance]
@@ -188,6 +190,12 @@ def is_numpro_task(shows: Any) -> bool:
     """Whether a request's function belongs to a task of NumPro's own, which makes its clips and words its questions itself."""
     config = getattr(getattr(shows, "__self__", None), "config", None)
     return getattr(config, "doc_to_visual", None) is evaluation.visual
+
+
+def _in_a_folder(source: Source) -> bool:
+    """Whether a video's folder is there with something in it."""
+    folder = os.path.dirname(os.path.abspath(source.path if isinstance(source, VideoFile) else source.name))
+    return os.path.isdir(folder) and any(os.scandir(folder))
 
 
 def _document(model: Any, request: Instance) -> Any:

@@ -149,14 +149,17 @@ def _flag(value: Any) -> bool:
 _READ: dict[str, Any] = {"fps": _number, "frame_size": _size, "numbers": _flag, "font_size": _number, "stroke_width": _number}
 
 
+_OURS = ("numpro", "numpro_hf")
+
+
 def _base_class(base: str, *, force_simple: bool) -> type:
     from lmms_eval.models import get_model, list_available_models
 
     names = list_available_models(include_aliases=True)
-    if base in {"numpro", "numpro_hf"}:
+    if base in _OURS:
         raise NumProError(f"base={base} numbers frames itself and cannot be wrapped; use --model {base} or another base")
     if base not in names:
-        close = difflib.get_close_matches(base, names, n=3, cutoff=0.5)
+        close = difflib.get_close_matches(base, [name for name in names if name not in _OURS], n=3, cutoff=0.5)
         hint = f"did you mean {', '.join(close)}?" if close else "lmms-eval models lists them."
         raise NumProError(f"base={base} is no model that lmms-eval knows; {hint}")
     try:

@@ -57,7 +57,8 @@ class ChatBase(SimpleBase):
 
     def generate_until(self, requests):
         for request in requests:
-            _, doc_to_messages, _, doc_id, task, split = request.args
+            _, doc_to_messages, options, doc_id, task, split = request.args
+            options["top_p"] = None  # as real bases do, who write their defaults into the request's own options
             messages = doc_to_messages(self.task_dict[task][split][doc_id])
             contents = [c for message in messages for c in message["content"]]
             SimpleBase.seen.append((" | ".join(c["text"] for c in contents if c["type"] == "text"), contents))
