@@ -449,7 +449,7 @@ def test_one_unreadable_video_among_many(tmp_path, videos, simple, caplog):
 
 def test_a_wrong_folder_of_videos_shows_at_once(tmp_path):
     write_task(tmp_path / "task", [{"kind": "video", "what": tmp_path / "nowhere" / f"{k}.mp4"} for k in range(9)])
-    with pytest.raises(NumProError, match=r"task foreign: .*nowhere/0.mp4: no such file, nor is there anything else in its folder"):
+    with pytest.raises(NumProError, match=r"task foreign: .*nowhere/0.mp4: no such file or directory, nor is there anything else in its folder"):
         run(tmp_path)
     assert SimpleBase.seen == []
 
