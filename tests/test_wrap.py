@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import logging
 from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from PIL import Image
 from support.bases import SimpleBase, register_bases, write_task
 from support.digits import read_number
@@ -19,6 +22,9 @@ from numpro_plugin.benchmarks.charades import CHARADES
 from numpro_plugin.benchmarks.prepare import prepare
 from numpro_plugin.clips import read_clip_info
 from numpro_plugin.models.clip_files import clip_pictures
+from numpro_plugin.models.frame_arguments import READERS, FrameArguments, Reader, frame_arguments
+from numpro_plugin.models.replacing import Replacer, sources_of
+from numpro_plugin.models.visuals import ClipMaker, recognise
 from numpro_plugin.prompts import NUMBERS_SENTENCE
 
 BOTH = pytest.mark.parametrize("simple", [False, True], ids=["chat", "simple"])
@@ -192,6 +198,43 @@ def test_later_rounds_show_clips_too(tmp_path, videos, simple):
     assert [len(clips) for clips in shown_clips()] == [1, 1]
 
 
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data())
+def test_messages_once_replaced_stay_as_they_are(tmp_path, videos, data):
+    """What is no video keeps its place and content; a second time changes nothing: no clip is numbered, nothing is said twice."""
+    clip = str(numbered_clip(videos / "short.mp4", NumProSettings(fps=1)))
+    parts = [
+        {"type": "video", "url": str(videos / "short.mp4")},
+        {"type": "audio", "url": str(videos / "web.webm")},
+        {"type": "video", "url": str(videos / "short.mp4"), "start_time": 2.0, "end_time": 5.0},
+        {"type": "video", "url": clip},
+        {"type": "video", "url": str(numbered_clip(videos / "short.mp4", NumProSettings(fps=1, numbers=False)))},
+        {"type": "audio", "url": "speech.wav"},
+        {"type": "image", "url": "picture.png"},
+        {"type": "text", "text": "What is it?"},
+        {"type": "text", "text": f"{NUMBERS_SENTENCE} When?"},
+    ]
+    contents = st.lists(st.sampled_from(parts).map(dict), max_size=4)
+    messages = data.draw(
+        st.lists(st.fixed_dictionaries({"role": st.sampled_from(["system", "user", "assistant"]), "content": contents}), max_size=3)
+    )
+    before = copy.deepcopy(messages)
+    replacer = Replacer(ClipMaker(NumProSettings(), {}), FrameArguments(Reader()))
+    once = replacer.messages(messages, say=True)
+    assert messages == before
+    assert replacer.messages(once, say=True) == once
+    said = [part["text"] for message in once for part in message["content"] if part["type"] == "text"]
+    drawn = any(part in parts[:4] for message in messages for part in message["content"])
+    already = sum(NUMBERS_SENTENCE in part.get("text", "") for message in messages for part in message["content"])
+    assert sum(NUMBERS_SENTENCE in text for text in said) == max(already, int(drawn))
+    for old, new in zip(messages, once, strict=True):
+        assert old["role"] == new["role"]
+        assert [p["type"] for p in new["content"]][: len(old["content"])] == [
+            "video" if p in parts[:5] else p["type"] for p in old["content"]
+        ]
+        assert all(p in new["content"] for p in old["content"] if p["type"] == "image")
+
+
 @pytest.mark.shared
 def test_real_videos_of_every_kind(shared, tmp_path):
     """Containers and codecs that tasks of others bring: each is numbered as far as its frames go."""
@@ -249,9 +292,7 @@ def test_limits_are_raised_unless_the_user_gave_them(tmp_path, videos, caplog):
 
 
 def test_a_base_that_takes_a_fixed_number_is_told_each_clips_own(tmp_path, videos, monkeypatch):
-    from numpro_plugin.models import frame_arguments
-
-    monkeypatch.setitem(frame_arguments.READERS, "numpro_test_both", frame_arguments.Reader("max_num_frames", exact=True))
+    monkeypatch.setitem(READERS, "numpro_test_both", Reader("max_num_frames", exact=True))
     names = ["short", "long", "short", "odd", "long"]
     rows = [{"kind": "video", "what": videos / f"{name}.mp4", "question": name} for name in names]
     write_task(tmp_path / "task", [*rows, {"kind": "sound", "what": "", "question": "none"}])
@@ -284,10 +325,6 @@ def _reader(base):
 
 @pytest.mark.parametrize("base", ["internvl3", "internvideo2_5", "llava_onevision", "longva", "videollama3"])
 def test_readers_of_real_bases_get_every_number_once(videos, base):
-    from numpro_plugin.models.frame_arguments import READERS, FrameArguments
-    from numpro_plugin.models.replacing import Replacer, sources_of
-    from numpro_plugin.models.visuals import ClipMaker
-
     replacer, read = Replacer(ClipMaker(NumProSettings(), {}), FrameArguments(READERS[base])), _reader(base)
     for name in ("long", "odd", "short"):
         (clip,) = replacer.visuals([str(videos / f"{name}.mp4")])
@@ -300,8 +337,6 @@ def test_readers_of_real_bases_get_every_number_once(videos, base):
 
 def arguments_for(base, given=(), *, most_frames=75, fps=0.5, frame_size=(336, 336)):
     from lmms_eval.models import get_model
-
-    from numpro_plugin.models.frame_arguments import frame_arguments
 
     return frame_arguments(base, get_model(base), dict(given), most_frames=most_frames, fps=fps, frame_size=frame_size)
 
@@ -325,8 +360,6 @@ def test_arguments_for_bases_of_each_kind(caplog):
 def test_a_budget_that_is_an_attribute_of_the_class():
     from lmms_eval.models.chat._chat_base import ChatMixin
 
-    from numpro_plugin.models.frame_arguments import frame_arguments
-
     given = frame_arguments("qwen2_5_omni", ChatMixin, {}, most_frames=75, fps=0.5, frame_size=(336, 336))
     assert given.attributes == {"video_kwargs": {**ChatMixin.video_kwargs, "fps": 0.5, "max_frames": 76}}
 
@@ -337,8 +370,6 @@ def test_the_table_names_arguments_that_exist():
 
     import lmms_eval
     from lmms_eval.models import list_available_models
-
-    from numpro_plugin.models.frame_arguments import READERS
 
     known = set(list_available_models())
     assert set(READERS) - known <= {"qwen2_5_vl_interleave"}
@@ -406,8 +437,6 @@ def test_model_args_against_the_environment(tmp_path, videos, monkeypatch):
 
 @BOTH
 def test_an_unknown_visual_stops_the_run(tmp_path, videos, simple):
-    from numpro_plugin.models.visuals import recognise
-
     with pytest.raises(NumProError, match="a visual of type float is unknown to NumPro; it may be a video file"):
         recognise(3.5)
     for visual, said in (
@@ -449,7 +478,9 @@ def test_one_unreadable_video_among_many(tmp_path, videos, simple, caplog):
 
 def test_a_wrong_folder_of_videos_shows_at_once(tmp_path):
     write_task(tmp_path / "task", [{"kind": "video", "what": tmp_path / "nowhere" / f"{k}.mp4"} for k in range(9)])
-    with pytest.raises(NumProError, match=r"task foreign: .*nowhere/0.mp4: no such file or directory, nor is there anything else in its folder"):
+    with pytest.raises(
+        NumProError, match=r"task foreign: .*nowhere/0.mp4: no such file or directory, nor is there anything else in its folder"
+    ):
         run(tmp_path)
     assert SimpleBase.seen == []
 
@@ -457,7 +488,7 @@ def test_a_wrong_folder_of_videos_shows_at_once(tmp_path):
 def test_log_likelihoods_of_an_unreadable_video(tmp_path, videos):
     from numpro_plugin.models.wrap import NumProSimple
 
-    model = NumProSimple.create_from_arg_string("base=numpro_test_both", {"batch_size": 1})
+    model = NumProSimple.create_from_arg_string({"base": "numpro_test_both", "frame_size": (224, 224)}, {"batch_size": 1, "device": None})
     model.task_dict["t"] = {"test": [{"v": str(videos / "short.mp4")}, {"v": str(tmp_path / "absent.mp4")}]}
     from lmms_eval.api.instance import Instance
 
@@ -467,6 +498,7 @@ def test_log_likelihoods_of_an_unreadable_video(tmp_path, videos):
     ]
     assert model.loglikelihood(requests) == [(-1.0, True), (float("-inf"), False)]
     assert SimpleBase.seen[0][0] == f"{NUMBERS_SENTENCE} Is it?"
+    assert read_clip_info(shown_clips()[0][0]).settings["frame_size"] == [224, 224]
 
 
 def test_the_response_cache_tells_settings_apart(tmp_path, videos):

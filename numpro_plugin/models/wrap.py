@@ -192,7 +192,7 @@ def _wrapped(base_class: type, arguments: _Arguments, configuration: Mapping[str
     _look_for_slips(base_class, arguments)
     log.info("numpro: base %s with %s; %s", arguments.base, frames.values or "its own arguments", flat_settings(settings))
     combined = type(f"NumPro_{base_class.__name__}", (NumProMixin, base_class), {"__module__": __name__})
-    model = combined(**{**frames.values, **arguments.of_base, **configuration})
+    model = combined(**frames.values, **arguments.of_base, **configuration)
     for name, value in frames.attributes.items():
         setattr(model, name, value)
     replacer = Replacer(clips, frames, timestamps=bool(getattr(model, "is_qwen3_vl", False)))
