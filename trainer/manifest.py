@@ -114,8 +114,8 @@ def report(manifest: Mapping[str, Any], out: Path) -> str:
     """What a manifest says, for people."""
     lines = []
     for name, one in manifest["sources"].items():
-        rows = f"{one['conversations']} of {one['rows_in']} rows"
-        lines.append(f"{name}: {rows} in, about {one['rows_written']} videos with {one['frames']} frames")
+        videos = f"{one['rows_written']} of {one['videos_in']} videos, {one['frames']} frames"
+        lines.append(f"{name}: {one['conversations']} of {one['rows_in']} rows in {videos}")
         lines += [f"  {text}: {one[key]}" for key, text in _SAYINGS.items() if one[key]]
         lines += [f"  {title}: {len(one[key])}" for key, title in _LISTED.items() if one[key]]
         for reason, count in reasons(one).most_common(_MOST_REASONS):

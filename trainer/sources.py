@@ -71,8 +71,9 @@ def read_work(inputs: list[str], files: VideoFiles) -> Work:
 def _open(name: str, files: VideoFiles) -> tuple[Path, Iterator[Video | BadRow]]:
     benchmark, _, split = name.partition(":")
     if benchmark in BENCHMARKS and not Path(name).exists():
-        split = split or "train"
-        if split == BENCHMARKS[benchmark].splits[0] and len(BENCHMARKS[benchmark].splits) > 1:
+        splits = BENCHMARKS[benchmark].splits
+        split = split or ("train" if "train" in splits else splits[0])
+        if split == splits[0] and "train" in splits:
             raise NumProError(f"{name}: this split is the one that is evaluated; train on {benchmark}:train (or name the table's file)")
         path = table_path(benchmark, split)
         read_report(path)  # which says how a table that is not there is made

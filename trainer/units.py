@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from numpro_plugin.trainer.conversations import Video
     from numpro_plugin.trainer.rows import FrameOptions, MadeRow
 
-_GROUP_BYTES = 32_000_000  # of frames in a row group: what a reader holds at once
+_GROUP_BYTES = 16_000_000  # of frames in a row group: what a reader holds at once
 _SOURCE_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
 
 
