@@ -53,7 +53,9 @@ def write_units_on_ray(
         from numpro_plugin.trainer.workers import make_rows
 
         unit = row["item"]
-        write_unit(Path(folder), unit, make_rows(unit.videos, options, workers=0), options, file_bytes=file_bytes, advance=lambda _: None)
+        # A process of its own: a video that kills it costs that video, not the task.
+        rows = make_rows(unit.videos, options, workers=1)
+        write_unit(Path(folder), unit, rows, options, file_bytes=file_bytes, advance=lambda _: None)
         return {"videos": len(unit.videos)}
 
     work = ray.data.from_items(list(units), override_num_blocks=len(units))
