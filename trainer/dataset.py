@@ -132,12 +132,12 @@ def _check(info: ShardInfo, settings: NumProSettings, file: str) -> None:
 
 
 class ArrowRows:
-    """Rows from datasets' copy of the shards in its cache: any row at once, mapped from disk."""
+    """Rows from datasets' copy of the shards in its cache (or the folder ``cache``): any row at once, mapped from disk."""
 
-    def __init__(self, files: Sequence[str]) -> None:
+    def __init__(self, files: Sequence[str], *, cache: str | None = None) -> None:
         import datasets
 
-        self._rows = datasets.load_dataset("parquet", data_files=list(files), split="train")
+        self._rows = datasets.load_dataset("parquet", data_files=list(files), split="train", cache_dir=cache)
 
     def __getitem__(self, row: int) -> dict[str, Any]:
         found: dict[str, Any] = self._rows[row]
