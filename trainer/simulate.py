@@ -172,8 +172,8 @@ def _run(
             else:
                 held_on = [pixels]
             del features
-            # Samples of one length need no mask; transformers finds that out from the values of the one it is given.
-            inputs["attention_mask"] = {"full_attention": None} if rows == 1 else torch.ones(rows, length, dtype=torch.long)  # type: ignore[assignment]
+            if rows > 1:  # of unequal length, most likely; one alone needs no mask (see _prepared)
+                inputs["attention_mask"] = torch.ones(rows, length, dtype=torch.long)
             loss = answer_loss(model, inputs, num_items=1.0, positions=torch.arange(length - answer - 1, length - 1))
         del inputs, pixels, ids, embeds, held_on
         tracker.phase = "backward"
@@ -265,11 +265,18 @@ def _without_tower(config: Any) -> Any:
 
 def _prepared(config: Any, recipe: Recipe, layers: int | None = None) -> Any:
     """The model as it is trained, on the device ``meta``."""
-    from transformers import AutoModelForImageTextToText
+    from transformers import AttentionInterface, AutoModelForImageTextToText
     from transformers.initialization import no_init_weights
+    from transformers.integrations.sdpa_attention import sdpa_attention_forward
 
     from numpro_plugin.longva import LongVAForConditionalGeneration
 
+    attention = "eager" if recipe.memory.attention == "eager" else "sdpa"
+    if attention == "sdpa" and recipe.optimizer.micro_batch_size == 1:
+        # Where no token is padding transformers leaves the mask out, which it sees by the mask's values. Attention that it has no way of
+        # making masks for gets none either.
+        attention = "sdpa_without_mask"
+        AttentionInterface.register(attention, sdpa_attention_forward)
     config = copy.deepcopy(config)
     if layers is not None:
         config.text_config.num_hidden_layers = layers
@@ -278,7 +285,7 @@ def _prepared(config: Any, recipe: Recipe, layers: int | None = None) -> Any:
     kind = LongVAForConditionalGeneration._from_config if config.model_type == "longva" else AutoModelForImageTextToText.from_config
     with torch.device("meta"), no_init_weights(), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of names of models, and of things that training says when it really runs
-        model = kind(config, dtype=getattr(torch, weights_dtype(recipe)), attn_implementation="sdpa")
+        model = kind(config, dtype=getattr(torch, weights_dtype(recipe)), attn_implementation=attention)
         return make_trainable(model, family_of(config), recipe)
 
 
