@@ -135,10 +135,9 @@ class Generator:
         The video's frames and the common beginning of the questions go through the model once; its keys and values are then the
         past of every question. The answers are those of ``batch``.
         """
+        if len(samples) < 2:
+            return self.batch(samples, options)
         shared = shared_length([sample["input_ids"][0] for sample in samples])
-        video = samples[0]["input_ids"][0] == self.processor.video_token_id
-        if len(samples) < 2 or not video.any() or int(video.nonzero()[-1]) >= shared:
-            return [answer for part in self._parts(samples, options) for answer in self.batch(part, options)]
         samples = [self.family.with_positions(sample, self.model) for sample in samples]
         past = self._prefill(samples[0], shared)
 

@@ -12,8 +12,7 @@ import torch
 from peft import LoraConfig, get_peft_model
 from safetensors.torch import load_file
 from support.digits import read_number
-from support.tiny_families import FAMILIES, save_tiny
-from support.tiny_qwen import frames_of
+from support.tiny_families import FAMILIES, pixels_of, save_tiny
 from transformers import GPT2Config
 
 from numpro_plugin.errors import NumProError
@@ -56,20 +55,6 @@ def numbered(loaded: Loaded, count: int, *, shown: int | None = None, seed: int 
     colours = np.random.default_rng(seed).integers((0, 60, 60), (60, 256, 256), (len(numbers), 1, 1, 3), dtype=np.uint8)
     pixels = np.broadcast_to(colours, (len(numbers), height, width, 3)).copy()
     return Frames(draw_numbers(pixels, numbers), numbers, Timeline(count / fps, fps))
-
-
-def pixels_of(loaded: Loaded, sample: dict[str, torch.Tensor]) -> np.ndarray:
-    """The frames (N, H, W, 3) that the model sees, from its inputs."""
-    values = sample["pixel_values_videos"]
-    images = getattr(loaded.processor, "video_processor", loaded.processor.image_processor)
-    mean, std = torch.tensor(images.image_mean), torch.tensor(images.image_std)
-    if "video_grid_thw" in sample:
-        # frames_of() knows Qwen2-VL's normalising only, so the others' is turned into it first.
-        clip_mean, clip_std = torch.tensor([[0.48145466, 0.4578275, 0.40821073], [0.26862954, 0.26130258, 0.27577711]])[..., None]
-        colours = values.reshape(len(values), 3, -1) * std[:, None] + mean[:, None]
-        values = ((colours - clip_mean) / clip_std).reshape(values.shape)
-        return frames_of(values, sample["video_grid_thw"][0], patch=loaded.model.config.vision_config.patch_size)
-    return ((values[0].permute(0, 2, 3, 1) * std + mean) * 255).round().clamp(0, 255).to(torch.uint8).numpy()
 
 
 @torch.no_grad()

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from support.annotations import write_official
 from support.digits import read_number
+from support.harness import evaluate
 from support.tiny_qwen import frames_of, save_tiny_qwen2_5_vl
 from support.videos import write_counter_video
 
@@ -29,9 +30,7 @@ METRICS = ["R@0.3", "R@0.5", "R@0.7", "mIoU", "parse_fail", "request_fail"]
 
 
 def run(model="numpro_oracle", tasks=TASKS, **options):
-    from lmms_eval.evaluator import simple_evaluate
-
-    return simple_evaluate(model=model, tasks=list(tasks), bootstrap_iters=0, **options)
+    return evaluate(model, tasks, **options)
 
 
 def scores(results, task="numpro_charades"):

@@ -149,6 +149,9 @@ class Family:
         if info["missing_keys"]:
             raise NumProError(f"{folder}: weights are missing: {some(info['missing_keys'])}. Is every shard of the checkpoint there?")
         if adapter is not None:
+            from numpro_plugin.longva.adapters import check_base
+
+            check_base(adapter, model)
             try:
                 model = PeftModel.from_pretrained(model, str(adapter), is_trainable=trainable)
             except (*UNREADABLE, KeyError, TypeError) as error:

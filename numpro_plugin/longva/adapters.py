@@ -42,6 +42,7 @@ def load_adapter(
     """
     place = local_folder(folder)
     settings = _read_settings(place)
+    check_base(place, model)
     weights = _read_weights(place)
     lora = {name: tensor for name, tensor in weights.items() if _LORA.match(name)}
     full = {name: tensor for name, tensor in weights.items() if name not in lora}
@@ -68,6 +69,13 @@ def load_adapter(
         raise NumProError(f"{place}: PEFT did not take all weights; without one: {lost[:4]}, not understood: {outcome.unexpected_keys[:4]}")
     adapted.train(model.training)
     return adapted.merge_and_unload() if merge else adapted
+
+
+def check_base(folder: Path, model: object) -> None:
+    """An adapter that says what kind of model it was trained on is for no other: names and shapes alone may fit by chance."""
+    trained_on = (_read_settings(folder).get("auto_mapping") or {}).get("base_model_class")
+    if trained_on not in (None, type(model).__name__, "LlavaQwenForCausalLM"):
+        raise NumProError(f"the adapter {folder} was trained on a {trained_on}, but the model here is a {type(model).__name__}")
 
 
 def _read_settings(folder: Path) -> dict[str, Any]:

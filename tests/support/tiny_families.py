@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
-from support.tiny_qwen import SPECIAL, TEMPLATE, byte_tokenizer
+from numpro_plugin.families import Loaded
+from support.tiny_qwen import SPECIAL, TEMPLATE, byte_tokenizer, frames_of
 
 FAMILIES = ("longva", "qwen2_vl", "qwen2_5_vl", "qwen3_vl", "llava_onevision", "llava_next_video")
 SYSTEM = "{% if messages[0]['role'] != 'system' %}<|im_start|>system\nYou are a helpful assistant.<|im_end|>\n{% endif %}"
@@ -34,6 +37,20 @@ def save_tiny(family: str, folder: Path) -> Path:
     model.save_pretrained(folder)
     processor.save_pretrained(folder)
     return folder
+
+
+def pixels_of(loaded: Loaded, sample: Mapping[str, torch.Tensor]) -> np.ndarray:
+    """The frames (N, H, W, 3) that the model sees, from its inputs."""
+    values = sample["pixel_values_videos"].float()
+    images = getattr(loaded.processor, "video_processor", loaded.processor.image_processor)
+    mean, std = torch.tensor(images.image_mean), torch.tensor(images.image_std)
+    if "video_grid_thw" in sample:
+        # frames_of() knows Qwen2-VL's normalising only, so the others' is turned into it first.
+        clip_mean, clip_std = torch.tensor([[0.48145466, 0.4578275, 0.40821073], [0.26862954, 0.26130258, 0.27577711]])[..., None]
+        colours = values.reshape(len(values), 3, -1) * std[:, None] + mean[:, None]
+        values = ((colours - clip_mean) / clip_std).reshape(values.shape)
+        return frames_of(values, sample["video_grid_thw"][0], patch=loaded.model.config.vision_config.patch_size)
+    return ((values[0].permute(0, 2, 3, 1) * std + mean) * 255).round().clamp(0, 255).to(torch.uint8).numpy()
 
 
 def _text(tokenizer: Any, model_type: str, **more: Any) -> dict[str, Any]:
