@@ -224,9 +224,8 @@ def _heading(found: Plan) -> list[str]:
     )
     memory = recipe.memory
     saving = f"tiling={memory.tiling}, gradient_checkpointing={str(memory.gradient_checkpointing).lower()}, quantize={memory.quantize}"
-    count = f"{(weights.frozen + weights.trained) / 1e9:.2f} billion parameters"
     return [
-        f"{recipe.model}: {count}, {weights.trained / 1e6:.0f} million trained ({what})",
+        f"{recipe.model}: {_count(weights.frozen + weights.trained)} parameters, {_count(weights.trained)} trained ({what})",
         f"{memory.dtype}, {saving}, {recipe.optimizer.micro_batch_size} sample(s) at a time",
     ]
 
@@ -235,7 +234,9 @@ def _samples(found: Plan) -> list[str]:
     rows = [["one GPU, GiB", "frames", "tokens", "weights", "training", "step", "PEAK", "TFLOPs"]]
     for name, step in (("longest (max_frames)", found.longest), (found.mean_is, found.mean)):
         parts = [found.held.weights + found.held.buffers, found.held.trained, step.peak, found.peak(step)]
-        rows.append([name, str(step.frames), f"{step.tokens:,}", *[f"{part / GIB:.1f}" for part in parts], f"{step.flops / 1e12:,.0f}"])
+        rows.append(
+            [name, str(step.frames), f"{step.tokens:,}", *map(_gib, parts), f"{step.flops / 1e12:,.{0 if step.flops > 1e14 else 2}f}"]
+        )
     batch, micro = found.recipe.optimizer.batch_size, found.recipe.optimizer.micro_batch_size
     total = found.mean.flops / micro * batch / 1e15
     return [
@@ -248,7 +249,7 @@ def _samples(found: Plan) -> list[str]:
 def _options(found: Plan) -> list[str]:
     here = found.peak(found.longest)
     rows = [[f"peak at {found.longest.frames} frames, GiB", "each GPU", "instead of"]]
-    rows += [[option.change, f"{option.peak / GIB:.1f}", f"{here / GIB:.1f}"] for option in found.options]
+    rows += [[option.change, _gib(option.peak), _gib(here)] for option in found.options]
     return _table(rows)
 
 
@@ -262,6 +263,14 @@ def _cards(found: Plan) -> list[str]:
         *_table(rows),
         f"with {1 - USABLE:.0%} of the card left for CUDA and gaps between tensors; data.max_tokens={limit:,} limits samples as well",
     ]
+
+
+def _count(parameters: int) -> str:
+    return f"{parameters / 1e9:.2f} billion" if parameters > 1e9 else f"{parameters / 1e6:,.{0 if parameters > 1e7 else 2}f} million"
+
+
+def _gib(size: float) -> str:
+    return f"{size / GIB:.{1 if size > GIB else 3}f}"
 
 
 def _table(rows: Sequence[Sequence[str]]) -> list[str]:

@@ -158,6 +158,7 @@ def test_command_prints_the_plan(tmp_path, capsys: pytest.CaptureFixture[str]) -
     folder = save_tiny("longva", tmp_path / "model")
     assert main(["plan", "--gpus", "4", "tiny", f"model={folder}", "numpro.max_frames=20"]) == 0
     out = capsys.readouterr().out.splitlines()
+    out = out[next(k for k, line in enumerate(out) if line.startswith(f"{folder}: 0.")) :]  # libraries may have had a word before
     assert next(line for line in out if line.startswith("longest (max_frames)")).split()[2:4] == ["20", "490"]
     for change in ("memory.tiling=mlp", "memory.gradient_checkpointing=true", "memory.quantize=4bit", "4 GPUs, zero2", "4 GPUs, zero3"):
         assert any(change in line for line in out)
@@ -166,7 +167,7 @@ def test_command_prints_the_plan(tmp_path, capsys: pytest.CaptureFixture[str]) -
     assert all(len(row) == 4 for row in cards)
     assert all(column == tuple(sorted(column)) for column in zip(*cards, strict=True))
     assert cards[0][0] > 1000
-    assert max(len(line) for line in out[1:]) <= 130
+    assert max(len(line) for line in out[1:]) <= 126
 
     assert main(["plan", "tiny", f"model={folder}", "memory.tilling=none"]) == 1
     assert "did you mean 'memory.tiling'" in capsys.readouterr().err
