@@ -5,6 +5,8 @@ from __future__ import annotations
 import copy
 import json
 import logging
+import time
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +14,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
-from support.bases import SimpleBase, register_bases, write_task
+from support.bases import ChatBase, SimpleBase, register_bases, write_task
 from support.digits import read_number
 from support.tiny_qwen import frames_of, save_tiny_qwen2_5_vl
 from support.videos import counter_frame, read_counter, write_counter_video
@@ -21,6 +23,7 @@ from numpro_plugin import NumProError, NumProSettings, draw_numbers, harness, nu
 from numpro_plugin.benchmarks.charades import CHARADES
 from numpro_plugin.benchmarks.prepare import prepare
 from numpro_plugin.clips import read_clip_info
+from numpro_plugin.models.ahead import Ahead
 from numpro_plugin.models.clip_files import clip_pictures
 from numpro_plugin.models.frame_arguments import READERS, FrameArguments, Reader, frame_arguments
 from numpro_plugin.models.replacing import Replacer, sources_of
@@ -302,6 +305,46 @@ def test_a_base_that_takes_a_fixed_number_is_told_each_clips_own(tmp_path, video
     assert {pair for pair in seen if pair[0] != "none"} == set(counts.items())
     said = [sample["filtered_resps"][0].rpartition(" ")[2] for sample in results["samples"]["foreign"]]
     assert said == [*names, "none"]
+
+
+@BOTH
+def test_clips_are_made_while_the_base_answers(tmp_path, videos, simple, monkeypatch):
+    """A base that does not ask before every clip is there gets through: the first requests are probed, the rest made ahead."""
+    seconds = range(1, 7)
+    write_task(tmp_path / "task", [{"kind": "segment", "what": videos / "short.mp4", "start": 0, "end": k} for k in seconds])
+    cls = SimpleBase if simple else ChatBase
+    original = cls.generate_until
+
+    def patient(self, requests):
+        until = time.monotonic() + 30
+        while len(list((tmp_path / "numpro-cache/clips").glob("*.mp4"))) < len(seconds):
+            assert time.monotonic() < until
+            time.sleep(0.01)
+        return original(self, requests)
+
+    monkeypatch.setattr(cls, "generate_until", patient)
+    run(tmp_path, simple=simple)
+    assert [len(read_clip_info(clips[0]).numbers) for clips in shown_clips()] == [1, 1, 2, 2, 3, 3]
+
+
+def test_work_ahead_is_bounded_and_stops():
+    done = []
+    everything = [partial(done.append, k) for k in range(10)]
+    everything[1] = lambda: done.append(1) or 1 / 0  # goes wrong for whoever asks, not here
+
+    def soon(count):
+        until = time.monotonic() + 10
+        while len(done) < count and time.monotonic() < until:
+            time.sleep(0.001)
+        time.sleep(0.05)
+        return len(done)
+
+    with Ahead(everything, lead=3) as ahead:
+        assert soon(3) == 3
+        ahead.asked()
+        assert soon(4) == 4
+    assert soon(4) == 4
+    assert done == [0, 1, 2, 3]
 
 
 def _reader(base):

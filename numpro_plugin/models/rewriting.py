@@ -8,6 +8,7 @@ from __future__ import annotations
 import copy
 import logging
 import os
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from lmms_eval.api.instance import GenerationResult
@@ -15,8 +16,10 @@ from tqdm import tqdm
 
 from numpro_plugin import evaluation
 from numpro_plugin.errors import NumProError
+from numpro_plugin.models.ahead import Ahead
 from numpro_plugin.models.replacing import Replacer, Source, message_sources, sources_of
 from numpro_plugin.models.visuals import VideoFile, flat_settings
+from numpro_plugin.prefetch import prefetch
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -51,6 +54,7 @@ class Rewriter:
         self.base = base
         self.replacer = replacer
         self.chat = chat
+        self._ahead = Ahead(())
 
     def answers(
         self,
@@ -67,21 +71,30 @@ class Rewriter:
         Raises:
             NumProError: settings contradict each other, a visual is of no known kind, or the folder of a task's videos is not there.
         """
-        self._probe(model, requests)
+        showing = self._probe(model, requests)
         rewritten = [self._rewrite(model, request) for request in requests]
         try:
             if self.replacer.frames.reader.exact and self.replacer.frames.limit is None:
                 answers = self._by_count(model, ask, requests, rewritten)
             else:
-                answers = list(ask(rewritten))
+                work = [partial(self._make, model, request) for request in requests if request.task_name in showing]
+                with Ahead(work) as self._ahead:
+                    answers = list(ask(rewritten))
         except _Stop as stop:
             raise stop.error from stop.error.__cause__
         if len(answers) != len(requests):
             raise NumProError(f"base={self.base} gave {len(answers)} answers to {len(requests)} requests")
         return self._marked(model, requests, answers, failed)
 
-    def _probe(self, model: Any, requests: list[Instance]) -> None:
-        """Look at each task's first requests, so that what is wrong with all of them shows before hours of answering."""
+    def _make(self, model: Any, request: Instance) -> None:
+        for source in self._sources(model, request):
+            self.replacer.clips.shown(source)
+
+    def _probe(self, model: Any, requests: list[Instance]) -> set[str]:
+        """Look at each task's first requests, so that what is wrong with all of them shows before hours of answering.
+
+        Returns the tasks that have videos there.
+        """
         seen: dict[str, list[Source]] = {}
         asked: dict[str, int] = {}
         for request in requests:
@@ -94,6 +107,7 @@ class Rewriter:
             # That the first ones are unreadable alone proves nothing: of a run out of the response cache they may be all that is left.
             if sources and len(problems) == len(sources) and not any(map(_in_a_folder, sources)):
                 raise NumProError(f"task {task}: {problems[0]}, nor is there anything else in its folder; where are the task's videos?")
+        return {task for task, sources in seen.items() if sources}
 
     def _by_count(
         self, model: Any, ask: Callable[[list[Instance]], Iterable[Any]], requests: list[Instance], rewritten: list[Instance]
@@ -101,8 +115,12 @@ class Rewriter:
         """A base that always takes ``limit`` frames is asked for clips of one length at a time, with that as its limit."""
         attribute = self.replacer.frames.reader.limit
         groups: dict[int, list[int]] = {}
-        for k, request in enumerate(tqdm(requests, desc="numpro: numbering", disable=getattr(model, "rank", 0) != 0)):
-            groups.setdefault(self.replacer.count(self._sources(model, request)), []).append(k)
+        counted = prefetch(requests, lambda request: self.replacer.count(self._sources(model, request)))
+        progress = tqdm(counted, total=len(requests), desc="numpro: numbering", disable=getattr(model, "rank", 0) != 0)
+        for k, (_, count) in enumerate(progress):
+            if isinstance(count, NumProError):
+                raise count
+            groups.setdefault(count, []).append(k)
         answers: list[Any] = [None] * len(requests)
         for count in sorted(groups, reverse=True):
             if count and attribute:
@@ -122,7 +140,7 @@ class Rewriter:
         if self.chat:
             arguments[place] = self._messages(shows, say=not ours)
         else:
-            arguments[place] = _stopping(lambda doc: self.replacer.visuals(shows(doc)))
+            arguments[place] = _stopping(lambda doc: self.replacer.visuals(shows(doc)), self._asked)
             if not ours:
                 arguments[0] = self.replacer.text(arguments[0], sources_of(shows(_document(model, request))))
             if callable(arguments[place + 1]):
@@ -143,7 +161,10 @@ class Rewriter:
                 return (said[0] and self.replacer.messages(said[0], say=say), *said[1:])
             return self.replacer.messages(said, say=say)
 
-        return _stopping(messages)
+        return _stopping(messages, self._asked)
+
+    def _asked(self) -> None:
+        self._ahead.asked()
 
     def _rounds(self, doc_to_text: Callable[..., Any]) -> Callable[..., Any]:
         """Of later rounds a simple model learns through ``doc_to_text``: visuals, text, and what went before."""
@@ -154,7 +175,7 @@ class Rewriter:
                 return (self.replacer.visuals(said[0]), self.replacer.text(said[1], sources_of(said[0])), *said[2:])
             return said
 
-        return _stopping(text)
+        return _stopping(text, self._asked)
 
     def _sources(self, model: Any, request: Instance) -> list[Source]:
         """The videos of a request."""
@@ -203,10 +224,11 @@ def _document(model: Any, request: Instance) -> Any:
     return model.task_dict[task][split][doc_id]
 
 
-def _stopping(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Errors of ours stop the run even inside bases that would try the request again."""
+def _stopping(function: Callable[..., Any], asked: Callable[[], None]) -> Callable[..., Any]:
+    """Calls ``asked`` first. Errors of ours stop the run even inside bases that would try the request again."""
 
     def stopping(*arguments: Any, **options: Any) -> Any:
+        asked()
         try:
             return function(*arguments, **options)
         except NumProError as error:
