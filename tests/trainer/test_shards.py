@@ -340,6 +340,12 @@ def test_wrong_options(videos, instruct, tmp_path, arguments, message, capsys):
     assert not list((tmp_path / "out").glob("*.parquet"))
 
 
+def test_a_source_that_cannot_be_part_of_a_file_name(videos, tmp_path):
+    (tmp_path / "instruct.json").write_text(json.dumps(rows_for("a", source="../anet")))
+    with pytest.raises(NumProError, match=r"source '../anet' becomes part of file names"):
+        make_shards([tmp_path / "instruct.json"], tmp_path / "out", videos={"../anet": videos}, progress=False)
+
+
 @dataclass(frozen=True)
 class Deadly(Video):
     """Ends the process that takes it in."""
