@@ -6,12 +6,13 @@ import errno
 import os
 import re
 import shutil
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import yaml
 
 from numpro_plugin.errors import NumProError
 from numpro_plugin.trainer.recipe import Recipe
+from numpro_plugin.trainer.recipe_keys import flat
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -104,12 +105,12 @@ def claim_output(recipe: Recipe, folder: Path, result: Path) -> Path | None:
         for half in folder.glob(".*.part"):
             shutil.rmtree(half)
     folder.mkdir(parents=True, exist_ok=True)
-    there.write_text(yaml.safe_dump(recipe.to_dict(), sort_keys=False), encoding="utf-8")
+    there.write_text(recipe.to_yaml(), encoding="utf-8")
     return next(iter(reversed(checkpoints(folder))), None)
 
 
 def _check_same(recipe: Recipe, before: Recipe, file: Path) -> None:
-    now, then = _flat(recipe.to_dict()), _flat(before.to_dict())
+    now, then = flat(recipe.to_dict()), flat(before.to_dict())
     free = (*_FREE, "data.workers") if not recipe.data.streaming else _FREE
     for key, value in now.items():
         if then.get(key) != value and not key.startswith(free):
@@ -117,10 +118,3 @@ def _check_same(recipe: Recipe, before: Recipe, file: Path) -> None:
                 f"{key}={value!r}, but the run in {file.parent} was started with {key}={then.get(key)!r}: go on with that, or choose "
                 "another output"
             )
-
-
-def _flat(values: dict[str, Any], before: str = "") -> dict[str, Any]:
-    made: dict[str, Any] = {}
-    for name, value in values.items():
-        made |= _flat(value, f"{before}{name}.") if isinstance(value, dict) else {f"{before}{name}": value}
-    return made

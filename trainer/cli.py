@@ -114,6 +114,7 @@ def _add_run(verbs: Any) -> None:
     verb = verbs.add_parser("run", help="train: a recipe and shards -> an adapter")
     verb.add_argument("recipe", metavar="RECIPE", help="name of a recipe that comes along, or a YAML file")
     verb.add_argument("overrides", nargs="*", metavar="KEY=VALUE", help="changes of the recipe, e.g. optimizer.lr=5e-5")
+    verb.add_argument("--show", action="store_true", help="print the whole recipe with its changes as YAML, and end")
     verb.set_defaults(run=_run)
 
 
@@ -177,6 +178,9 @@ def _run(args: argparse.Namespace) -> int:
     from numpro_plugin.trainer.recipe import load_recipe
 
     recipe = load_recipe(args.recipe, args.overrides)  # a mistake in it is said before anything heavy is loaded
+    if args.show:
+        print(recipe.to_yaml(), end="")
+        return 0
     from numpro_plugin.trainer.train import run
 
     result = run(recipe)

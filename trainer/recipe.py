@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
-import difflib
 from dataclasses import dataclass, field
 from importlib.resources import files
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, get_type_hints
+from typing import TYPE_CHECKING, Any, Literal
 
 from numpro_plugin.errors import NumProError
 from numpro_plugin.settings import NumProSettings, parse_frame_size
+from numpro_plugin.trainer.recipe_keys import check_known, check_ranges, flat, keys_of, plain, put
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -59,8 +59,8 @@ class Data:
     """Processes that load samples, per training process."""
 
     def __post_init__(self) -> None:
-        _check("data", self, workers=(0, 256), max_tokens=(1, None), highest_number=(1, 10**6), shuffle_buffer=(1, None))
-        _check("data", self, font_size_jitter=(0, 0.5), max_unreadable=(0, 1))
+        check_ranges("data", self, workers=(0, 256), max_tokens=(1, None), highest_number=(1, 10**6), shuffle_buffer=(1, None))
+        check_ranges("data", self, font_size_jitter=(0, 0.5), max_unreadable=(0, 1))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,7 +75,7 @@ class Lora:
     """Train the projector in full beside it."""
 
     def __post_init__(self) -> None:
-        _check("lora", self, rank=(1, 4096), alpha=(0, None), dropout=(0, 0.9))
+        check_ranges("lora", self, rank=(1, 4096), alpha=(0, None), dropout=(0, 0.9))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -107,8 +107,8 @@ class Optimizer:
     """Stop after so many optimizer steps whatever ``epochs`` says; 0: no limit."""
 
     def __post_init__(self) -> None:
-        _check("optimizer", self, lr=(0, 1), warmup=(0, 1), weight_decay=(0, None), max_grad_norm=(0, None), epochs=(0, None))
-        _check("optimizer", self, batch_size=(1, None), micro_batch_size=(1, None), max_steps=(0, None))
+        check_ranges("optimizer", self, lr=(0, 1), warmup=(0, 1), weight_decay=(0, None), max_grad_norm=(0, None), epochs=(0, None))
+        check_ranges("optimizer", self, batch_size=(1, None), micro_batch_size=(1, None), max_steps=(0, None))
         if not all(0 <= beta < 1 for beta in self.betas):
             raise NumProError(f"optimizer.betas={self.betas} must each be at least 0 and below 1")
         if self.batch_size % self.micro_batch_size:
@@ -144,7 +144,7 @@ class Memory:
     """``4bit``: QLoRA, the base's linear layers in NF4 (needs bitsandbytes)."""
 
     def __post_init__(self) -> None:
-        _check("memory", self, tile_tokens=(1, None))
+        check_ranges("memory", self, tile_tokens=(1, None))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -169,8 +169,8 @@ class Run:
     """``wandb``, ``tensorboard``, ...: whatever transformers' Trainer reports to."""
 
     def __post_init__(self) -> None:
-        _check("run", self, log_steps=(1, None), save_steps=(0, None), eval_steps=(0, None), save_total_limit=(0, None))
-        _check("run", self, max_new_tokens=(1, None))
+        check_ranges("run", self, log_steps=(1, None), save_steps=(0, None), eval_steps=(0, None), save_total_limit=(0, None))
+        check_ranges("run", self, max_new_tokens=(1, None))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -228,12 +228,7 @@ class Recipe:
         """
         from pydantic import TypeAdapter, ValidationError
 
-        known = set(known_keys())
-        for key in _flat(values):
-            if key not in known:
-                near = difflib.get_close_matches(key, known, n=1, cutoff=0.5) or [k for k in sorted(known) if k.endswith("." + key)][:1]
-                hint = f"; did you mean {near[0]!r}?" if near else f"; there are: {', '.join(sorted(known))}"
-                raise NumProError(f"unknown key {key!r} in the recipe{hint}")
+        check_known(flat(values), known_keys())
         try:
             recipe: Recipe = TypeAdapter(cls).validate_python(_tidied(values))
         except ValidationError as error:
@@ -247,13 +242,19 @@ class Recipe:
 
     def to_dict(self) -> dict[str, Any]:
         """As plain values for YAML and JSON; ``from_dict`` is the inverse."""
-        return _plain({**{f.name: getattr(self, f.name) for f in dataclasses.fields(self)}, "numpro": self.numpro.to_dict()})
+        return plain({**{f.name: getattr(self, f.name) for f in dataclasses.fields(self)}, "numpro": self.numpro.to_dict()})
+
+    def to_yaml(self) -> str:
+        """As a recipe file."""
+        import yaml
+
+        return str(yaml.safe_dump(self.to_dict(), sort_keys=False))
 
     def replace(self, **changes: Any) -> Recipe:
         """A copy with other values; keys with two underscores for a dot: ``replace(optimizer__lr=1e-5)``."""
         values = self.to_dict()
         for key, value in changes.items():
-            _put(values, key.replace("__", "."), value)
+            put(values, key.replace("__", "."), value)
         return Recipe.from_dict(values)
 
 
@@ -286,7 +287,7 @@ def load_recipe(recipe: str | Path, overrides: Sequence[str] = ()) -> Recipe:
         if not equals or not key:
             raise NumProError(f"{change!r} is no change of the recipe: write key=value, e.g. optimizer.lr=5e-5")
         try:
-            _put(values, key.strip(), yaml.safe_load(value))
+            put(values, key.strip(), yaml.safe_load(value))
         except yaml.YAMLError:
             raise NumProError(f"{change!r}: the value is not YAML; put quotes around text with special characters") from None
     return Recipe.from_dict(values)
@@ -294,35 +295,11 @@ def load_recipe(recipe: str | Path, overrides: Sequence[str] = ()) -> Recipe:
 
 def known_keys() -> list[str]:
     """All keys, with dots."""
-    return _keys_of(Recipe)
-
-
-def _keys_of(kind: type) -> list[str]:
-    keys = []
-    for name, hint in get_type_hints(kind).items():
-        keys += [f"{name}.{key}" for key in _keys_of(hint)] if dataclasses.is_dataclass(hint) and isinstance(hint, type) else [name]
-    return keys
+    return keys_of(Recipe)
 
 
 def _shipped() -> Any:
     return files("numpro_plugin.trainer") / "recipes"
-
-
-def _flat(values: Mapping[str, Any], before: str = "") -> list[str]:
-    keys = []
-    for name, value in values.items():
-        keys += _flat(value, f"{before}{name}.") if isinstance(value, dict) and value else [f"{before}{name}"]
-    return keys
-
-
-def _put(values: dict[str, Any], key: str, value: Any) -> None:
-    *sections, last = key.split(".")
-    for section in sections:
-        inner = values.setdefault(section, {})
-        if not isinstance(inner, dict):
-            raise NumProError(f"unknown key {key!r} in the recipe: {section!r} is a value, it has no keys below it")
-        values = inner
-    values[last] = value
 
 
 def _tidied(values: Mapping[str, Any]) -> dict[str, Any]:
@@ -338,19 +315,3 @@ def _tidied(values: Mapping[str, Any]) -> dict[str, Any]:
         except ValueError:
             raise NumProError(f"numpro.frame_size={numpro['frame_size']!r} must be 336, 448x336 or [448, 336]") from None
     return {**tidy, "numpro": numpro}
-
-
-def _plain(value: Any) -> Any:
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        value = {f.name: getattr(value, f.name) for f in dataclasses.fields(value)}
-    if isinstance(value, dict):
-        return {key: _plain(one) for key, one in value.items()}
-    return [_plain(one) for one in value] if isinstance(value, (tuple, list)) else value
-
-
-def _check(section: str, record: Any, **ranges: tuple[float, float | None]) -> None:
-    for key, (least, most) in ranges.items():
-        value = getattr(record, key)
-        if not value >= least or (most is not None and value > most):  # NaN is neither
-            limit = f"at least {least}" if most is None else f"{least} to {most}"
-            raise NumProError(f"{section}.{key}={value!r} must be {limit}")

@@ -4,14 +4,11 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import math
 import os
-import socket
 import time
 from functools import partial
-from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,9 +17,10 @@ import torch
 import torch.distributed as dist
 from accelerate.utils import gather_object
 from torch.utils.data import DataLoader
-from transformers import Trainer, TrainingArguments, set_seed
+from transformers import Trainer, set_seed
 
 from numpro_plugin.errors import NumProError
+from numpro_plugin.trainer.arguments import training_arguments
 from numpro_plugin.trainer.callbacks import CURVE, LOG, HeldOut, JsonLog, Meter, draw_loss_curve, read_log, summarised
 from numpro_plugin.trainer.checkpoints import checkpoints, claim_output, forget_old, save_whole
 from numpro_plugin.trainer.collator import Collator
@@ -32,6 +30,8 @@ from numpro_plugin.trainer.loss import answer_loss
 from numpro_plugin.trainer.model import open_for_training
 
 if TYPE_CHECKING:
+    from transformers import TrainingArguments
+
     from numpro_plugin.families import Loaded
     from numpro_plugin.trainer.recipe import Recipe
 
@@ -69,81 +69,6 @@ def run(recipe: Recipe) -> Path:
     if trainer.is_world_process_zero():
         draw_loss_curve(read_log(output / LOG), output / CURVE)
     return result
-
-
-def training_arguments(recipe: Recipe) -> TrainingArguments:
-    """The recipe in the words of transformers' Trainer, for this process among those of its launcher."""
-    optimizer, every, memory = recipe.optimizer, recipe.run, recipe.memory
-    world = int(os.environ.get("WORLD_SIZE", "1"))
-    accumulation, rest = divmod(optimizer.batch_size, optimizer.micro_batch_size * world)
-    if rest or not accumulation:
-        raise NumProError(
-            f"optimizer.batch_size={optimizer.batch_size} cannot be cut into optimizer.micro_batch_size={optimizer.micro_batch_size} on "
-            f"{world} processes: it must be a multiple of {optimizer.micro_batch_size * world}"
-        )
-    cpu = not torch.accelerator.is_available()
-    args = TrainingArguments(
-        output_dir=recipe.output,
-        per_device_train_batch_size=optimizer.micro_batch_size,
-        gradient_accumulation_steps=accumulation,
-        optim="adamw_torch",
-        learning_rate=optimizer.lr,
-        lr_scheduler_type=optimizer.schedule,
-        warmup_steps=optimizer.warmup,
-        weight_decay=optimizer.weight_decay,
-        adam_beta1=optimizer.betas[0],
-        adam_beta2=optimizer.betas[1],
-        max_grad_norm=optimizer.max_grad_norm,
-        num_train_epochs=optimizer.epochs,
-        max_steps=optimizer.max_steps or -1,
-        bf16=memory.dtype == "bfloat16",
-        use_cpu=cpu,
-        seed=recipe.seed,
-        deepspeed=_deepspeed(memory.deepspeed, world),
-        ddp_find_unused_parameters=False,
-        ddp_backend="gloo" if cpu and world > 1 else None,
-        dataloader_num_workers=recipe.data.workers,
-        remove_unused_columns=False,
-        logging_steps=every.log_steps,
-        logging_first_step=True,
-        logging_nan_inf_filter=False,  # a loss that is no number stops the run; see compute_loss
-        save_strategy="steps" if every.save_steps else "no",
-        save_steps=every.save_steps or 1,
-        eval_strategy="steps" if every.eval_steps and recipe.data.held_out else "no",
-        eval_steps=every.eval_steps or None,
-        report_to=list(every.report_to) or "none",
-    )
-    _ = args.device
-    if args.deepspeed:
-        import deepspeed
-
-        deepspeed.init_distributed()  # ZeRO-3 cuts weights while they are loaded, so it must know how many processes there are
-    args._n_gpu = min(args.n_gpu, 1)  # one process drives one GPU; several are a launcher's business
-    return args
-
-
-def _deepspeed(choice: str, world: int) -> dict[str, Any] | None:
-    """DeepSpeed's configuration for the recipe's ``memory.deepspeed``."""
-    if choice == "none" or (choice in ("zero2", "zero3") and world == 1 and "WORLD_SIZE" not in os.environ):
-        return None
-    try:
-        import deepspeed  # noqa: F401
-    except Exception as error:
-        raise NumProError(
-            f"memory.deepspeed={choice} needs DeepSpeed ({error}): pip install 'numpro-plugin[train]', or set it to none"
-        ) from None
-    file = files("numpro_plugin.trainer") / "deepspeed" / f"{choice}.json" if choice in ("zero2", "zero3") else Path(choice)
-    try:
-        config: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise NumProError(f"memory.deepspeed={choice}: {error}; it is zero2, zero3, none or the path of a JSON file") from None
-    if "WORLD_SIZE" not in os.environ:  # one process without a launcher, and a file of its own (offloading to RAM, say)
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            port = free.getsockname()[1]
-        alone = {"RANK": "0", "LOCAL_RANK": "0", "WORLD_SIZE": "1", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
-        os.environ.update(alone)
-    return config
 
 
 class NumProTrainer(Trainer):

@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from numpro_plugin.errors import NumProError
+from numpro_plugin.trainer.cli import main
 from numpro_plugin.trainer.recipe import Recipe, known_keys, load_recipe, recipe_names
 
 PAPER = ("longva_7b", "qwen2_vl_7b", "qwen2_5_vl_7b")
@@ -120,6 +121,13 @@ def test_files(tmp_path: Path) -> None:
         load_recipe(file)
     with pytest.raises(NumProError, match="no recipe 'longva'.*longva_7b"):
         load_recipe("longva")
+
+
+def test_the_whole_recipe_can_be_shown(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    assert main(["run", "longva_7b", "optimizer.lr=5e-5", "--show"]) == 0
+    file = tmp_path / "shown.yaml"
+    file.write_text(capsys.readouterr().out, encoding="utf-8")
+    assert load_recipe(file) == load_recipe("longva_7b", ["optimizer.lr=5e-5"])
 
 
 def test_a_mistake_is_said_before_anything_heavy_is_loaded() -> None:

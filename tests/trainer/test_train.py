@@ -25,8 +25,11 @@ from support.tiny_longva import save_tiny_longva
 from numpro_plugin.adapter_settings import numpro_settings_of, read_record
 from numpro_plugin.errors import NumProError
 from numpro_plugin.families import load_model
-from numpro_plugin.trainer.callbacks import read_log
+from numpro_plugin.generation import Answer, Generator
+from numpro_plugin.trainer.callbacks import HeldOut, read_log
 from numpro_plugin.trainer.checkpoints import checkpoints
+from numpro_plugin.trainer.collator import Collator
+from numpro_plugin.trainer.dataset import ParquetRows, Samples, ShardIndex
 from numpro_plugin.trainer.recipe import Recipe, load_recipe
 from numpro_plugin.trainer.train import run
 
@@ -134,6 +137,20 @@ def test_the_last_step_of_an_epoch_counts_its_own_tokens(plain: Recipe, world: W
     """The fourth step has one sample, and its loss is that sample's, not an eighth of it."""
     assert len(losses(plain.output)) == 8
     assert all(loss > 1 for _, loss, _ in losses(plain.output))
+
+
+def test_held_out_scores_are_those_of_the_answers(plain: Recipe, world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of 4 questions about 4 frames: one answered rightly, one off by one frame, one not at all, one in other words."""
+    said = iter(["From Frame 0 to Frame 3.", "From Frame 1 to Frame 2.", "Hello.", "frames 0-3"])
+    answer = lambda self, samples, options: [Answer(next(said), 1)]  # noqa: E731
+    monkeypatch.setattr(Generator, "batch", answer)
+    index = ShardIndex.read([str(world.held_out)], plain.numpro)
+    loaded = load_model(world.model, dtype="float32")
+    collator = Collator(loaded.family, loaded.processor, plain)
+    scores = HeldOut(Samples(index, ParquetRows(index, keep=1)), collator, max_new_tokens=8).scores(loaded)
+    # The answers in the shards are 0-3 and 1-3 for either video.
+    assert scores["mIoU"] == pytest.approx(100 * (1 + 1 / 2 + 0 + 2 / 3) / 4)
+    assert (scores["R@0.5"], scores["parse_fail"], scores["samples"]) == (75, 25, 4)
 
 
 # --- how a batch is cut ------------------------------------------------------------------------------------------------------------
@@ -278,6 +295,17 @@ def test_what_is_missing_or_does_not_fit(world: World) -> None:
             run(world.recipe("never", **change).replace(resume=True))
     with pytest.raises(NumProError, match="output is missing"):
         run(world.recipe("never").replace(output=""))
+
+
+def test_a_video_of_240_frames_trains_in_full(world: World, tmp_path: Path) -> None:
+    shard = write_shard(tmp_path / "long.parquet", [video_row(f"v{k}", 480.0, size=SIZE) for k in range(2)], size=SIZE)
+    changes = {"numpro__max_frames": 240, "memory__gradient_checkpointing": True, "memory__tiling": "all", "memory__tile_tokens": 256}
+    recipe = world.recipe("long", data__shards=str(shard), optimizer__epochs=1, run__save_steps=0, **changes)
+    run(recipe)
+    [line] = [line for line in read_log(Path(recipe.output) / "log.jsonl") if "loss" in line]
+    assert line["tokens_per_s"] > line["frames_per_s"] * 4
+    assert line["unreadable"] == 0
+    assert 3 < line["loss"] < 9
 
 
 def test_all_parameters(world: World) -> None:
