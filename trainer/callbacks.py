@@ -149,7 +149,11 @@ class HeldOut:
 
 def draw_loss_curve(lines: list[dict[str, Any]], file: Path) -> None:
     """Loss by step, a running mean over it, and held-out mIoU where there is one, as a PNG."""
-    from matplotlib.figure import Figure
+    try:
+        from matplotlib.figure import Figure
+    except ImportError:
+        log.warning("%s is not drawn: it needs matplotlib (pip install 'numpro-plugin[train]')", file)
+        return
 
     losses = [(line["step"], line["loss"]) for line in lines if "loss" in line]
     scores = [(line["step"], line["eval_mIoU"]) for line in lines if "eval_mIoU" in line]

@@ -70,7 +70,7 @@ def model_card(record: dict[str, Any]) -> str:
         if settings["numbers"]
         else "not drawn (the ablation without numbers)"
     )
-    how = f"`pretrained={record['base']},adapter=THIS_FOLDER`" if lora else "`pretrained=THIS_FOLDER`"
+    how = f"pretrained={record['base']},adapter=THIS_FOLDER" if lora else "pretrained=THIS_FOLDER"
     unreadable = data["unreadable"]
     lines = [
         f"---\n{yaml.safe_dump(header, sort_keys=False)}---\n",

@@ -94,7 +94,7 @@ def _four_bits() -> dict[str, Any]:
         import bitsandbytes  # noqa: F401
     except Exception as error:  # it looks for a GPU's libraries when it is imported, and fails in many ways
         raise NumProError(
-            f"memory.quantize=4bit needs bitsandbytes, which does not load here ({error}): pip install bitsandbytes, or set "
+            f"memory.quantize=4bit needs bitsandbytes, which does not load here ({error}): pip install 'numpro-plugin[qlora]', or set "
             "memory.quantize=none"
         ) from None
     from transformers import BitsAndBytesConfig
@@ -104,6 +104,6 @@ def _four_bits() -> dict[str, Any]:
         bnb_4bit_quant_type="nf4",
         bnb_4bit_use_double_quant=True,
         bnb_4bit_compute_dtype=torch.bfloat16,
-        llm_int8_skip_modules=["vision_tower", "visual", "multi_modal_projector", "lm_head"],
+        llm_int8_skip_modules=["model.vision_tower", "model.visual", "model.multi_modal_projector", "lm_head"],
     )
     return {"quantization_config": config}

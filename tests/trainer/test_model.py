@@ -73,3 +73,18 @@ def test_four_bits_without_bitsandbytes(tmp_path: Path, monkeypatch: pytest.Monk
     monkeypatch.setitem(__import__("sys").modules, "bitsandbytes", None)
     with pytest.raises(NumProError, match="quantize=4bit needs bitsandbytes.*pip install"):
         open_for_training(load_recipe("tiny", [f"model={tmp_path}", "memory.quantize=4bit"]))
+
+
+def test_four_bits(tmp_path: Path) -> None:
+    bitsandbytes = pytest.importorskip("bitsandbytes", reason="needs bitsandbytes (the extra qlora)")
+    folder = save_tiny("longva", tmp_path / "longva")
+    recipe = load_recipe("tiny", [f"model={folder}", "memory.quantize=4bit", "memory.dtype=bfloat16"])
+    model, processor, family = open_for_training(recipe)
+    base = model.get_base_model().model
+    small = {name.partition(".")[0] for name, module in base.named_modules() if isinstance(module, bitsandbytes.nn.Linear4bit)}
+    assert small == {"language_model"}
+    batch = Collator(family, processor, recipe, pixels_dtype=torch.bfloat16)([Item("v", video_row("v", 8.0))])
+    with torch.autocast("cpu", torch.bfloat16):
+        loss = answer_loss(model, {name: value for name, value in batch.items() if isinstance(value, torch.Tensor)})
+    loss.backward()
+    assert all(weight.grad.abs().sum() > 0 for name, weight in model.named_parameters() if "lora_B" in name or "projector.modules" in name)
