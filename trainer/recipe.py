@@ -107,7 +107,7 @@ class Optimizer:
     """Stop after so many optimizer steps whatever ``epochs`` says; 0: no limit."""
 
     def __post_init__(self) -> None:
-        check_ranges("optimizer", self, lr=(0, 1), warmup=(0, 1), weight_decay=(0, None), max_grad_norm=(0, None), epochs=(0, None))
+        check_ranges("optimizer", self, lr=(0, 1), warmup=(0, 0.99), weight_decay=(0, None), max_grad_norm=(0, None), epochs=(0, None))
         check_ranges("optimizer", self, batch_size=(1, None), micro_batch_size=(1, None), max_steps=(0, None))
         if not all(0 <= beta < 1 for beta in self.betas):
             raise NumProError(f"optimizer.betas={self.betas} must each be at least 0 and below 1")

@@ -63,7 +63,8 @@ def run(recipe: Recipe) -> Path:
     loaded = open_for_training(recipe)
     trainer = NumProTrainer(recipe, loaded, args, index, held_out)
     trainer.train(resume_from_checkpoint=_newest(output))
-    if held_out is not None and not (args.eval_strategy == "steps" and trainer.state.global_step % recipe.run.eval_steps == 0):
+    last = trainer.state.global_step
+    if held_out is not None and not any("eval_mIoU" in entry and entry["step"] == last for entry in trainer.state.log_history):
         trainer.evaluate()
     trainer.export(result)
     if trainer.is_world_process_zero():
@@ -106,6 +107,12 @@ class NumProTrainer(Trainer):
             # A generator of its own: starting an epoch must not draw from the one that dropout draws from.
             generator=torch.Generator().manual_seed(self.recipe.seed),
         )
+
+    def _run_epoch(self, *args: Any, **kwargs: Any) -> None:
+        if self.state.global_step >= self.state.max_steps:  # stopped between its last step and its export: no step more
+            self.control.should_training_stop = True
+        else:
+            super()._run_epoch(*args, **kwargs)
 
     def get_batch_samples(self, epoch_iterator: Any, num_batches: int, device: Any) -> Any:
         """The micro-batches of one optimizer step and how many learned tokens they hold over all processes."""
@@ -194,13 +201,14 @@ class NumProTrainer(Trainer):
 
     def _save(self, output_dir: str | None = None, state_dict: Any = None) -> None:
         super()._save(output_dir, state_dict)
+        unreadable = dict(gather_object(list(self.meter.unreadable.items())))  # of all processes, which all come here
         if self.args.should_save and output_dir is not None:
             place = Path(output_dir)
             (place / "training_args.bin").unlink(missing_ok=True)  # a pickle that says nothing that the record does not
             if self.recipe.tuning == "full":
                 self.loaded.processor.save_pretrained(place)
             record = training_record(self.recipe, self.index, processes=self.args.world_size)
-            record["data"]["unreadable"] = self.meter.unreadable
+            record["data"]["unreadable"] = unreadable
             write_record(place, record)
 
     def export(self, folder: Path) -> None:

@@ -107,9 +107,9 @@ def test_what_a_run_leaves(plain: Recipe, world: World) -> None:
     assert lines[-1]["loss"] < lines[0]["loss"] - 0.3
     assert {"learning_rate", "tokens_per_s", "frames_per_s", "data_wait", "peak_memory_gib", "unreadable", "epoch"} <= lines[-1].keys()
     assert all(line["tokens_per_s"] > line["frames_per_s"] * 4 > 0 for line in lines)
-    scores = {line["step"]: line for line in read_log(output / "log.jsonl") if "eval_mIoU" in line}
-    assert list(scores) == [3, 6, 8]
-    assert all(line["eval_samples"] == 4 for line in scores.values())
+    scores = [line for line in read_log(output / "log.jsonl") if "eval_mIoU" in line]
+    assert [line["step"] for line in scores] == [3, 6, 8]
+    assert all(line["eval_samples"] == 4 for line in scores)
     assert Image.open(output / "loss.png").size == (1200, 675)
 
 
@@ -232,6 +232,16 @@ def test_going_on_needs_the_same_recipe(plain: Recipe, world: World, tmp_path: P
     (tmp_path / "letter.txt").write_text("dear")
     with pytest.raises(NumProError, match="was not written by"):
         run(plain.replace(resume=True, output=str(tmp_path)))
+
+
+def test_stopped_after_the_last_step_only_the_result_is_missing(world: World, tmp_path: Path) -> None:
+    recipe = world.recipe("last", optimizer__max_steps=3, resume=True)
+    run(recipe)
+    before, curve = weights(recipe.output), losses(recipe.output)
+    (Path(recipe.output) / "adapter").rename(tmp_path / "adapter")
+    run(recipe)
+    assert losses(recipe.output) == curve
+    assert all(torch.equal(value, before[name]) for name, value in weights(recipe.output).items())
 
 
 def test_a_full_disk_leaves_the_last_checkpoint(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
