@@ -77,6 +77,11 @@ def answers_folder() -> Path:
     return Path(os.environ.get("NUMPRO_CACHE") or user_folder()) / "answers"
 
 
+def kept_answers() -> list[Path]:
+    """The files of answers that are kept."""
+    return sorted(answers_folder().glob("*/*.jsonl"))
+
+
 def digest(values: Any) -> str:
     """A short hash of plain values."""
     return hashlib.sha256(json.dumps(values, sort_keys=True, default=str).encode()).hexdigest()[:32]

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from numpro_plugin import __version__
 from numpro_plugin.benchmarks import BENCHMARKS, benchmark_named
+from numpro_plugin.cli_ask import add_ask_verb
 from numpro_plugin.errors import NumProError
 
 if TYPE_CHECKING:
@@ -46,6 +47,8 @@ def _parser() -> argparse.ArgumentParser:
 
     _add_data_verbs(verbs)
 
+    add_ask_verb(verbs)
+
     verb = verbs.add_parser("number", help="write the numbered clip of one video, as models get it")
     verb.add_argument("video", type=Path)
     verb.add_argument("-o", "--output", type=Path, required=True, metavar="OUT.mp4")
@@ -61,7 +64,7 @@ def _parser() -> argparse.ArgumentParser:
     verb.add_argument("--force", action="store_true", help="overwrite OUT.mp4")
     verb.set_defaults(run=_number)
 
-    verb = verbs.add_parser("cache", help="the folder of made clips")
+    verb = verbs.add_parser("cache", help="the folders of made clips and of answers kept for runs that were stopped")
     verb.add_argument("action", choices=["info", "clear"], help="what it holds; or remove everything in it")
     verb.set_defaults(run=_cache)
 
@@ -274,13 +277,18 @@ def _write_json(path: Path | None, content: Any) -> None:
 
 
 def _cache(args: argparse.Namespace) -> int:
+    from numpro_plugin.answer_log import answers_folder, kept_answers
     from numpro_plugin.cache import ClipCache
 
-    cache = ClipCache()
+    cache, answers = ClipCache(), kept_answers()
     info = cache.clear() if args.action == "clear" else cache.info()
     size = f"{info.clips} clips, {info.bytes / 1e9:.2f} GB"
     limit = f"limit {info.limit_bytes / 1e9:g} GB (NUMPRO_CACHE_GB)" if info.limit_bytes > 0 else "no limit"
     print(f"{info.folder}: removed {size}" if args.action == "clear" else f"{info.folder}: {size}, {limit}")
+    size = f"answers of {len(answers)} runs, {sum(file.stat().st_size for file in answers) / 1e6:.2f} MB"
+    for file in answers if args.action == "clear" else []:
+        file.unlink(missing_ok=True)
+    print(f"{answers_folder()}: removed {size}" if args.action == "clear" else f"{answers_folder()}: {size}")
     return 0
 
 

@@ -6,7 +6,7 @@
 |---|---|---|
 | sharing | four questions a video, each with its own pass / with one pass for all; end to end, from file to answers | 2.5 times faster |
 | background | how much of reading the videos is hidden behind a model that sleeps as long as reading takes | 80 % |
-| reference | questions a second, beside a loop that does as NumPro's scripts do: for each question an mp4 is written, opened and read again, batch 1 | 4 times as many |
+| reference | questions a second, beside a loop as NumPro's scripts have it: an mp4 written and read again each, batch 1 | 4 times as many |
 
 Times are CPU time of the process (all its threads), but wall time for `background`; the ways take turns and medians are printed.
 """
@@ -30,15 +30,15 @@ from PIL import Image, ImageDraw, ImageFont
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from support.tiny_families import _longva, save_tiny  # noqa: E402
-from support.videos import write_counter_video  # noqa: E402
+from support.tiny_families import _longva, save_tiny
+from support.videos import write_counter_video
 
-from numpro_plugin import NumProSettings  # noqa: E402
-from numpro_plugin.asking import Asked, Asker, Question, numbered_frames  # noqa: E402
-from numpro_plugin.families import Loaded, load_model  # noqa: E402
-from numpro_plugin.generation import Answer, GenerationOptions  # noqa: E402
-from numpro_plugin.longva import LongVAForConditionalGeneration  # noqa: E402
-from numpro_plugin.prompts import moment_prompt  # noqa: E402
+from numpro_plugin import NumProSettings
+from numpro_plugin.asking import Asked, Asker, Question, numbered_frames
+from numpro_plugin.families import Loaded, load_model
+from numpro_plugin.generation import Answer, GenerationOptions
+from numpro_plugin.longva import LongVAForConditionalGeneration
+from numpro_plugin.prompts import moment_prompt
 
 QUERIES = ["a person opens a door", "a person laughs at a dog", "a cup is put on the table", "somebody leaves the room"]
 
