@@ -21,7 +21,7 @@ from numpro_plugin.clips import read_clip_info
 from numpro_plugin.sampling import sample_frames
 
 BIN = Path(sys.executable).parent
-VERBS = ("demo", "prepare", "check", "ceiling", "number", "cache", "tasks-path", "score", "compare")
+VERBS = ("demo", "ask", "prepare", "check", "ceiling", "number", "cache", "tasks-path", "score", "compare")
 
 
 def call(*command, **environ):

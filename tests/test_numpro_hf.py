@@ -375,6 +375,7 @@ def test_a_context_that_is_too_short_stops_at_the_first_question(checkpoints, tm
         ({"max_frame": 3}, "has no argument max_frame; its arguments are: pretrained, adapter, dtype"),
         ({"max_frames": 0}, "max_frames=0 of the model"),
         ({"max_new_tokens": "many"}, "max_new_tokens='many'"),
+        ({"dtype": "int3"}, "dtype='int3' is unknown; allowed: auto"),
         ({"batch_size": "few"}, "batch_size='few' must be an integer, 1 or more, or 'auto'"),
     ],
 )
@@ -416,6 +417,15 @@ def test_other_tasks_are_numbered_too_if_they_show_one_video(checkpoints, tmp_pa
     (tmp_path / "rows.jsonl").write_text(json.dumps({**rows[0], "question": "Two?"}) + "\n")
     with pytest.raises(NumProError, match=r"one video each, this one shows video, video; run it with --model numpro"):
         run(model_of(checkpoints["longva"]), "foreign_qa", task_manager=manager)
+
+
+def test_model_args_come_before_the_command_lines_own(checkpoints):
+    model = NumProHF.create_from_arg_string(
+        f"pretrained={checkpoints['longva']},batch_size=3,dtype=bf16,device=cpu",
+        {"batch_size": 1, "max_batch_size": None, "device": "cuda"},
+    )
+    assert model._asker.generator.batch_size == 3
+    assert model._asker.loaded.model.dtype == torch.bfloat16
 
 
 def test_the_default_device_is_the_cpu_where_there_is_no_gpu(checkpoints):

@@ -74,10 +74,18 @@ def load_model(
     if (place / "adapter_config.json").is_file():
         raise NumProError(f"{place} is an adapter, not a model: pass it as adapter=... together with the model it was trained on")
     kind = _class_of(read_config(place).get("model_type"))
-    options |= {"dtype": dtype, "attn_implementation": attn_implementation, "device_map": device_map}
+    options |= {"dtype": _dtype(dtype), "attn_implementation": attn_implementation, "device_map": device_map}
     from_where = None if adapter is None else local_folder(adapter)
     model, processor = kind.load(place, from_where, merge=merge, trainable=trainable, **options)
     return Loaded(model, processor, family_of(model))
+
+
+def _dtype(said: str | torch.dtype) -> str | torch.dtype:
+    name = str(said).removeprefix("torch.")
+    name = {"bf16": "bfloat16", "fp16": "float16", "half": "float16", "fp32": "float32"}.get(name, name)
+    if name not in ("auto", "bfloat16", "float16", "float32"):
+        raise NumProError(f"dtype={said!r} is unknown; allowed: auto (the checkpoint's), bfloat16, float16, float32")
+    return name
 
 
 def _class_of(model_type: object) -> type[Family]:

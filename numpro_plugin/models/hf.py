@@ -18,6 +18,7 @@ import torch
 from accelerate import Accelerator, InitProcessGroupKwargs
 from lmms_eval.api.instance import GenerationResult, TokenCounts
 from lmms_eval.api.model import lmms
+from lmms_eval.utils import simple_parse_args_string as parsed
 from tqdm import tqdm
 
 from numpro_plugin import __version__, evaluation
@@ -119,6 +120,7 @@ class NumProHF(lmms):
         loaded = load_model(
             pretrained, adapter, dtype=dtype, attn_implementation=attn_implementation, device_map=place, merge=adapter is not None
         )
+        self._device = loaded.model.device  # of its first layers, if it is spread
         self._adapter = adapter
         self._warned = False
         self._asker: Asker | None = Asker(
@@ -135,6 +137,11 @@ class NumProHF(lmms):
         _check_adapter(adapter)
         versions = {"numpro": __version__, **{library: version(library) for library in ("torch", "transformers")}}
         self._log = AnswerLog({**identity, **versions}) if resume else None
+
+    @classmethod
+    def create_from_arg_string(cls, arg_string: str, additional_config: dict[str, Any] | None = None) -> NumProHF:
+        """As lmms-eval makes models, but what ``--model_args`` say comes before ``--batch_size`` and ``--device``."""
+        return cls(**{**{name: value for name, value in (additional_config or {}).items() if value is not None}, **parsed(arg_string)})
 
     @property
     def device(self) -> torch.device:
