@@ -221,7 +221,7 @@ def decode_frames(pictures: Sequence[bytes], size: tuple[int, int]) -> NDArray[n
     width, height = size
     pixels = np.empty((len(pictures), height, width, 3), dtype=np.uint8)
     for k, picture in enumerate(pictures):
-        # A file that was cut off decodes too, grey from where it ends.
+        # Releases of OpenCV differ in whether they decode a file that was cut off (grey from where it ends).
         whole = picture.rstrip(b"\0").endswith(_END_OF_JPEG)
         decoded = cv2.imdecode(np.frombuffer(picture, np.uint8), cv2.IMREAD_COLOR_RGB) if whole else None
         if decoded is None:

@@ -196,6 +196,19 @@ def _changes(recipe: Recipe) -> dict[str, Any]:
     return made
 
 
+@pytest.mark.parametrize("streaming", [False, True])
+def test_every_sample_is_trained_on_once_an_epoch(world: World, monkeypatch: pytest.MonkeyPatch, streaming: bool) -> None:
+    seen: list[str] = []
+    collate = Collator.__call__
+    monkeypatch.setattr(Collator, "__call__", lambda self, items: seen.extend(item.id for item in items) or collate(self, items))
+    run(world.recipe(f"once-{streaming}", data__streaming=streaming, run__save_steps=0))
+    names = [name for name in seen if name != "filler"]
+    first, second = names[:25], names[25:]
+    assert len(set(first)) == 25
+    assert set(first) == set(second)
+    assert first != second
+
+
 # --- stopped and gone on -----------------------------------------------------------------------------------------------------------
 
 
