@@ -118,7 +118,7 @@ def _blend(region: NDArray[np.uint8], keep: NDArray[np.uint16], ink: NDArray[np.
 _Run = tuple[int, int, "NDArray[np.uint16]", "NDArray[np.uint16]"]
 
 
-@lru_cache(maxsize=512)  # some 36 kB each at 336 pixels
+@lru_cache(maxsize=1024)  # some 36 kB each at 336 pixels; training draws in up to nine sizes
 def _glyph_run(text: str, width: int, height: int, style: NumberStyle) -> tuple[_Run, ...]:
     """What drawing ``text`` does to a frame: (top, left, keep, ink) for each pass (the outline if there is one, then the letters)."""
     scale = height / REFERENCE_HEIGHT

@@ -80,13 +80,21 @@ class Scene:
     """
 
     def __init__(
-        self, events: Sequence[Event], rng: np.random.Generator, *, size: tuple[int, int] = (320, 240), drift: float = 10.0
+        self,
+        events: Sequence[Event],
+        rng: np.random.Generator,
+        *,
+        size: tuple[int, int] = (320, 240),
+        drift: float = 10.0,
+        greys: tuple[int, int] = (30, 120),
     ) -> None:
-        """``size`` is (width, height) in pixels; the background moves down by ``drift`` pixels a second and right by twice that."""
+        """``size`` is (width, height) in pixels; the background is of these ``greys`` and moves down by ``drift`` pixels a second and right
+        by twice that.
+        """
         self.events = list(events)
         self.size = size
         self.drift = drift
-        self._background = _texture(rng, size)
+        self._background = _texture(rng, size, greys)
         self._phases = rng.uniform(0, 2 * math.pi, size=(len(self.events), 2))
 
     def picture(self, time_s: float) -> NDArray[np.uint8]:
@@ -95,7 +103,7 @@ class Scene:
         picture = Image.fromarray(np.roll(self._background, (shift, 2 * shift), axis=(0, 1)))
         for event, phase in zip(self.events, self._phases, strict=True):
             if event.start_s <= time_s < event.end_s:
-                _draw(ImageDraw.Draw(picture), event, _place(time_s, phase, self.size), min(self.size) / 5.5)
+                _draw(ImageDraw.Draw(picture), event, _place(time_s, phase, self.size), min(self.size) / 6)
         return np.asarray(picture)
 
 
@@ -106,6 +114,7 @@ def render_video(
     duration_s: float,
     fps: int | Fraction = 10,
     size: tuple[int, int] = (320, 240),
+    greys: tuple[int, int] = (30, 120),
     seed: int = 0,
     codec: str = "libx264",
     pix_fmt: str = "yuv420p",
@@ -119,13 +128,15 @@ def render_video(
         duration_s: length in seconds.
         fps: frames per second.
         size: (width, height) in pixels.
+        greys: darkest and lightest grey of the background, 0 to 255.
         seed: for background and paths.
         codec: FFmpeg's name of an encoder.
         pix_fmt: pixel format to encode.
         options: for the encoder; by default x264 with B-frames and a key frame every 50 frames.
     """
     rate = Fraction(fps)
-    scene = Scene(events, np.random.default_rng(seed), size=size, drift=float(rate))  # a step every frame, so that there is motion to code
+    # The background moves in every frame, so that there is motion to code.
+    scene = Scene(events, np.random.default_rng(seed), size=size, drift=float(rate), greys=greys)
     with av.open(os.fspath(path), "w") as container:
         stream = cast("VideoStream", container.add_stream(codec, rate=rate))
         stream.width, stream.height = size
@@ -138,15 +149,15 @@ def render_video(
         container.mux(stream.encode(None))
 
 
-def _texture(rng: np.random.Generator, size: tuple[int, int]) -> NDArray[np.uint8]:
+def _texture(rng: np.random.Generator, size: tuple[int, int], greys: tuple[int, int]) -> NDArray[np.uint8]:
     """Smooth grey blotches, (H, W, 3), dim enough for shapes and numbers to stand out."""
-    small = Image.fromarray(np.repeat(rng.integers(30, 120, (6, 8, 1), dtype=np.uint8), 3, axis=2))
+    small = Image.fromarray(np.repeat(rng.integers(*greys, (6, 8, 1), dtype=np.uint8), 3, axis=2))
     return np.asarray(small.resize(size, Image.Resampling.BICUBIC))
 
 
 def _place(time_s: float, phase: NDArray[np.float64], size: tuple[int, int]) -> tuple[float, float]:
     """Where a shape's centre is."""
-    return size[0] * (0.4 + 0.12 * math.sin(time_s / 2 + phase[0])), size[1] * (0.32 + 0.1 * math.cos(time_s / 3 + phase[1]))
+    return size[0] * (0.42 + 0.22 * math.sin(time_s / 2 + phase[0])), size[1] * (0.34 + 0.14 * math.cos(time_s / 3 + phase[1]))
 
 
 def _draw(draw: ImageDraw.ImageDraw, event: Event, place: tuple[float, float], r: float) -> None:

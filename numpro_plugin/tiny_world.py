@@ -31,6 +31,9 @@ ENVIRONMENT = {"NUMPRO_FRAME_SIZE": "48", "NUMPRO_MAX_FRAMES": "12", "NUMPRO_FON
 RENDERED_SIDE = 96
 """Width and height of a rendered video; its frames are then resized like anybody's."""
 
+GREYS = (60, 100)
+"""The background: there, but not in the way of so small a model."""
+
 TINY_COLORS = tuple(color for color in COLORS if color != "red")  # numbers are red
 
 LEAST_SHARE = 0.2
@@ -88,6 +91,7 @@ def _render_one(video: TinyVideo, folder: Path) -> None:
         duration_s=video.duration_s,
         fps=_RENDERED_FPS,
         size=(RENDERED_SIDE, RENDERED_SIDE),
+        greys=GREYS,
         seed=video.seed,
         options={"g": "50", "bf": "2", "preset": "veryfast", "threads": "1"},
     )
