@@ -138,7 +138,7 @@ class Generator:
         if len(samples) < 2:
             return self.batch(samples, options)
         shared = shared_length([sample["input_ids"][0] for sample in samples])
-        samples = [self.family.with_positions(sample, self.model) for sample in samples]
+        # Qwen3-VL remembers positions of the video that it saw last; the answers must follow their prefill at once.
         past = self._prefill(samples[0], shared)
 
         def run(part: list[Sample]) -> list[Answer]:

@@ -147,7 +147,8 @@ def test_batches_and_sharing_change_no_answer(family, checkpoints, tables):
         assert answers(run(model_of(checkpoints[family], resume=False, **options))) == wanted, options
 
 
-def test_plain_tasks_show_the_same_frames_without_numbers(checkpoints, tables, monkeypatch):
+def test_plain_tasks_show_the_same_frames_without_numbers(checkpoints, tmp_path, videos, monkeypatch):
+    write_tables(tmp_path, videos, CHARADES[::-1], HIGHLIGHTS)
     model = model_of(checkpoints["longva"])
     seen = seen_by(model)
     texts = texts_of(model, monkeypatch)

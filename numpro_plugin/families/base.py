@@ -118,10 +118,6 @@ class Family:
             made[name] = torch.cat(parts, dim)
         return made
 
-    def with_positions(self, sample: Sample, model: Any) -> Sample:
-        """The sample with all that generation from a cached beginning needs to know of positions: ``model`` may remember another video."""
-        return sample
-
     def lora_modules(self, model: torch.nn.Module) -> list[str]:
         """Full names of the linear layers of the language model: nothing of the vision tower or projector, and not the head."""
         start = "model.language_model."

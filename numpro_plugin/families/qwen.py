@@ -127,10 +127,3 @@ class Qwen3VL(_Qwen):
 
     def _positions(self, sample: Sample) -> Sample:
         return {"mm_token_type_ids": (sample["input_ids"] == self.config.video_token_id).long() * 2}
-
-    def with_positions(self, sample: Sample, model: Any) -> Sample:
-        """As in ``Family``: ``position_ids`` (4, 1, L) by the model's own rule, which is the release's for this family."""
-        base = model.get_base_model() if hasattr(model, "get_base_model") else model
-        ids = sample["input_ids"]
-        rows, _ = base.model.get_rope_index(ids, sample["mm_token_type_ids"], video_grid_thw=sample["video_grid_thw"])
-        return {**sample, "position_ids": torch.cat([torch.arange(ids.shape[1])[None, None], rows.cpu()])}
