@@ -16,21 +16,17 @@ context are not here (see ``plan``).
 from __future__ import annotations
 
 import contextlib
-import copy
-import warnings
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import torch
 from torch._subclasses import FakeTensorMode
-from torch.nn import Parameter
 
 from numpro_plugin.families import family_of
 from numpro_plugin.trainer.loss import answer_loss
-from numpro_plugin.trainer.model import make_trainable, weights_dtype
 from numpro_plugin.trainer.tracker import Tracker
+from numpro_plugin.trainer.weightless import base_of, features_of, fill, pixels_for, prepared, video_tokens, without_tower
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -102,7 +98,7 @@ class Simulation:
     @cached_property
     def weights(self) -> Weights:
         """The parameters of the whole model."""
-        named = list(_prepared(self.config, self.recipe).named_parameters())
+        named = list(prepared(self.config, self.recipe).named_parameters())
         frozen = [p for _, p in named if not p.requires_grad]
         linear = [p.numel() for name, p in named if ".language_model.layers." in name and p.ndim == 2 and not p.requires_grad]
         return Weights(
@@ -148,10 +144,10 @@ def _run(
     config: Any, recipe: Recipe, frames: int, length: int, answer: int, layers: int, *, whole: bool
 ) -> tuple[dict[str, float], dict[str, float]]:
     """Memory above the parameters and gradients, and FLOPs, by phase; without ``whole`` the tower is left out."""
-    model = _prepared(config if whole else _without_tower(config), recipe, layers=layers)
+    model = prepared(config if whole else without_tower(config), recipe, layers=layers)
     rows = recipe.optimizer.micro_batch_size
     with FakeTensorMode(allow_non_fake_inputs=True), Tracker() as tracker:
-        _fill(model)
+        fill(model)
         for parameter in model.parameters():  # they are there from the second micro-batch of a step on
             if parameter.requires_grad:
                 parameter.grad = torch.zeros_like(parameter)
@@ -160,10 +156,10 @@ def _run(
         tracker.phase = "vision"
         with _autocast(recipe):
             # What the model's own forward does with ids and pixels; only that asks for the ids' values, which are not there.
-            pixels = _pixels(model.config, recipe, rows * frames)
+            pixels = pixels_for(model.config, recipe, rows * frames)
             ids = torch.zeros(rows, length, dtype=torch.long)
-            features = _features(model, pixels, rows)
-            embeds = _base(model).get_input_embeddings()(ids)
+            features = features_of(model, pixels, rows)
+            embeds = base_of(model).get_input_embeddings()(ids)
             embeds = embeds.masked_scatter((ids == 0).unsqueeze(-1), features.to(embeds.dtype))
             inputs = {"inputs_embeds": embeds, "labels": ids}
             if model.config.model_type in _M_ROPE:
@@ -172,7 +168,7 @@ def _run(
             else:
                 held_on = [pixels]
             del features
-            if rows > 1:  # of unequal length, most likely; one alone needs no mask (see _prepared)
+            if rows > 1:  # of unequal length, most likely; one alone needs no mask (see ``prepared``)
                 inputs["attention_mask"] = torch.ones(rows, length, dtype=torch.long)
             loss = answer_loss(model, inputs, num_items=1.0, positions=torch.arange(length - answer - 1, length - 1))
         del inputs, pixels, ids, embeds, held_on
@@ -184,129 +180,21 @@ def _run(
 
 def _run_tower(config: Any, recipe: Recipe, frames: int) -> tuple[float, float]:
     """Memory above the parameters, and FLOPs, of the frozen tower."""
-    model = _prepared(config, recipe, layers=1)
+    model = prepared(config, recipe, layers=1)
     rows = recipe.optimizer.micro_batch_size
     with FakeTensorMode(allow_non_fake_inputs=True), Tracker() as tracker:
-        _fill(model)
+        fill(model)
         held = tracker.now
         _follow(model, tracker)
         tracker.phase = "vision"
         with _autocast(recipe), torch.no_grad():
-            _features(model, _pixels(model.config, recipe, rows * frames), rows)
+            features_of(model, pixels_for(model.config, recipe, rows * frames), rows)
     return tracker.peaks["vision"] - held, tracker.flops["vision"]
-
-
-def video_tokens(config: Any, frames: int) -> int:
-    """How many tokens of the prompt stand for the video, with what belongs to it."""
-    vision, kind = config.vision_config, config.model_type
-    if kind in ("qwen2_vl", "qwen2_5_vl", "qwen3_vl"):
-        width, height = family_of(config).frame_size
-        pairs = -(-frames // vision.temporal_patch_size)
-        each = (width // vision.patch_size) * (height // vision.patch_size) // vision.spatial_merge_size**2
-        return pairs * (each + (12 if kind == "qwen3_vl" else 0)) + 2  # Qwen3-VL: <12.5 seconds> and marks around each pair
-    side = vision.image_size // vision.patch_size
-    if kind == "llava_onevision":
-        return frames * (-(-side // 2)) ** 2 + 1
-    return frames * (side // config.spatial_pool_stride) ** 2
-
-
-def _pixels(config: Any, recipe: Recipe, frames: int) -> torch.Tensor:
-    """Frames as the vision tower takes them."""
-    width, height = family_of(config).frame_size
-    vision, dtype = config.vision_config, getattr(torch, weights_dtype(recipe))
-    if not hasattr(vision, "temporal_patch_size"):
-        return torch.zeros(1, frames, 3, height, width, dtype=dtype)
-    patches = -(-frames // vision.temporal_patch_size) * (height // vision.patch_size) * (width // vision.patch_size)
-    return torch.zeros(patches, 3 * vision.temporal_patch_size * vision.patch_size**2, dtype=dtype)
-
-
-def _features(model: Any, pixels: torch.Tensor, rows: int) -> torch.Tensor:
-    """(tokens, width): what tower and projector make of the pixels."""
-    base, vision = _base(model), model.config.vision_config
-    if not hasattr(vision, "temporal_patch_size"):
-        out = base.model.get_video_features(pixels, return_dict=True).pooler_output
-        return torch.cat(list(out)) if isinstance(out, (list, tuple)) else out.flatten(0, -2)
-    # The towers of Qwen compute with the values of these; arrays have some where fake tensors have none.
-    height, width = (side // vision.patch_size for side in family_of(model.config).frame_size[::-1])
-    pairs = len(pixels) // (height * width)
-    merged = [side // vision.spatial_merge_size for side in (height, width)]
-    known: dict[str, Any] = {
-        "position_ids": torch.zeros(len(pixels), 2, dtype=torch.long),
-        "cu_seqlens": np.arange(pairs + 1) * (height * width),
-    }
-    if hasattr(vision, "window_size"):
-        side = vision.window_size // vision.spatial_merge_size // vision.patch_size
-        parts = [[min(side, n - k) for k in range(0, n, side)] for n in merged]
-        windows = np.outer(parts[0], parts[1]).flatten() * vision.spatial_merge_size**2
-        known["window_index"] = torch.zeros(pairs * merged[0] * merged[1], dtype=torch.long)
-        known["cu_window_seqlens"] = np.concatenate([[0], np.tile(windows, pairs).cumsum()])
-    if hasattr(vision, "num_position_embeddings"):
-        known["interp_indices"] = torch.zeros(len(pixels), 4, dtype=torch.long)
-        known["interp_weights"] = torch.zeros(len(pixels), 4)
-    features: torch.Tensor = base.model.visual(pixels, grid_thw=None, **known).pooler_output
-    return features
-
-
-def _without_tower(config: Any) -> Any:
-    """The configuration with as few layers in the tower as there can be."""
-    config = copy.deepcopy(config)
-    vision = config.vision_config
-    if hasattr(vision, "depth"):
-        vision.depth = 1
-        if hasattr(vision, "fullatt_block_indexes"):
-            vision.fullatt_block_indexes = [0]
-        if hasattr(vision, "deepstack_visual_indexes"):
-            vision.depth = len(vision.deepstack_visual_indexes)
-            vision.deepstack_visual_indexes = list(range(vision.depth))
-    else:
-        vision.num_hidden_layers = 1
-    return config
-
-
-def _prepared(config: Any, recipe: Recipe, layers: int | None = None) -> Any:
-    """The model as it is trained, on the device ``meta``."""
-    from transformers import AttentionInterface, AutoModelForImageTextToText
-    from transformers.initialization import no_init_weights
-    from transformers.integrations.sdpa_attention import sdpa_attention_forward
-
-    from numpro_plugin.longva import LongVAForConditionalGeneration
-
-    attention = "eager" if recipe.memory.attention == "eager" else "sdpa"
-    if attention == "sdpa" and recipe.optimizer.micro_batch_size == 1:
-        # Where no token is padding transformers leaves the mask out, which it sees by the mask's values. Attention that it has no way of
-        # making masks for gets none either.
-        attention = "sdpa_without_mask"
-        AttentionInterface.register(attention, sdpa_attention_forward)
-    config = copy.deepcopy(config)
-    if layers is not None:
-        config.text_config.num_hidden_layers = layers
-        if getattr(config.text_config, "layer_types", None):
-            config.text_config.layer_types = config.text_config.layer_types[:layers]
-    kind = LongVAForConditionalGeneration._from_config if config.model_type == "longva" else AutoModelForImageTextToText.from_config
-    with torch.device("meta"), no_init_weights(), warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of names of models, and of things that training says when it really runs
-        model = kind(config, dtype=getattr(torch, weights_dtype(recipe)), attn_implementation=attention)
-        return make_trainable(model, family_of(config), recipe)
-
-
-def _fill(model: Any) -> None:
-    """Parameters and buffers of ``meta`` become fake tensors; shared ones stay shared."""
-    made: dict[int, torch.Tensor] = {}
-
-    def filled(tensor: torch.Tensor) -> torch.Tensor:
-        if id(tensor) not in made:
-            new = torch.empty(tensor.shape, dtype=tensor.dtype)
-            made[id(tensor)] = Parameter(new, requires_grad=tensor.requires_grad) if isinstance(tensor, Parameter) else new
-        return made[id(tensor)]
-
-    for module in model.modules():
-        for tensors in (module._parameters, module._buffers):
-            tensors.update({name: filled(tensor) for name, tensor in tensors.items() if tensor is not None})
 
 
 def _follow(model: Any, tracker: Tracker) -> None:
     """Have the tracker told when the projector, the language model and the head begin, in both directions."""
-    base = _base(model)
+    base = base_of(model)
 
     def to(phase: str) -> Any:
         return lambda *_: setattr(tracker, "phase", phase)
@@ -322,10 +210,6 @@ def _follow(model: Any, tracker: Tracker) -> None:
     for name in family_of(base).projector_modules(base):
         base.get_submodule(name).register_forward_pre_hook(to("projector"))
         base.get_submodule(name).register_forward_hook(to("vision"))
-
-
-def _base(model: Any) -> Any:
-    return model.get_base_model() if hasattr(model, "get_base_model") else model
 
 
 @contextlib.contextmanager
