@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from lmms_eval.api.instance import Instance
 from peft import LoraConfig, get_peft_model
 from support.digits import read_number
 from support.harness import evaluate
@@ -23,9 +24,9 @@ from numpro_plugin.benchmarks import BENCHMARKS
 from numpro_plugin.benchmarks.prepare import prepare
 from numpro_plugin.families import load_model
 from numpro_plugin.generation import Generator
-from numpro_plugin.models import hf
+from numpro_plugin.models import hf, spread
 from numpro_plugin.models.hf import NumProHF
-from numpro_plugin.models.spread import fair_parts
+from numpro_plugin.models.spread import ask_even_if_all_is_cached, fair_parts, together
 from numpro_plugin.numbering import NumberStyle
 from numpro_plugin.settings import Announcement, announce
 
@@ -331,6 +332,36 @@ def test_two_processes_give_what_one_gives(checkpoints, tables, tmp_path):
     assert ["".join(sample["filtered_resps"]) for sample in sorted(two, key=lambda sample: sample["doc_id"])] == answers(one)
     totals = [int(number) for number in re.findall(r"numpro_hf: 100%\D+?(\d+)/\d+", done.stderr.replace("\r", "\n"))]
     assert max(totals) == 3  # the video with three queries is one process's
+
+
+def test_a_process_whose_answers_are_all_cached_still_takes_part(tmp_path, monkeypatch):
+    """lmms-eval's response cache would not call its model, and the others would wait for ever."""
+    from lmms_eval.caching.response_cache import ResponseCache
+
+    class Counting:
+        calls = 0
+
+        def generate_until(self, requests):
+            self.calls += 1
+            return ["x"] * len(requests)
+
+    monkeypatch.setattr(ResponseCache, "execute", ResponseCache.execute)
+    ask_even_if_all_is_cached(Counting)
+    ask_even_if_all_is_cached(Counting)
+    cache = ResponseCache(str(tmp_path / "a.db"), str(tmp_path / "a.jsonl"))
+    request = Instance("generate_until", ("Who?", {"temperature": 0}), 0, metadata={"task": "t", "doc_id": 0, "repeats": 1})
+    model = Counting()
+    for calls in (1, 2):
+        assert cache.execute(model, "generate_until", [request]) == ["x"]
+        assert model.calls == calls  # the second time with nothing to answer
+
+
+def test_a_failure_in_one_process_is_a_failure_in_all(monkeypatch):
+    monkeypatch.setattr(spread, "_gathered", lambda item: [item, (None, "the disk is full")])
+    with pytest.raises(NumProError, match="process 1 failed: the disk is full"):
+        together(lambda: 1)
+    with pytest.raises(ZeroDivisionError):
+        together(lambda: 1 // 0)
 
 
 def test_work_is_shared_fairly():

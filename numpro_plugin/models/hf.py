@@ -30,7 +30,7 @@ from numpro_plugin.families import load_model
 from numpro_plugin.generation import GenerationOptions
 from numpro_plugin.longva.checkpoint import local_folder
 from numpro_plugin.models.requests import asked_of, is_ours, prompt_kind
-from numpro_plugin.models.spread import fair_parts, gather
+from numpro_plugin.models.spread import ask_even_if_all_is_cached, fair_parts, together
 from numpro_plugin.scoring import FAILURE_MARKER
 from numpro_plugin.settings import Announcement, NumProSettings, announce, parse_frame_size
 
@@ -115,6 +115,8 @@ class NumProHF(lmms):
         if max_new_tokens is not None and not (isinstance(max_new_tokens, int) and max_new_tokens >= 1):
             raise NumProError(f"max_new_tokens={max_new_tokens!r} must be an integer, 1 or more")
         self._max_new_tokens = max_new_tokens
+        self.calls = 0
+        """How often lmms-eval asked for answers."""
         self._device = self._join_processes(device, device_map)
         place = device_map or (None if self._device.type == "cpu" else {"": str(self._device)})
         loaded = load_model(
@@ -150,21 +152,11 @@ class NumProHF(lmms):
 
     def generate_until(self, requests: list[Instance]) -> list[GenerationResult]:
         """One answer per request, in order. All processes share the work, video by video."""
-        assert self._asker is not None, "the model was freed"
-        wishes = [self._wish(request, index) for index, request in enumerate(requests)]
-        everyone = [wish for part in gather(wishes) for wish in part]
-        outcomes: dict[tuple[int, int], _Outcome] = {}
-        failure: Exception | None = None
-        try:
-            outcomes = self._answered(everyone)
-        except Exception as error:  # the other processes wait for this one
-            failure = error
-        for rank, (theirs, their_failure) in enumerate(gather((outcomes, failure and str(failure)))):
-            if their_failure and failure is None:
-                raise NumProError(f"process {rank} failed: {their_failure}")
-            outcomes |= theirs
-        if failure is not None:
-            raise failure
+        self.calls += 1
+        everyone = [
+            wish for wishes in together(lambda: [self._wish(request, index) for index, request in enumerate(requests)]) for wish in wishes
+        ]
+        outcomes = {owner: outcome for part in together(lambda: self._answered(everyone)) for owner, outcome in part.items()}
         return [self._result(requests[index], outcomes[self.rank, index]) for index in range(len(requests))]
 
     def loglikelihood(self, requests: list[Instance]) -> list[tuple[float, bool]]:
@@ -187,6 +179,7 @@ class NumProHF(lmms):
             if device_map:
                 raise NumProError(f"device_map={device_map} spreads one model over all GPUs; with several processes leave it away")
             self._rank, self._world_size = self.accelerator.process_index, self.accelerator.num_processes
+            ask_even_if_all_is_cached(NumProHF)
             return self.accelerator.device
         return torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
 
