@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from torch.utils.checkpoint import checkpoint
+from transformers import set_seed
 
 from numpro_plugin.errors import NumProError
 from numpro_plugin.families import Loaded, load_model
@@ -25,6 +26,7 @@ def open_for_training(recipe: Recipe) -> Loaded:
     if recipe.memory.quantize == "4bit":
         options |= _four_bits()
     loaded = load_model(recipe.model, **options)
+    set_seed(recipe.seed)  # LoRA's first values depend on the seed alone, not on how the weights were loaded
     return loaded._replace(model=make_trainable(loaded.model, loaded.family, recipe))
 
 
