@@ -33,7 +33,7 @@ def add_ask_verb(verbs: Any) -> None:
     verb.add_argument("--dtype", default="auto", help="auto (default: the checkpoint's), bfloat16, float16 or float32")
     verb.add_argument("--attn", metavar="NAME", help="attention: sdpa, eager, flash_attention_2 (default: the library's choice)")
     verb.add_argument("--device", help="such as cuda:1 or cpu (default: the first GPU, else the CPU); auto: over all GPUs")
-    verb.add_argument("--json", type=Path, metavar="FILE", help="write the answers")
+    verb.add_argument("--json", nargs="?", const="-", metavar="FILE", help="write the answers as JSON; without FILE print nothing else")
     verb.set_defaults(run=_ask)
 
 
@@ -64,10 +64,13 @@ def _ask(args: argparse.Namespace) -> int:
         max_new_tokens=args.max_new_tokens,
         batch_size=args.batch_size,
     )
-    print("\n\n".join(_block(one) for one in found))
-    if args.json is not None:
-        said = {"video": str(args.video), "settings": settings.to_dict(), "answers": [asdict(one) for one in found]}
-        args.json.write_text(json.dumps(said, indent=1) + "\n", encoding="utf-8")
+    said = {"video": str(args.video), "settings": settings.to_dict(), "answers": [asdict(one) for one in found]}
+    if args.json == "-":
+        print(json.dumps(said, indent=1))
+    else:
+        print("\n\n".join(_block(one) for one in found))
+    if args.json not in (None, "-"):
+        Path(args.json).write_text(json.dumps(said, indent=1) + "\n", encoding="utf-8")
         print(f"\nwritten: {args.json}")
     return 0 if all(one.span_s or one.highlights for one in found) else 1
 

@@ -99,6 +99,8 @@ def test_the_command(folder, video, tmp_path, capsys, monkeypatch):
     said = json.loads((tmp_path / "out.json").read_text())
     assert said["answers"][0]["span_s"] == [4, 12]
     assert said["settings"]["fps"] == 0.5
+    assert main(["ask", str(video), "a hat", "--model", str(folder), "--max-new-tokens", "2", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["answers"] == said["answers"][:1]
 
 
 def test_what_is_wrong_is_said_at_once(folder, video, capsys, tmp_path):
