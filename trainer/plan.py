@@ -270,7 +270,7 @@ def _count(parameters: int) -> str:
 
 
 def _gib(size: float) -> str:
-    return f"{size / GIB:.{1 if size > GIB else 3}f}"
+    return f"{size / GIB:.{1 if size > GIB or not size else 3}f}"
 
 
 def _table(rows: Sequence[Sequence[str]]) -> list[str]:
