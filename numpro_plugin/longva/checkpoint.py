@@ -57,7 +57,7 @@ def read_config(folder: Path) -> dict[str, Any]:
     file = folder / "config.json"
     if not file.is_file():
         what = "a file" if folder.is_file() else "a folder without config.json" if folder.is_dir() else "no such folder"
-        raise NumProError(f"{folder} is no model: {what}. Pass the folder of a LongVA checkpoint (config.json + weights) or its hub id")
+        raise NumProError(f"{folder} is no model: {what}. Pass a folder with config.json and weights, or a hub id")
     try:
         config = json.loads(file.read_text(encoding="utf-8"))
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
