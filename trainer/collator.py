@@ -59,6 +59,9 @@ class Collator:
         tokens          57
         frames          6
         unreadable      []             (id, reason) of samples that became fillers
+
+    Raises:
+        NumProError: the recipe's frame size is not one that the model takes.
     """
 
     def __init__(self, family: Family, processor: Any, recipe: Recipe, *, pixels_dtype: torch.dtype = torch.float32) -> None:
@@ -66,6 +69,11 @@ class Collator:
         self.settings, self.data = recipe.numpro, recipe.data
         self.pixels_dtype = pixels_dtype
         self._blank: dict[int, Video] = {}
+        if not family.takes(self.settings.frame_size):
+            raise NumProError(
+                f"numpro.frame_size={self.settings.frame_size}, but {family.model_types[0]} takes {family.frame_size}: make shards of that "
+                "size and set it in the recipe"
+            )
 
     def __call__(self, items: Sequence[Item]) -> dict[str, Any]:
         """A batch of one or more items. An item that cannot be used becomes a filler and is listed under ``unreadable``."""

@@ -213,6 +213,10 @@ class Recipe:
         if self.memory.quantize != "none" and self.memory.deepspeed == "zero3":
             raise NumProError("memory.quantize=4bit does not go with memory.deepspeed=zero3: take zero2 or none")
 
+        if self.data.numbering != "grid" and not self.numpro.numbers:
+            raise NumProError(f"data.numbering={self.data.numbering} does not go with numpro.numbers=false: no number could be read")
+        if self.run.eval_steps and not self.data.held_out:
+            raise NumProError(f"run.eval_steps={self.run.eval_steps} needs questions to ask: set data.held_out to shards")
         if self.data.numbering == "random" and self.data.highest_number + 1 < self.numpro.max_frames:
             raise NumProError(
                 f"data.numbering=random with data.highest_number={self.data.highest_number} has too few numbers for "

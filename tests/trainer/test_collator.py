@@ -109,6 +109,11 @@ def test_frames_carry_their_numbers(opened: dict[str, Loaded], family: str) -> N
     assert moment_prompt("event 0") in said(loaded, sample)
 
 
+def test_frames_that_the_model_does_not_take(opened: dict[str, Loaded]) -> None:
+    with pytest.raises(NumProError, match=r"numpro\.frame_size=\(336, 336\), but qwen3_vl takes \(320, 320\)"):
+        Collator(opened["qwen3_vl"].family, opened["qwen3_vl"].processor, load_recipe("tiny"))
+
+
 # --- numbers -----------------------------------------------------------------------------------------------------------------------
 
 

@@ -105,6 +105,10 @@ def test_choices_that_do_not_go_together() -> None:
         load_recipe("tiny", ["tuning=full", "memory.quantize=4bit"])
     with pytest.raises(NumProError, match="zero3"):
         load_recipe("tiny", ["memory.deepspeed=zero3", "memory.quantize=4bit"])
+    with pytest.raises(NumProError, match="numbering=offset does not go with numpro.numbers=false"):
+        load_recipe("tiny", ["data.numbering=offset", "numpro.numbers=false"])
+    with pytest.raises(NumProError, match="eval_steps=10 needs questions"):
+        load_recipe("tiny", ["run.eval_steps=10"])
     with pytest.raises(NumProError, match="highest_number=100.*max_frames=240"):
         load_recipe("tiny", ["data.numbering=random", "data.highest_number=100"])
 
