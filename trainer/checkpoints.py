@@ -102,7 +102,7 @@ def claim_output(recipe: Recipe, folder: Path, result: Path) -> Path | None:
             raise NumProError(f"output={folder} is finished: its result is {result}. Choose another folder to train again")
         if checkpoints(folder):
             _check_same(recipe, Recipe.from_dict(yaml.safe_load(there.read_text(encoding="utf-8"))), there)
-        for half in folder.glob(".*.part"):
+        for half in (*folder.glob(".*.part"), *folder.glob(".*.old")):
             shutil.rmtree(half)
     folder.mkdir(parents=True, exist_ok=True)
     there.write_text(recipe.to_yaml(), encoding="utf-8")

@@ -15,6 +15,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 import torch
 from PIL import Image
@@ -31,7 +32,7 @@ from numpro_plugin.trainer.checkpoints import checkpoints
 from numpro_plugin.trainer.collator import Collator
 from numpro_plugin.trainer.dataset import ParquetRows, Samples, ShardIndex
 from numpro_plugin.trainer.recipe import Recipe, load_recipe
-from numpro_plugin.trainer.train import run
+from numpro_plugin.trainer.train import NumProTrainer, run
 
 pytestmark = pytest.mark.usefixtures("datasets_cache")
 SIZE = (16, 16)
@@ -77,8 +78,11 @@ def assert_same_curve(one: list[tuple[int, float, float]], other: list[tuple[int
 
 def killed(recipe: Recipe, after_lines: int) -> None:
     """Start the run in a process of its own and kill it without notice once its log has so many lines."""
+    step = NumProTrainer.training_step
     process = multiprocessing.get_context("fork").Process(target=run, args=(recipe,))
-    process.start()
+    with pytest.MonkeyPatch.context() as patch:  # slowly, so that whoever kills it comes before the end even on a busy machine
+        patch.setattr(NumProTrainer, "training_step", lambda *args: time.sleep(0.05) or step(*args))
+        process.start()
     log = Path(recipe.output) / "log.jsonl"
     while process.is_alive() and len(read_log(log)) < after_lines:
         time.sleep(0.005)
@@ -170,19 +174,31 @@ def test_saving_memory_does_not_change_the_curve(plain: Recipe, world: World) ->
     assert_same_curve(losses(recipe.output), losses(plain.output))
 
 
-def test_two_processes_under_zero2_give_the_same_curve(plain: Recipe, world: World, datasets_cache: str) -> None:
-    """The command itself, under torchrun."""
-    recipe = world.recipe("zero2", lora__dropout=0.0)
+def test_two_processes_under_zero2_give_the_same_curve_even_when_killed(plain: Recipe, world: World, datasets_cache: str) -> None:
+    """The command itself, under torchrun; all its processes are killed at some step, and it is started again."""
+    recipe = world.recipe("zero2", lora__dropout=0.0, resume=True)
     environment = {**os.environ, "DS_ACCELERATOR": "cpu", "OMP_NUM_THREADS": "1", "HF_DATASETS_CACHE": datasets_cache}
     changes = [f"{key}={value}" for key, value in _changes(recipe).items()]
     launch = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node", "2", "--master_port", str(random.randrange(20000, 60000))]
     command = [*launch, "-m", "numpro_plugin.trainer.cli", "run", "tiny", *changes]
+    begun = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    after = random.randint(3, 4)  # of eight: whoever is late still comes before the end
+    while begun.poll() is None and len(read_log(Path(recipe.output) / "log.jsonl")) < after:
+        time.sleep(0.01)
+    workers = psutil.Process(begun.pid).children(recursive=True)  # torchrun starts them in sessions of their own
+    begun.kill()
+    for worker in workers:
+        worker.kill()
+    psutil.wait_procs(workers)
+    assert begun.wait() == -signal.SIGKILL
+    assert not (Path(recipe.output) / "adapter").exists()
+    assert checkpoints(Path(recipe.output))
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr[-3000:]
     assert_same_curve(losses(recipe.output), losses(plain.output))
     assert (Path(recipe.output) / "checkpoint-8" / "global_step8").is_dir()
     for name, value in weights(plain.output).items():
-        assert torch.allclose(weights(recipe.output)[name], value, atol=2e-5), name
+        assert torch.allclose(weights(recipe.output)[name], value, atol=2e-5), f"{name} (killed after {after} lines)"
     assert read_record(Path(recipe.output) / "adapter")["processes"] == 2
 
 
