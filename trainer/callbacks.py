@@ -39,7 +39,12 @@ class Meter:
     def __init__(self) -> None:
         self.unreadable: dict[str, str] = {}
         """Every sample that could not be used so far, and why."""
+        self._in_epoch = 0
         self._reset()
+
+    def new_epoch(self) -> None:
+        """Count what cannot be used anew: a sample comes once an epoch, but each time in another process perhaps."""
+        self._in_epoch = 0
 
     def _reset(self) -> None:
         self.tokens = self.frames = 0
@@ -50,14 +55,18 @@ class Meter:
         """One micro-batch."""
         self.tokens += tokens
         self.frames += frames
+        self._in_epoch += len(unreadable)
         for sample, reason in unreadable:
             if sample not in self.unreadable:
                 log.warning("%s cannot be used: %s", sample, reason)
                 self.unreadable[sample] = reason
 
     def take(self) -> list[float]:
-        """[tokens, frames, seconds waited for data, seconds, peak memory in GiB, unreadable samples]; all but the last two start anew."""
-        values = [self.tokens, self.frames, self.waited_s, time.perf_counter() - self._since, peak_memory_gib(), len(self.unreadable)]
+        """[tokens, frames, seconds waited for data, seconds, peak memory in GiB, unreadable samples of this epoch].
+
+        All but the last two start anew.
+        """
+        values = [self.tokens, self.frames, self.waited_s, time.perf_counter() - self._since, peak_memory_gib(), self._in_epoch]
         self._reset()
         return values
 

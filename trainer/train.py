@@ -112,6 +112,7 @@ class NumProTrainer(Trainer):
         if self.state.global_step >= self.state.max_steps:  # stopped between its last step and its export: no step more
             self.control.should_training_stop = True
         else:
+            self.meter.new_epoch()
             super()._run_epoch(*args, **kwargs)
 
     def get_batch_samples(self, epoch_iterator: Any, num_batches: int, device: Any) -> Any:

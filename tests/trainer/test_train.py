@@ -314,7 +314,8 @@ def test_unreadable_samples_are_counted_and_too_many_stop_the_run(world: World, 
     shard = str(write_shard(tmp_path / "bad.parquet", rows, size=SIZE))
     recipe = world.recipe("bad", data__shards=shard, data__max_unreadable=0.1, run__save_steps=0)
     run(recipe)
-    assert [line["unreadable"] for line in read_log(Path(recipe.output) / "log.jsonl") if "loss" in line][-1] == 1
+    counts = [line["unreadable"] for line in read_log(Path(recipe.output) / "log.jsonl") if "loss" in line]
+    assert counts in ([0, 1, 0, 1], [0, 1, 1, 1], [1, 1, 0, 1], [1, 1, 1, 1])  # two steps an epoch; counted by epoch
     record = read_record(Path(recipe.output) / "adapter")
     assert list(record["data"]["unreadable"]) == ["made/v5#0"]
     assert "1 could not be used: made/v5#0 (picture 1 of 3 is damaged" in (Path(recipe.output) / "adapter" / "README.md").read_text()
