@@ -41,8 +41,17 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"numpro-plugin {__version__}")
     verbs = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
 
-    verb = verbs.add_parser("demo", help="make synthetic videos, evaluate on them through lmms-eval and print the table (offline)")
-    verb.add_argument("--out", type=Path, help="folder for everything the demo makes (default: a new temporary folder)")
+    verb = verbs.add_parser(
+        "demo",
+        help="a tiny model on synthetic videos through lmms-eval, numbers against none (offline); --train fine-tunes it first",
+        description="Render synthetic videos, evaluate the tiny model that comes along on them through lmms-eval, with numbers and "
+        "without, and print the table. Needs no network and no GPU.",
+    )
+    verb.add_argument("--train", action="store_true", help="first fine-tune the model by LoRA on videos of their own (some minutes)")
+    verb.add_argument("--videos", type=int, default=60, metavar="N", help="videos to evaluate on (default: 60)")
+    verb.add_argument("--seed", type=int, default=0, help="of the videos and of training (default: 0)")
+    verb.add_argument("--out", type=Path, metavar="DIR", help="folder for everything the demo makes (default: a new temporary folder)")
+    verb.add_argument("--json", type=Path, metavar="FILE", help="write the figures, unrounded")
     verb.set_defaults(run=_demo)
 
     _add_data_verbs(verbs)
@@ -136,9 +145,12 @@ def _add_score_verbs(verbs: Any) -> None:
 
 
 def _demo(args: argparse.Namespace) -> int:
+    from dataclasses import asdict
+
     from numpro_plugin.demo import run_demo
 
-    run_demo(args.out)
+    result = run_demo(args.out, videos=args.videos, seed=args.seed, train=args.train)
+    _write_json(args.json, asdict(result))
     return 0
 
 

@@ -26,7 +26,7 @@ import pyarrow.parquet as pq
 from PIL import Image
 
 from numpro_plugin.errors import NumProError
-from numpro_plugin.prompts import moment_prompt
+from numpro_plugin.prompts import NUMBERS_SENTENCE, moment_prompt
 from numpro_plugin.synthetic import SHAPES, Event, Scene, random_events
 from numpro_plugin.tiny_world import GREYS, LEAST_SHARE, RENDERED_SIDE, SETTINGS, TINY_COLORS
 from numpro_plugin.trainer.shard_format import ShardInfo, turn
@@ -90,8 +90,12 @@ def save_untrained(folder: Path, *, seed: int) -> None:
 
 
 def tiny_tokenizer() -> Any:
-    """Byte-level BPE that knows the words of its small world, and every digit as a token of its own; any other text is bytes."""
-    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+    """Byte-level BPE that knows the words of its small world, and every digit as a token of its own; any other text is bytes.
+
+    The fixed parts of the question of moment retrieval are one token each: so small a model does not find shape and frame over a
+    distance of fifty tokens.
+    """
+    from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, trainers
     from transformers import PreTrainedTokenizerFast
 
     tokenizer = Tokenizer(models.BPE())
@@ -110,7 +114,10 @@ def tiny_tokenizer() -> Any:
         special_tokens=["<|endoftext|>", "<|im_start|>", "<|im_end|>"],
     )
     tokenizer.train_from_iterator(texts, trainer)
-    return PreTrainedTokenizerFast(tokenizer_object=tokenizer, eos_token="<|im_end|>", pad_token="<|endoftext|>")
+    made = PreTrainedTokenizerFast(tokenizer_object=tokenizer, eos_token="<|im_end|>", pad_token="<|endoftext|>")
+    before, after = moment_prompt("{query}", numbers=False).split(" {query}")
+    made.add_tokens([AddedToken(text, normalized=False) for text in (NUMBERS_SENTENCE, before, after)])
+    return made
 
 
 def picture_row(rng: np.random.Generator, name: str) -> dict[str, Any]:
@@ -148,9 +155,9 @@ def patched_row(rng: np.random.Generator, name: str) -> dict[str, Any]:
     return _sequence(rng, name, events, count, step_s)
 
 
-def event_row(rng: np.random.Generator, name: str) -> dict[str, Any]:
-    """2 to 12 frames with 1 to 3 events, each as long as in a video."""
-    count = int(rng.integers(2, SETTINGS.max_frames + 1))
+def event_row(rng: np.random.Generator, name: str, *, fewest: int = 2) -> dict[str, Any]:
+    """``fewest`` to 12 frames with 1 to 3 events, each as long as in a video."""
+    count = int(rng.integers(fewest, SETTINGS.max_frames + 1))
     step_s = rng.uniform(2.0, 10.0)
     while True:
         events = random_events(rng, count * step_s, int(rng.integers(1, 4)), least=LEAST_SHARE, colors=TINY_COLORS)
@@ -160,12 +167,15 @@ def event_row(rng: np.random.Generator, name: str) -> dict[str, Any]:
 
 
 def write_shards(folder: Path, *, rows: int, seed: int) -> list[Path]:
-    """Write the shards of the three stages, ``rows`` rows each; numbers are drawn, at random, when they are loaded."""
+    """Write the shards of the four stages, ``rows`` rows each; numbers are drawn, at random, when they are loaded."""
     folder.mkdir(parents=True, exist_ok=True)
     rng = np.random.default_rng(seed)
     _write(folder / "1-pictures.parquet", (picture_row(rng, f"picture-{k:06d}") for k in range(rows)))
     _write(folder / "2-short.parquet", (short_row(rng, f"short-{k:06d}") for k in range(rows)))
     _write(folder / "3-sequences.parquet", ((patched_row, event_row)[k % 2](rng, f"sequence-{k:06d}") for k in range(rows)))
+    # So far first and last frame are mostly one; now they seldom are.
+    rng = np.random.default_rng([seed, 4])
+    _write(folder / "4-events.parquet", (event_row(rng, f"events-{k:06d}", fewest=6) for k in range(rows)))
     return sorted(folder.glob("*.parquet"))
 
 
