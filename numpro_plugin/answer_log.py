@@ -58,12 +58,12 @@ class AnswerLog:
         """Keep an answer: when this returns, a kill of the process does not lose it."""
         self._known[key] = LoggedAnswer(text, tokens)
         with self._file.open("a", encoding="utf-8") as file:
-            file.write(json.dumps({"key": key, "text": text, "tokens": tokens}, ensure_ascii=False) + "\n")
+            file.write(json.dumps({"key": key, "text": text, "tokens": tokens}) + "\n")
 
     def _read(self) -> dict[str, LoggedAnswer]:
         known = {}
         for file in sorted(self.folder.glob("*.jsonl")):
-            for line in file.read_text(encoding="utf-8", errors="replace").splitlines():
+            for line in filter(None, file.read_text(encoding="utf-8", errors="replace").split("\n")):
                 try:
                     said = json.loads(line)
                     known[str(said["key"])] = LoggedAnswer(str(said["text"]), int(said["tokens"]))

@@ -12,6 +12,7 @@ import threading
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from numpro_plugin.clips import read_clip_info
 from numpro_plugin.errors import NumProError
 from numpro_plugin.generation import GenerationOptions, Generator
 from numpro_plugin.numbering import draw_numbers
@@ -40,6 +41,15 @@ class Question:
     options: GenerationOptions
     key: Hashable = None
     """The asker's own name for it."""
+
+    system: str | None = None
+    """What the model is told before, if not what its chat template says."""
+
+    @property
+    def turns(self) -> list[dict[str, str]]:
+        """As a conversation."""
+        before = [] if self.system is None else [{"role": "system", "content": self.system}]
+        return [*before, {"role": "user", "content": self.text}]
 
 
 @dataclass(frozen=True)
@@ -71,8 +81,14 @@ class Reply(NamedTuple):
 
 
 def numbered_frames(asked: Asked) -> Frames:
-    """The frames that the model is shown, numbers drawn if the settings say so."""
+    """The frames that the model is shown, numbers drawn if the settings say so.
+
+    Raises:
+        NumProError: the video cannot be read, or has numbers on it already.
+    """
     settings = asked.settings
+    if read_clip_info(asked.video) is not None:
+        raise NumProError(f"{asked.video}: is already a NumPro clip; start from the original video")
     frames = sample_frames(
         asked.video,
         fps=settings.fps,
@@ -161,7 +177,7 @@ class Asker:
         pixels: torch.Tensor = video.inputs["pixel_values_videos"]
         video = replace(video, inputs={**video.inputs, "pixel_values_videos": pixels.to(model.dtype)})
         with self._tokenizing:
-            return _Encoded([family.encode(video, question.text, processor) for question in asked.questions], len(frames))
+            return _Encoded([family.encode(video, question.turns, processor) for question in asked.questions], len(frames))
 
 
 class _Encoded(NamedTuple):

@@ -42,17 +42,20 @@ def _ask(args: argparse.Namespace) -> int:
 
     from transformers.utils import logging as transformers_logging
 
+    from numpro_plugin.errors import NumProError
     from numpro_plugin.families import load_model
     from numpro_plugin.localize import localize, settings_for
     from numpro_plugin.packets import read_packets
 
-    read_packets(args.video)  # a wrong path is said before a large model is loaded
+    read_packets(args.video)  # what is wrong with paths is said before a large model is loaded
+    if args.json not in (None, "-") and not Path(args.json).resolve().parent.is_dir():
+        raise NumProError(f"--json {args.json}: there is no folder {Path(args.json).resolve().parent}")
     transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]
     place = _device_map(args.device)
     loaded = load_model(
         args.model, args.adapter, dtype=args.dtype, attn_implementation=args.attn, device_map=place, merge=args.adapter is not None
     )
-    settings = settings_for(loaded, args.adapter, fps=args.fps, max_frames=args.max_frames)
+    settings = settings_for(loaded, args.model, args.adapter, fps=args.fps, max_frames=args.max_frames)
     found = localize(
         args.video,
         args.queries,

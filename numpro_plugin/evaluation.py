@@ -187,8 +187,8 @@ def highlight_text(doc: Mapping[str, Any], lmms_eval_specific_kwargs: Mapping[st
 
 def _question(query: str, settings: NumProSettings, *, highlights: bool) -> str:
     if highlights:
-        return highlight_prompt(query, kind=settings.prompt, numbers=settings.numbers)
-    return moment_prompt(query, numbers=settings.numbers)
+        return highlight_prompt(query, kind=settings.prompt, numbers=settings.numbers, color=settings.style.color)
+    return moment_prompt(query, numbers=settings.numbers, color=settings.style.color)
 
 
 def moment_target(doc: Mapping[str, Any]) -> str:

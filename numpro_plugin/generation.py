@@ -45,6 +45,11 @@ class GenerationOptions:
     more: tuple[tuple[str, Any], ...] = ()
     """Other arguments of transformers' ``generate``, by name."""
 
+    def __post_init__(self) -> None:
+        length = self.max_new_tokens
+        if isinstance(length, bool) or not isinstance(length, int) or length < 1:
+            raise NumProError(f"max_new_tokens={length!r} must be an integer, 1 or more")
+
     @classmethod
     def from_lmms_eval(cls, said: Mapping[str, Any], *, max_new_tokens: int | None = None) -> GenerationOptions:
         """From a task's ``generation_kwargs``; ``max_new_tokens`` given here comes first.
@@ -64,8 +69,6 @@ class GenerationOptions:
                 f"generation argument(s) {', '.join(unknown)} are not known here; known: max_new_tokens, temperature, do_sample, until, "
                 + ", ".join(_PASSED_ON)
             )
-        if not (isinstance(length, int) and length >= 1):
-            raise NumProError(f"max_new_tokens={length!r} must be an integer, 1 or more")
         if sampling and not temperature:
             temperature = 1.0
         more = tuple(sorted((name, value) for name, value in said.items() if value is not None))
@@ -91,10 +94,9 @@ class Generator:
     """
 
     def __init__(self, loaded: Loaded, *, batch_size: int | None = 1, token_budget: int | None = None) -> None:
-        if batch_size is not None and batch_size < 1:
-            raise NumProError(f"batch_size={batch_size!r} must be 1 or more")
-        if token_budget is not None and token_budget < 1:
-            raise NumProError(f"token_budget={token_budget!r} must be 1 or more tokens")
+        for name, value in (("batch_size", batch_size), ("token_budget", token_budget)):
+            if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < 1):
+                raise NumProError(f"{name}={value!r} must be an integer, 1 or more")
         self.model, self.processor, self.family = loaded
         self.batch_size, self.token_budget = batch_size, token_budget
         tokenizer = self.processor.tokenizer
@@ -116,10 +118,12 @@ class Generator:
         length = sample["input_ids"].shape[1]
         if length + options.max_new_tokens <= self.context:
             return
-        video = int((sample["input_ids"] == self.processor.video_token_id).sum())
-        per_frame = max(1, video // max(1, frames))
-        room = (self.context - options.max_new_tokens - (length - video)) // per_frame
-        advice = f"the largest max_frames that fits is {room - room % 2 or 1}" if room >= 1 else "not even one frame fits beside the answer"
+        # All that stands between the first and the last video token grows with the frames: Qwen3-VL has times in it.
+        places = (sample["input_ids"][0] == self.processor.video_token_id).nonzero()
+        video = int(places[-1] - places[0]) + 1
+        together = getattr(self.model.config.vision_config, "temporal_patch_size", 1)
+        room = (self.context - options.max_new_tokens - (length - video)) * -(-frames // together) // video * together
+        advice = f"the largest max_frames that fits is {room}" if room >= 1 else "not even one frame fits beside the answer"
         raise NumProError(
             f"{what}: {frames} frames and the question are {length} tokens, with max_new_tokens={options.max_new_tokens} more than the "
             f"{self.context} that the model was made for; {advice}"
@@ -135,14 +139,14 @@ class Generator:
         The video's frames and the common beginning of the questions go through the model once; its keys and values are then the
         past of every question. The answers are those of ``batch``.
         """
-        if len(samples) < 2:
-            return self.batch(samples, options)
+        if len(samples) < 2 or dict(options.more).get("num_beams", 1) > 1:  # beams multiply the rows of a cache in their own way
+            return [answer for part in self._parts(samples, options) for answer in self.batch(part, options)]
         shared = shared_length([sample["input_ids"][0] for sample in samples])
         # Qwen3-VL remembers positions of the video that it saw last; the answers must follow their prefill at once.
         past = self._prefill(samples[0], shared)
 
         def run(part: list[Sample]) -> list[Answer]:
-            return self._answers(_after_prefix(part, shared, self._pad), options, past=_copied(past, len(part)))
+            return self._answers(_after_prefix(part, shared), options, past=_copied(past, len(part)))
 
         return [answer for part in self._parts(samples, options) for answer in self._halving(part, options, run)]
 
@@ -173,7 +177,8 @@ class Generator:
     def _answers(self, inputs: Sample, options: GenerationOptions, *, past: DynamicCache | None = None) -> list[Answer]:
         sampling: dict[str, Any] = {"do_sample": False, "temperature": None, "top_p": None, "top_k": None}
         if options.temperature > 0:
-            sampling = {"do_sample": True, "temperature": options.temperature}
+            # Without these a checkpoint's own generation_config may leave one token to choose from.
+            sampling = {"do_sample": True, "temperature": options.temperature, "top_p": 1.0, "top_k": 0}
         ends = getattr(self.model.generation_config, "eos_token_id", None)
         out = self.model.generate(
             **self._placed(inputs),
@@ -190,6 +195,7 @@ class Generator:
     def _answer(self, ids: list[int], closing: set[Any], options: GenerationOptions) -> Answer:
         end = next((k + 1 for k, one in enumerate(ids) if one in closing), len(ids))
         text = self.processor.tokenizer.decode(ids[:end], skip_special_tokens=True, clean_up_tokenization_spaces=False)
+        text = text.strip()  # lmms-eval's default stop is a blank line; one before the answer does not end it
         for stop in filter(None, options.until):
             text = text.partition(stop)[0]
         return Answer(text.strip(), end)
@@ -240,7 +246,10 @@ def shared_length(rows: Sequence[torch.Tensor]) -> int:
 
 def out_of_memory(error: BaseException) -> bool:
     """Whether an error says that memory ran out, on a GPU or in RAM."""
-    return isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error)
+    said = str(error).lower()
+    return isinstance(error, torch.OutOfMemoryError) or any(
+        words in said for words in ("out of memory", "can't allocate memory", "_status_alloc_failed")
+    )
 
 
 def _copied(past: DynamicCache, times: int) -> DynamicCache:
@@ -252,13 +261,14 @@ def _copied(past: DynamicCache, times: int) -> DynamicCache:
     return mine
 
 
-def _after_prefix(samples: Sequence[Sample], shared: int, pad: int) -> Sample:
+def _after_prefix(samples: Sequence[Sample], shared: int) -> Sample:
     """Inputs of ``generate`` whose first ``shared`` tokens are computed already: gaps of unequal questions go right after those.
 
     There are no pixels any more. The cached tokens stay in ``input_ids``: generation skips as many as the cache holds.
     """
     longest = max(sample["input_ids"].shape[1] for sample in samples)
-    fillers = {"input_ids": pad, "attention_mask": 0, "position_ids": 0}
+    # Nobody attends to the gaps, but a repetition penalty counts their tokens as said: they get one that the prompt has anyway.
+    fillers = {"input_ids": int(samples[0]["input_ids"][0, 0]), "attention_mask": 0, "position_ids": 0}
     made = {}
     for name, filler in fillers.items():
         if name in samples[0]:

@@ -78,11 +78,11 @@ def localize(
         raise NumProError(f"a query must say what to look for, got {blank if queries else 'none'}")
     duration_s = read_packets(video).duration_s
     timeline = Timeline(max(0.0, min(duration_s, end_s or duration_s) - start_s), settings.fps)
-    options = GenerationOptions(max_new_tokens or _MAX_NEW_TOKENS[highlights])
+    options = GenerationOptions(_MAX_NEW_TOKENS[highlights] if max_new_tokens is None else max_new_tokens)
     if highlights:
-        texts = [highlight_prompt(query, kind=settings.prompt, numbers=settings.numbers) for query in queries]
+        texts = [highlight_prompt(query, kind=settings.prompt, numbers=settings.numbers, color=settings.style.color) for query in queries]
     else:
-        texts = [moment_prompt(query, numbers=settings.numbers) for query in queries]
+        texts = [moment_prompt(query, numbers=settings.numbers, color=settings.style.color) for query in queries]
     questions = tuple(Question(text, options, key=k) for k, text in enumerate(texts))
     frames = min(settings.max_frames, timeline.count)
     replies = ask_one(loaded, Asked(str(video), settings, questions, frames, start_s=start_s, end_s=end_s), **asker)
@@ -91,16 +91,16 @@ def localize(
 
 
 def settings_for(
-    loaded: Loaded, adapter: str | Path | None = None, *, fps: float | None = None, max_frames: int | None = None
+    loaded: Loaded, model: str | Path, adapter: str | Path | None = None, *, fps: float | None = None, max_frames: int | None = None
 ) -> NumProSettings:
-    """The settings that fit a model: its frame size, and what its adapter was trained with.
+    """The settings that fit a model: its frame size, and what its adapter (or a merged ``model`` itself) was trained with.
 
     Raises:
-        NumProError: ``fps`` is another than the adapter was trained with.
+        NumProError: ``fps`` is another than it was trained with.
     """
-    trained = None if adapter is None else numpro_settings_of(adapter)
+    trained = numpro_settings_of(adapter or model)
     if trained is not None and fps not in (None, trained.fps):
-        raise NumProError(f"the adapter {adapter} was trained with {trained.fps:g} numbers a second, fps={fps:g} is another")
+        raise NumProError(f"{adapter or model} was trained with {trained.fps:g} numbers a second, fps={fps:g} is another")
     settings = trained or NumProSettings(prompt="zeroshot" if adapter is None else "ft")
     size = settings.frame_size if loaded.family.takes(settings.frame_size) else loaded.family.frame_size
     settings = replace(settings, frame_size=size, fps=settings.fps if fps is None else fps)
@@ -117,5 +117,7 @@ def _moment(query: str, text: str, timeline: Timeline, start_s: float) -> Locali
 
 def _highlights(query: str, text: str, timeline: Timeline, start_s: float) -> Localized:
     answer = parse_highlights(text, query)
-    times = [timeline.seconds(frame) + start_s for frame in answer.frames]
-    return Localized(query, text, None, tuple(zip(times, answer.scores, strict=False)), answer.reason)
+    pairs = list(zip(answer.frames, answer.scores, strict=False))
+    there = tuple((timeline.seconds(frame) + start_s, score) for frame, score in pairs if frame < timeline.count)
+    beyond = f"; {len(pairs) - len(there)} beyond the video left out" if len(there) < len(pairs) else ""
+    return Localized(query, text, None, there, answer.reason + beyond)

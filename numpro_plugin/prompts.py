@@ -29,28 +29,30 @@ _HIGHLIGHT: dict[PromptKind, str] = {
 }
 
 
-def moment_prompt(query: str, *, numbers: bool = True) -> str:
+def moment_prompt(query: str, *, numbers: bool = True, color: str = "red") -> str:
     """The question of moment retrieval.
 
     Args:
         query: what to look for; put in as it is.
         numbers: False leaves out the sentence about the numbers (the ablation without numbers).
+        color: of the numbers, see `numbers_sentence`.
     """
     question = _MOMENT.replace("{query}", query)
     # No space follows the sentence here: so the models were asked and trained.
-    return NUMBERS_SENTENCE + question if numbers else question
+    return numbers_sentence(color) + question if numbers else question
 
 
-def highlight_prompt(query: str, *, kind: PromptKind = "zeroshot", numbers: bool = True) -> str:
+def highlight_prompt(query: str, *, kind: PromptKind = "zeroshot", numbers: bool = True, color: str = "red") -> str:
     """The question of highlight detection, worded for untrained models or for NumPro-FT.
 
     Args:
         query: what to look for; put in as it is.
         kind: ``zeroshot`` or ``ft``.
         numbers: False leaves out the sentence about the numbers.
+        color: of the numbers, see `numbers_sentence`.
     """
     question = _HIGHLIGHT[kind].replace("{query}", query)
-    return f"{NUMBERS_SENTENCE} {question}" if numbers else question
+    return f"{numbers_sentence(color)} {question}" if numbers else question
 
 
 SAID_OF_NUMBERS = "numbers on each frame represent the frame number"

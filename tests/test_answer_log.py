@@ -21,6 +21,12 @@ def test_answers_are_there_again(tmp_path):
     assert AnswerLog({"model": 2}, tmp_path).get("a") is None
 
 
+@pytest.mark.parametrize("text", ["a\u2028b\x85c\r\nd", "\ud800", "", "é\x00"])
+def test_any_text_comes_back_as_it_was(tmp_path, text):
+    AnswerLog({}, tmp_path).add("a", text, 1)
+    assert AnswerLog({}, tmp_path).get("a") == (text, 1)
+
+
 def test_many_processes_share_a_folder_and_a_torn_line_is_left_out(tmp_path, caplog):
     logs = [AnswerLog({}, tmp_path) for _ in range(2)]
     for k, log in enumerate(logs):

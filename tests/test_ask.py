@@ -13,6 +13,7 @@ from support.videos import write_counter_video
 from numpro_plugin import NumProError, NumProSettings
 from numpro_plugin.adapter_settings import RECORD
 from numpro_plugin.cli import main
+from numpro_plugin.clips import write_clip
 from numpro_plugin.families import Loaded, load_model
 from numpro_plugin.generation import Answer, Generator
 from numpro_plugin.localize import localize, settings_for
@@ -69,6 +70,19 @@ def test_highlights_have_times_and_scores(loaded, video, monkeypatch):
     assert found.highlights == ((6, 1.5), (8, 4))
 
 
+def test_highlights_beyond_the_video_are_left_out_and_counted(loaded, video, monkeypatch):
+    says(monkeypatch, "The highlight frames are in the 3, 900 frames. Their saliency scores are 1.5, 4.0.")
+    (found,) = localize(video, ["a hat"], loaded, NumProSettings(), highlights=True, max_new_tokens=1)
+    assert found.highlights == ((6, 1.5),)
+    assert found.reason.endswith("; 1 beyond the video left out")
+
+
+def test_a_numbered_clip_is_not_numbered_again(loaded, video, tmp_path):
+    write_clip(video, tmp_path / "numbered.mp4")
+    with pytest.raises(NumProError, match=r"numbered\.mp4: is already a NumPro clip; start from the original video"):
+        localize(tmp_path / "numbered.mp4", ["a hat"], loaded, NumProSettings())
+
+
 def test_equal_queries_are_answered_each(loaded, video):
     found = localize(video, ["a hat", "a hat", "b"], loaded, NumProSettings(), max_new_tokens=3)
     assert found[0] == found[1]
@@ -81,13 +95,14 @@ def test_nothing_to_look_for_is_an_error(loaded, video):
             localize(video, queries, loaded, NumProSettings())
 
 
-def test_settings_follow_the_model_and_the_adapter(loaded, tmp_path):
-    assert settings_for(loaded) == NumProSettings()
-    assert settings_for(loaded, tmp_path).prompt == "ft"  # the reference's adapters say nothing
+def test_settings_follow_the_model_and_the_adapter(loaded, folder, tmp_path):
+    assert settings_for(loaded, folder) == NumProSettings()
+    assert settings_for(loaded, folder, tmp_path).prompt == "ft"  # the reference's adapters say nothing
     (tmp_path / RECORD).write_text(json.dumps({"settings": NumProSettings(fps=1.0, prompt="ft").to_dict()}))
-    assert settings_for(loaded, tmp_path, max_frames=9) == NumProSettings(fps=1.0, prompt="ft", max_frames=9)
+    assert settings_for(loaded, tmp_path).fps == 1.0  # a merged model
+    assert settings_for(loaded, folder, tmp_path, max_frames=9) == NumProSettings(fps=1.0, prompt="ft", max_frames=9)
     with pytest.raises(NumProError, match="trained with 1 numbers a second, fps=0.5 is another"):
-        settings_for(loaded, tmp_path, fps=0.5)
+        settings_for(loaded, folder, tmp_path, fps=0.5)
 
 
 def test_the_command(folder, video, tmp_path, capsys, monkeypatch):
@@ -108,3 +123,7 @@ def test_what_is_wrong_is_said_at_once(folder, video, capsys, tmp_path):
     assert "no.mp4: no such file" in capsys.readouterr().err
     assert main(["ask", str(video), "x", "--model", "/nowhere/at/all"]) == 1
     assert "is no model" in capsys.readouterr().err
+    assert main(["ask", str(video), "x", "--model", "/nowhere/at/all", "--json", "/no/where.json"]) == 1
+    assert "there is no folder /no" in capsys.readouterr().err
+    assert main(["ask", str(video), "x", "--model", str(folder), "--max-new-tokens", "-2"]) == 1
+    assert "max_new_tokens=-2" in capsys.readouterr().err

@@ -9,7 +9,7 @@ from support.tiny_families import FAMILIES, save_tiny
 
 from numpro_plugin.errors import NumProError
 from numpro_plugin.families import Loaded, load_model
-from numpro_plugin.generation import Answer, GenerationOptions, Generator, shared_length
+from numpro_plugin.generation import Answer, GenerationOptions, Generator, out_of_memory, shared_length
 from numpro_plugin.sampling import Frames
 from numpro_plugin.timeline import Timeline
 
@@ -142,12 +142,45 @@ def test_a_context_too_short_names_what_fits(longva, monkeypatch):
     text = sample["input_ids"].shape[1] - 20 * 16
     monkeypatch.setattr(longva.model.config.text_config, "max_position_embeddings", text + 5 + 11 * 16)
     generator = Generator(longva)
-    with pytest.raises(NumProError, match=r"a\.mp4: 20 frames .* the largest max_frames that fits is 10"):
+    with pytest.raises(NumProError, match=r"a\.mp4: 20 frames .* the largest max_frames that fits is 11"):
         generator.check_context(sample, 20, OPTIONS, "a.mp4")
-    generator.check_context(samples_of(longva, 10, QUESTIONS[:1])[0], 10, OPTIONS, "a.mp4")
+    generator.check_context(samples_of(longva, 11, QUESTIONS[:1])[0], 11, OPTIONS, "a.mp4")
     monkeypatch.setattr(longva.model.config.text_config, "max_position_embeddings", text)
     with pytest.raises(NumProError, match="not even one frame fits"):
         generator.check_context(sample, 20, OPTIONS, "a.mp4")
+
+
+@pytest.mark.parametrize("name", ["qwen2_vl", "qwen3_vl"])
+def test_what_fits_is_counted_in_pairs_and_with_the_times_between_them(tmp_path, monkeypatch, name):
+    loaded = load_model(save_tiny(name, tmp_path / name), dtype="float32")
+    generator = Generator(loaded)
+    monkeypatch.setattr(loaded.model.config.text_config, "max_position_embeddings", 1500)
+    with pytest.raises(NumProError) as error:
+        generator.check_context(samples_of(loaded, 60, QUESTIONS[:1])[0], 60, OPTIONS, "a.mp4")
+    fits = int(str(error.value).split()[-1])
+    assert fits % 2 == 0
+    generator.check_context(samples_of(loaded, fits, QUESTIONS[:1])[0], fits, OPTIONS, "a.mp4")
+    with pytest.raises(NumProError):
+        generator.check_context(samples_of(loaded, fits + 4, QUESTIONS[:1])[0], fits + 4, OPTIONS, "a.mp4")
+
+
+@pytest.mark.parametrize("more", [("num_beams", 2), ("repetition_penalty", 1.3)])
+def test_other_ways_to_generate_do_not_depend_on_sharing(tmp_path, more):
+    loaded = load_model(save_tiny("qwen2_5_vl", tmp_path / "q"), dtype="float32")
+    samples = samples_of(loaded, 26)
+    options = GenerationOptions(max_new_tokens=8, more=(more,))
+    wanted = [Generator(loaded, batch_size=1).batch([sample], options)[0] for sample in samples]
+    assert Generator(loaded, batch_size=4).one_video(samples, options) == wanted
+
+
+def test_sampling_is_not_narrowed_by_the_checkpoint(longva, monkeypatch):
+    given = {}
+    monkeypatch.setattr(longva.model, "generate", lambda **said: given.update(said) or said["input_ids"])
+    generator = Generator(longva)
+    generator.batch(samples_of(longva, 2, QUESTIONS[:1]), GenerationOptions(temperature=0.7, more=(("top_p", 0.9),)))
+    assert (given["do_sample"], given["temperature"], given["top_p"], given["top_k"]) == (True, 0.7, 0.9, 0)
+    generator.batch(samples_of(longva, 2, QUESTIONS[:1]), OPTIONS)
+    assert (given["do_sample"], given["temperature"], given["top_p"]) == (False, None, None)
 
 
 def test_a_batch_holds_so_many_tokens(longva):
@@ -175,10 +208,18 @@ def test_an_answer_ends_at_its_stops(longva):
     closing = {longva.processor.tokenizer.eos_token_id}
     assert generator._answer(ids, closing, OPTIONS).text == "From 3 to 9.\n\nBecause"
     assert generator._answer(ids, closing, GenerationOptions(until=("\n\n",))) == Answer("From 3 to 9.", len(ids) - 4)
+    blank = longva.processor.tokenizer("\n\nFrom 3 to 9.\n\nWell")["input_ids"]
+    assert generator._answer(blank, closing, GenerationOptions(until=("\n\n",))).text == "From 3 to 9."
 
 
 def test_wrong_sizes_are_refused(longva):
     with pytest.raises(NumProError, match="batch_size=0"):
         Generator(longva, batch_size=0)
-    with pytest.raises(NumProError, match="token_budget=0"):
-        Generator(longva, token_budget=0)
+    with pytest.raises(NumProError, match="token_budget='abc' must be an integer"):
+        Generator(longva, token_budget="abc")
+
+
+@pytest.mark.parametrize("said", ["CUDA error: out of memory", "CUBLAS_STATUS_ALLOC_FAILED when calling", "can't allocate memory"])
+def test_memory_runs_out_in_many_words(said):
+    assert out_of_memory(RuntimeError(said))
+    assert not out_of_memory(RuntimeError("size mismatch"))

@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 import torch
-from lmms_eval.api.instance import Instance
 from peft import LoraConfig, get_peft_model
 from support.digits import read_number
 from support.harness import evaluate
@@ -22,11 +22,12 @@ from numpro_plugin import NumProError, NumProSettings
 from numpro_plugin.adapter_settings import RECORD
 from numpro_plugin.benchmarks import BENCHMARKS
 from numpro_plugin.benchmarks.prepare import prepare
+from numpro_plugin.clips import write_clip
 from numpro_plugin.families import load_model
 from numpro_plugin.generation import Generator
 from numpro_plugin.models import hf, spread
 from numpro_plugin.models.hf import NumProHF
-from numpro_plugin.models.spread import ask_even_if_all_is_cached, fair_parts, together
+from numpro_plugin.models.spread import fair_parts, together
 from numpro_plugin.numbering import NumberStyle
 from numpro_plugin.settings import Announcement, announce
 
@@ -156,7 +157,7 @@ def test_plain_tasks_show_the_same_frames_without_numbers(checkpoints, tmp_path,
     run(model, "numpro_charades_plain")
     assert seen == [[None] * 16, [None] * 15, [None]]  # longest first
     assert len(texts) == 5
-    assert not any("red numbers" in text for text in texts)
+    assert not any("red numbers" in turn["content"] for turns in texts for turn in turns)
 
 
 def test_no_clip_is_made(checkpoints, tables):
@@ -334,26 +335,14 @@ def test_two_processes_give_what_one_gives(checkpoints, tables, tmp_path):
     assert max(totals) == 3  # the video with three queries is one process's
 
 
-def test_a_process_whose_answers_are_all_cached_still_takes_part(tmp_path, monkeypatch):
+def test_a_process_whose_answers_are_all_cached_still_takes_part(checkpoints, tables, tmp_path, monkeypatch):
     """lmms-eval's response cache would not call its model, and the others would wait for ever."""
-    from lmms_eval.caching.response_cache import ResponseCache
-
-    class Counting:
-        calls = 0
-
-        def generate_until(self, requests):
-            self.calls += 1
-            return ["x"] * len(requests)
-
-    monkeypatch.setattr(ResponseCache, "execute", ResponseCache.execute)
-    ask_even_if_all_is_cached(Counting)
-    ask_even_if_all_is_cached(Counting)
-    cache = ResponseCache(str(tmp_path / "a.db"), str(tmp_path / "a.jsonl"))
-    request = Instance("generate_until", ("Who?", {"temperature": 0}), 0, metadata={"task": "t", "doc_id": 0, "repeats": 1})
-    model = Counting()
-    for calls in (1, 2):
-        assert cache.execute(model, "generate_until", [request]) == ["x"]
-        assert model.calls == calls  # the second time with nothing to answer
+    calls, original = [], NumProHF.generate_until
+    monkeypatch.setattr(NumProHF, "generate_until", lambda self, requests: calls.append(len(requests)) or original(self, requests))
+    arguments = f"pretrained={checkpoints['longva']},dtype=float32,device=cpu,max_new_tokens=4,resume=False"
+    first, second = (answers(run("numpro_hf", model_args=arguments, use_cache=str(tmp_path / "cache"))) for _ in range(2))
+    assert calls == [len(CHARADES), 0, 0, 0]  # NumPro's own tasks through the cache, then those of others past it
+    assert first == second
 
 
 def test_a_failure_in_one_process_is_a_failure_in_all(monkeypatch):
@@ -407,6 +396,9 @@ def test_a_context_that_is_too_short_stops_at_the_first_question(checkpoints, tm
         ({"max_frame": 3}, "has no argument max_frame; its arguments are: pretrained, adapter, dtype"),
         ({"max_frames": 0}, "max_frames=0 of the model"),
         ({"max_new_tokens": "many"}, "max_new_tokens='many'"),
+        ({"workers": "x"}, "workers='x' must be an integer"),
+        ({"share_prefix": "no"}, "share_prefix='no' and resume=True must be True or False"),
+        ({"token_budget": "abc"}, "token_budget='abc' must be an integer"),
         ({"dtype": "int3"}, "dtype='int3' is unknown; allowed: auto"),
         ({"batch_size": "few"}, "batch_size='few' must be an integer, 1 or more, or 'auto'"),
     ],
@@ -421,34 +413,131 @@ def test_an_adapter_for_another_base_is_refused(checkpoints, adapter):
         model_of(checkpoints["qwen2_vl"], adapter=str(adapter))
 
 
-def test_other_tasks_are_numbered_too_if_they_show_one_video(checkpoints, tmp_path, videos, monkeypatch):
-    tasks = tmp_path / "tasks"
-    tasks.mkdir()
-    rows = [{"video": str(videos / "EVENS.mp4"), "question": "What happens?"}, {"video": str(videos / "ODDLY.mp4"), "question": "Who?"}]
-    (tmp_path / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-    (tasks / "foreign.py").write_text(
-        "def visual(doc):\n    return [doc['video']] * (2 if doc['question'] == 'Two?' else 1)\n"
-        "def text(doc):\n    return doc['question']\ndef results(doc, results):\n    return {'said': len(results[0])}\n"
-    )
-    (tasks / "foreign_qa.yaml").write_text(
-        f"task: foreign_qa\ndataset_path: json\ndataset_kwargs: {{data_files: {{test: {tmp_path / 'rows.jsonl'}}}}}\ntest_split: test\n"
-        "output_type: generate_until\ndoc_to_visual: !function foreign.visual\ndoc_to_text: !function foreign.text\n"
-        "doc_to_target: question\n"
-        "process_results: !function foreign.results\ngeneration_kwargs: {max_new_tokens: 4}\n"
-        "metric_list: [{metric: said, aggregation: mean, higher_is_better: true}]\n"
-    )
+FOREIGN = """
+import json
+def visual(doc):
+    return json.loads(doc["visuals"])
+def text(doc):
+    return doc["question"]
+def messages(doc):
+    return json.loads(doc["messages"]) or [
+        {"role": "user", "content": [*({"type": "video", "url": v} for v in visual(doc)), {"type": "text", "text": doc["question"]}]}
+    ]
+def results(doc, results):
+    return {"said": len(results[0])}
+"""
+FOREIGN_TASK = """
+task: foreign_qa
+dataset_path: json
+dataset_kwargs: {data_files: {test: ROWS}}
+test_split: test
+output_type: generate_until
+doc_to_visual: !function foreign.visual
+doc_to_text: !function foreign.text
+doc_to_messages: !function foreign.messages
+doc_to_target: question
+process_results: !function foreign.results
+generation_kwargs: {max_new_tokens: 4}
+metric_list: [{metric: said, aggregation: mean, higher_is_better: true}]
+"""
+
+
+@pytest.fixture
+def foreign(tmp_path):
+    """Runs a task of somebody else's on rows of (visuals, question) or messages."""
     from lmms_eval.tasks import TaskManager
 
-    manager = TaskManager(include_path=str(tasks))
+    (tmp_path / "tasks").mkdir()
+    (tmp_path / "tasks" / "foreign.py").write_text(FOREIGN)
+    (tmp_path / "tasks" / "foreign_qa.yaml").write_text(FOREIGN_TASK.replace("ROWS", str(tmp_path / "rows.jsonl")))
+    manager = TaskManager(include_path=str(tmp_path / "tasks"), include_defaults=False)
+
+    def ask(model, *rows, **options):
+        docs = [
+            {"visuals": json.dumps(shown), "question": question, "messages": "[]"}
+            if isinstance(shown := row[0], list) and isinstance(question := row[1], str)
+            else {"visuals": "[]", "question": "", "messages": json.dumps(row)}
+            for row in rows
+        ]
+        (tmp_path / "rows.jsonl").write_text("".join(json.dumps(doc) + "\n" for doc in docs))
+        return answers(run(model, "foreign_qa", task_manager=manager, **options), "foreign_qa")
+
+    return ask
+
+
+def test_other_tasks_are_numbered_too_if_they_show_one_video(checkpoints, videos, foreign, monkeypatch):
+    monkeypatch.setenv("NUMPRO_COLOR", "darkred")
     model = model_of(checkpoints["longva"])
-    seen = seen_by(model)
     texts = texts_of(model, monkeypatch)
-    assert len(answers(run(model, "foreign_qa", task_manager=manager), "foreign_qa")) == 2
-    assert seen == [list(range(16)), list(range(15))]
-    assert sorted(texts) == [f"The red numbers on each frame represent the frame number. {row['question']}" for row in rows]
-    (tmp_path / "rows.jsonl").write_text(json.dumps({**rows[0], "question": "Two?"}) + "\n")
-    with pytest.raises(NumProError, match=r"one video each, this one shows video, video; run it with --model numpro"):
-        run(model_of(checkpoints["longva"]), "foreign_qa", task_manager=manager)
+    seen = seen_by(model)
+    evens, oddly = str(videos / "EVENS.mp4"), str(videos / "ODDLY.mp4")
+    system = {"role": "system", "content": "Be brief."}
+    part = {"type": "video", "url": oddly, "start_time": 10.0, "end_time": 20.0}
+    asked = {"role": "user", "content": [{"type": "text", "text": "Look:"}, part, {"type": "text", "text": "Who?"}]}
+    assert len(foreign(model, ([evens], "What happens?"), [system, asked])) == 2
+    assert [len(numbers) for numbers in seen] == [16, 5]
+    sentence = "The darkred numbers on each frame represent the frame number."
+    assert sorted([turn["content"] for turn in turns] for turns in texts) == [
+        ["Be brief.", f"{sentence} Look:\nWho?"],
+        [f"{sentence} What happens?"],
+    ]
+
+
+@pytest.mark.parametrize(
+    ("row", "message"),
+    [
+        (lambda video: ([video, video], "Two?"), "one video each, this one shows 2; run it with --model numpro"),
+        (lambda video: ([], "None?"), "one video each, this one shows 0"),
+        (lambda video: [{"role": "user", "content": [{"type": "image", "url": "x.png"}]}], "one video each, this one shows image"),
+        (lambda video: [{"role": "user", "content": "A?"}, {"role": "assistant", "content": "B."}], "has turns of 'assistant'"),
+    ],
+)
+def test_what_is_not_one_question_about_one_video_is_refused(checkpoints, videos, foreign, row, message):
+    with pytest.raises(NumProError, match=message):
+        foreign(model_of(checkpoints["longva"]), row(str(videos / "SHORT.mp4")))
+
+
+def test_of_other_tasks_too_an_unreadable_video_does_not_end_the_run(checkpoints, videos, tmp_path, foreign):
+    """And neither the failure nor answers made with other settings come out of lmms-eval's response cache."""
+    broken = tmp_path / "broken.mp4"
+    broken.write_bytes(b"rubbish" * 1000)
+    rows = ([str(broken)], "A?"), ([str(tmp_path / "none.mp4")], "B?"), ([str(videos / "EVENS.mp4")], "C?")
+    options = {"use_cache": str(tmp_path / "cache")}
+    first = foreign(model_of(checkpoints["longva"]), *rows, **options)
+    assert [said.startswith("[LMMS_EVAL_REQUEST_FAILED") for said in first] == [True, True, False]
+    broken.write_bytes((videos / "ODDLY.mp4").read_bytes())
+    os.environ["NUMPRO_FPS"] = "2"
+    try:
+        model = model_of(checkpoints["longva"])
+        seen = seen_by(model)
+        second = foreign(model, *rows, **options)
+    finally:
+        del os.environ["NUMPRO_FPS"]
+    assert [said.startswith("[LMMS_EVAL_REQUEST_FAILED") for said in second] == [False, True, False]
+    assert [len(numbers) for numbers in seen] == [64, 59]
+
+
+def test_a_numbered_clip_is_not_numbered_again(checkpoints, tmp_path, videos):
+    clips = tmp_path / "clips"
+    clips.mkdir()
+    write_clip(videos / "EVENS.mp4", clips / "EVENS.mp4")
+    write_tables(tmp_path, clips, CHARADES[:1], HIGHLIGHTS)
+    (said,) = answers(run(model_of(checkpoints["longva"])))
+    assert "is already a NumPro clip" in said
+
+
+def test_a_merged_model_is_known_by_its_record(checkpoints, tables, tmp_path, monkeypatch, caplog):
+    merged = tmp_path / "merged"
+    shutil.copytree(checkpoints["longva"], merged)
+    trained = NumProSettings(fps=1.0, prompt="ft", numbers=False)
+    (merged / RECORD).write_text(json.dumps({"settings": trained.to_dict()}))
+    with pytest.raises(NumProError, match=r"merged was trained with fps=1.0, the tasks are set to fps=0.5"):
+        model_of(merged)
+    monkeypatch.setenv("NUMPRO_FPS", "1")
+    monkeypatch.setenv("NUMPRO_PROMPT", "ft")
+    run(model_of(merged), "numpro_qvhighlights_hd")
+    assert "use NUMPRO_PROMPT" not in caplog.text
+    assert caplog.text.count("was trained without numbers, but the task draws them") == 1
 
 
 def test_model_args_come_before_the_command_lines_own(checkpoints):
@@ -457,6 +546,7 @@ def test_model_args_come_before_the_command_lines_own(checkpoints):
         {"batch_size": 1, "max_batch_size": None, "device": "cuda"},
     )
     assert model._asker.generator.batch_size == 3
+    assert NumProHF.create_from_arg_string({"pretrained": str(checkpoints["longva"]), "device": "cpu"})._asker is not None
     assert model._asker.loaded.model.dtype == torch.bfloat16
 
 

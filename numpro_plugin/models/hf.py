@@ -9,6 +9,7 @@ import inspect
 import logging
 import os
 from collections import defaultdict
+from collections.abc import Mapping
 from dataclasses import asdict, replace
 from datetime import timedelta
 from importlib.metadata import version
@@ -25,17 +26,19 @@ from numpro_plugin import __version__, evaluation
 from numpro_plugin.adapter_settings import numpro_settings_of
 from numpro_plugin.answer_log import AnswerLog, digest, folder_state
 from numpro_plugin.asking import Asked, Asker
+from numpro_plugin.decoders import decoder_name
 from numpro_plugin.errors import NumProError
 from numpro_plugin.families import load_model
 from numpro_plugin.generation import GenerationOptions
 from numpro_plugin.longva.checkpoint import local_folder
+from numpro_plugin.models.caching import guard_response_cache
 from numpro_plugin.models.requests import asked_of, is_ours, prompt_kind
-from numpro_plugin.models.spread import ask_even_if_all_is_cached, fair_parts, together
+from numpro_plugin.models.spread import fair_parts, together
 from numpro_plugin.scoring import FAILURE_MARKER
 from numpro_plugin.settings import Announcement, NumProSettings, announce, parse_frame_size
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
     from lmms_eval.api.instance import Instance
 
@@ -112,9 +115,14 @@ class NumProHF(lmms):
             raise NumProError(f"numpro_hf has no argument {', '.join(unknown)}; its arguments are: {allowed}")
         if not pretrained:
             raise NumProError("numpro_hf needs a model: --model_args pretrained=FOLDER_OR_HUB_ID")
+        if not isinstance(share_prefix, bool) or not isinstance(resume, bool):
+            raise NumProError(f"share_prefix={share_prefix!r} and resume={resume!r} must be True or False")
+        if isinstance(workers, bool) or not isinstance(workers, int) or workers < 0:
+            raise NumProError(f"workers={workers!r} must be an integer, 0 or more")
         if max_new_tokens is not None and not (isinstance(max_new_tokens, int) and max_new_tokens >= 1):
             raise NumProError(f"max_new_tokens={max_new_tokens!r} must be an integer, 1 or more")
         self._max_new_tokens = max_new_tokens
+        guard_response_cache(NumProHF)
         self.calls = 0
         """How often lmms-eval asked for answers."""
         self._device = self._join_processes(device, device_map)
@@ -123,8 +131,10 @@ class NumProHF(lmms):
             pretrained, adapter, dtype=dtype, attn_implementation=attn_implementation, device_map=place, merge=adapter is not None
         )
         self._device = loaded.model.device  # of its first layers, if it is spread
-        self._adapter = adapter
-        self._warned = False
+        tuned = adapter or pretrained
+        self._trained = numpro_settings_of(local_folder(tuned))  # merged checkpoints have a record too
+        self._tuned = tuned if adapter is not None or self._trained is not None else None
+        self._warned: set[str] = set()
         self._asker: Asker | None = Asker(
             loaded, batch_size=_batch_size(batch_size), token_budget=token_budget, share_prefix=share_prefix, workers=workers
         )
@@ -136,14 +146,15 @@ class NumProHF(lmms):
         }
         name = f"the model {pretrained}"
         announce(Announcement(name, _settings_of_model(loaded.family, max_frames, name), identity))
-        _check_adapter(adapter)
+        _check_trained(tuned, self._trained)
         versions = {"numpro": __version__, **{library: version(library) for library in ("torch", "transformers")}}
         self._log = AnswerLog({**identity, **versions}) if resume else None
 
     @classmethod
-    def create_from_arg_string(cls, arg_string: str, additional_config: dict[str, Any] | None = None) -> NumProHF:
+    def create_from_arg_string(cls, arg_string: str | Mapping[str, Any], additional_config: dict[str, Any] | None = None) -> NumProHF:
         """As lmms-eval makes models, but what ``--model_args`` say comes before ``--batch_size`` and ``--device``."""
-        return cls(**{**{name: value for name, value in (additional_config or {}).items() if value is not None}, **parsed(arg_string)})
+        given = dict(arg_string) if isinstance(arg_string, Mapping) else parsed(arg_string)
+        return cls(**{**{name: value for name, value in (additional_config or {}).items() if value is not None}, **given})
 
     @property
     def device(self) -> torch.device:
@@ -179,7 +190,6 @@ class NumProHF(lmms):
             if device_map:
                 raise NumProError(f"device_map={device_map} spreads one model over all GPUs; with several processes leave it away")
             self._rank, self._world_size = self.accelerator.process_index, self.accelerator.num_processes
-            ask_even_if_all_is_cached(NumProHF)
             return self.accelerator.device
         return torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
 
@@ -187,7 +197,7 @@ class NumProHF(lmms):
         said = request.args[2]
         options = GenerationOptions.from_lmms_eval(said, max_new_tokens=self._max_new_tokens)
         asked = asked_of(request, self._doc(request), options)
-        self._check_prompt(prompt_kind(request))
+        self._check_question(asked, prompt_kind(request))
         key = None if options.temperature > 0 else digest(_what_decides(asked))
         known = self._log.get(key) if self._log is not None and key is not None else None
         return _Wish((self.rank, index), asked, key, known)
@@ -224,6 +234,9 @@ class NumProHF(lmms):
     def _result(self, request: Instance, outcome: _Outcome) -> GenerationResult:
         if is_ours(request):
             evaluation.note_shown(self._doc(request), outcome.problem)
+        if outcome.text is None:
+            # lmms-eval's response cache keeps what is deterministic; a failure must not outlive the broken file.
+            request.args[2]["do_sample"] = "not asked: the video cannot be read"
         text = f"{FAILURE_MARKER}: {outcome.problem}]" if outcome.text is None else outcome.text
         return GenerationResult(text=text, token_counts=TokenCounts(output_tokens=outcome.tokens))
 
@@ -232,18 +245,22 @@ class NumProHF(lmms):
         row: Mapping[str, Any] = self.task_dict[task][split][doc_id]
         return row
 
-    def _check_prompt(self, kind: str | None) -> None:
-        """Highlight questions have two wordings; a model that is asked in the other one's does worse than it could."""
-        fits = "zeroshot" if self._adapter is None else "ft"
-        if kind not in (None, fits) and not self._warned:
-            self._warned = True
-            what = "without an adapter" if self._adapter is None else f"with the adapter {self._adapter}"
-            log.warning(
-                "numpro_hf %s is asked for highlights in the wording for the other kind of model (NUMPRO_PROMPT=%s); use NUMPRO_PROMPT=%s",
-                what,
-                kind,
-                fits,
+    def _check_question(self, asked: Asked, kind: str | None) -> None:
+        """Say once what is asked of a model that was made for something else; it does worse than it could."""
+        fits = "zeroshot" if self._tuned is None else "ft"
+        what = "without an adapter" if self._tuned is None else f"with {self._tuned}"
+        if kind not in (None, fits):
+            self._warn(
+                f"numpro_hf {what} is asked for highlights in the wording for the other kind of model (NUMPRO_PROMPT={kind}); "
+                f"use NUMPRO_PROMPT={fits}"
             )
+        if self._trained is not None and not self._trained.numbers and asked.settings.numbers:
+            self._warn(f"{self._tuned} was trained without numbers, but the task draws them; its _plain twin does not")
+
+    def _warn(self, text: str) -> None:
+        if text not in self._warned:
+            self._warned.add(text)
+            log.warning("%s", text)
 
 
 def _batch_size(said: int | str) -> int | None:
@@ -269,18 +286,17 @@ def _settings_of_model(family: Family, max_frames: int | None, name: str) -> dic
     return values
 
 
-def _check_adapter(adapter: str | None) -> None:
-    """An adapter that was trained on frames of another kind than the tasks show is an error."""
-    trained = None if adapter is None else numpro_settings_of(local_folder(adapter))
+def _check_trained(name: str, trained: NumProSettings | None) -> None:
+    """What was trained on frames of another kind than the tasks show is an error."""
     if trained is None:
         return
     asked = NumProSettings.from_env()
-    for name in ("fps", "frame_size", "style"):
-        there, here = getattr(trained, name), getattr(asked, name)
+    for key in ("fps", "frame_size", *(["style"] if trained.numbers else [])):
+        there, here = getattr(trained, key), getattr(asked, key)
         if there != here:
             raise NumProError(
-                f"the adapter {adapter} was trained with {name}={there}, the tasks are set to {name}={here}: set the NUMPRO_* variables to "
-                "what it was trained with"
+                f"{name} was trained with {key}={there}, the tasks are set to {key}={here}: set the NUMPRO_* variables to what it was "
+                "trained with"
             )
 
 
@@ -292,4 +308,5 @@ def _what_decides(asked: Asked) -> list[Any]:
     except OSError:
         state = asked.video
     question = asked.questions[0]
-    return [state, asked.start_s, asked.end_s, asked.settings.pixel_dict(), question.text, asdict(question.options)]
+    shown = [decoder_name(), asked.start_s, asked.end_s, asked.settings.pixel_dict()]
+    return [state, shown, question.turns, asdict(question.options)]

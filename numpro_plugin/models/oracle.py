@@ -14,7 +14,7 @@ from numpro_plugin.errors import NumProError
 from numpro_plugin.highlight_answers import format_highlights
 from numpro_plugin.metrics.highlights import CLIP_S
 from numpro_plugin.metrics.moments import best_numbers
-from numpro_plugin.prompts import NUMBERS_SENTENCE
+from numpro_plugin.prompts import SAID_OF_NUMBERS
 from numpro_plugin.settings import NumProSettings
 from numpro_plugin.timeline import Timeline, kept_numbers
 
@@ -47,7 +47,7 @@ class NumProOracle(lmms):
             doc = self.task_dict[task][split][doc_id]
             if "spans_s" not in doc:
                 raise NumProError(f"numpro_oracle only answers NumPro's tasks; {task!r} has no 'spans_s'")
-            numbers, fps = self._drawn(doc, doc_to_messages, plain=not context.startswith(NUMBERS_SENTENCE))
+            numbers, fps = self._drawn(doc, doc_to_messages, plain=SAID_OF_NUMBERS not in context)
             if not len(numbers):
                 answers.append("There are no numbers on the frames.")
             elif "saliency" in context:

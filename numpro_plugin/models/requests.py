@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import os
 from typing import TYPE_CHECKING, Any
 
 from numpro_plugin import evaluation
 from numpro_plugin.asking import Asked, Question
-from numpro_plugin.clips import read_clip_info
 from numpro_plugin.errors import NumProError
+from numpro_plugin.models.replacing import content_source
+from numpro_plugin.models.rewriting import is_numpro_task
+from numpro_plugin.models.visuals import Stills
 from numpro_plugin.packets import read_packets
-from numpro_plugin.prompts import NUMBERS_SENTENCE
+from numpro_plugin.prompts import SAID_OF_NUMBERS, numbers_sentence
 from numpro_plugin.settings import NumProSettings
 from numpro_plugin.timeline import Timeline
 
@@ -29,9 +30,8 @@ def asked_of(request: Instance, doc: Mapping[str, Any], options: GenerationOptio
     before its question.
     """
     context, doc_to_messages = request.args[0], request.args[1]
-    task = _task(request)
     if is_ours(request):
-        settings = evaluation.task_settings(task.lmms_eval_specific_kwargs)
+        settings = evaluation.task_settings(doc_to_messages.__self__.lmms_eval_specific_kwargs)
         return Asked(
             evaluation.source_video(doc),
             settings,
@@ -39,50 +39,49 @@ def asked_of(request: Instance, doc: Mapping[str, Any], options: GenerationOptio
             frames=min(settings.max_frames, Timeline(doc["duration_s"], settings.fps).count),
             end_s=doc.get("end_s"),
         )
-    settings = NumProSettings.from_env()
-    contents = [content for message in doc_to_messages(doc) for content in message["content"]]
-    texts = [content["text"] for content in contents if content["type"] == "text"]
-    others = [content for content in contents if content["type"] != "text"]
-    if [content["type"] for content in others] != ["video"]:
-        kinds = [content["type"] for content in others] or ["no video"]
-        raise NumProError(
-            f"task {request.task_name}: numpro_hf answers questions about one video each, this one shows {', '.join(kinds)}; "
-            "run it with --model numpro --model_args base=..."
-        )
-    video, start_s, end_s = _segment(others[0], request.task_name)
-    text = "\n".join(texts)
-    if NUMBERS_SENTENCE not in text:
-        text = f"{NUMBERS_SENTENCE} {text}"
-    return Asked(video, settings, (Question(text, options),), frames=_count(video, settings, start_s, end_s), start_s=start_s, end_s=end_s)
+    return _asked_of_messages(doc_to_messages(doc), f"task {request.task_name}", options)
 
 
 def is_ours(request: Instance) -> bool:
     """Whether a request is of one of NumPro's tasks."""
-    return _task(request).config.doc_to_visual is evaluation.visual
+    return is_numpro_task(request.args[1])
 
 
 def prompt_kind(request: Instance) -> str | None:
     """Which wording a question of highlight detection has, ``zeroshot`` or ``ft``; None for all other questions."""
-    said = (_task(request).config.metadata or {}).get("numpro", {}).get("prompt_id", "")
+    said = (request.args[1].__self__.config.metadata or {}).get("numpro", {}).get("prompt_id", "")
     return str(said.split("_")[1]) if said.startswith("highlight_") else None
 
 
-def _task(request: Instance) -> Any:
-    return request.args[1].__self__  # the bound method is the one thing in a request that knows its task
+def _asked_of_messages(messages: list[dict[str, Any]], task: str, options: GenerationOptions) -> Asked:
+    settings = NumProSettings.from_env()
+    texts: dict[str, list[str]] = {"system": [], "user": []}
+    videos = []
+    for message in messages:
+        if message["role"] not in texts:
+            raise NumProError(f"{task}: numpro_hf takes one question, this task has turns of {message['role']!r}{_ELSEWHERE}")
+        content = message["content"]
+        for part in [{"type": "text", "text": content}] if isinstance(content, str) else content:
+            if part["type"] == "text":
+                texts[message["role"]].append(part["text"])
+                continue
+            source = content_source(part)
+            if source is None or isinstance(source, Stills):
+                what = part["type"] if source is None else "pictures in place of a video"
+                raise NumProError(f"{task}: numpro_hf answers questions about one video each, this one shows {what}{_ELSEWHERE}")
+            videos.append(source)
+    if len(videos) != 1:
+        raise NumProError(f"{task}: numpro_hf answers questions about one video each, this one shows {len(videos)}{_ELSEWHERE}")
+    (video,) = videos
+    text = "\n".join(texts["user"])
+    if SAID_OF_NUMBERS not in text:
+        text = f"{numbers_sentence(settings.style.color)} {text}"
+    question = Question(text, options, system="\n".join(texts["system"]) or None)
+    frames = _count(video.path, settings, video.start_s, video.end_s)
+    return Asked(video.path, settings, (question,), frames, start_s=video.start_s, end_s=video.end_s)
 
 
-def _segment(content: Mapping[str, Any], task: str) -> tuple[str, float, float | None]:
-    """Path, start and end in seconds of a video content."""
-    url = content["url"]
-    start_s, end_s = content.get("start_time"), content.get("end_time")
-    if isinstance(url, dict):
-        start_s, end_s = url.get("video_start", start_s), url.get("video_end", end_s)
-        url = url.get("url") or url.get("path") or url.get("video")
-    if not isinstance(url, str) or not os.path.isfile(url):
-        raise NumProError(f"task {task}: numpro_hf reads videos from files, this one gives {url!r}; --model numpro may know it")
-    if read_clip_info(url) is not None:
-        raise NumProError(f"{url}: is already a NumPro clip; numpro_hf numbers the original video itself")
-    return url, float(start_s or 0), None if end_s is None else float(end_s)
+_ELSEWHERE = "; run it with --model numpro --model_args base=..."
 
 
 def _count(video: str, settings: NumProSettings, start_s: float, end_s: float | None) -> int:

@@ -5,7 +5,6 @@
 from __future__ import annotations
 
 import heapq
-from functools import wraps
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import torch.distributed as dist
@@ -51,29 +50,6 @@ def fair_parts(costs: Sequence[float], parts: int) -> list[list[int]]:
         made[part].append(index)
         heapq.heappush(loads, (load + costs[index], part))
     return made
-
-
-def ask_even_if_all_is_cached(kind: type) -> None:
-    """Make lmms-eval's response cache call models of this kind in every process.
-
-    With ``--use_cache`` lmms-eval does not call a model that has nothing left to answer, while those in other processes wait for it.
-    """
-    from lmms_eval.caching.response_cache import ResponseCache
-
-    original = ResponseCache.execute
-    if getattr(original, "_numpro", False):
-        return
-
-    @wraps(original)
-    def execute(self: Any, lm: Any, reqtype: str, requests: list[Any]) -> Any:
-        before = getattr(lm, "calls", 0)
-        answers = original(self, lm, reqtype, requests)
-        if isinstance(lm, kind) and reqtype == "generate_until" and lm.calls == before:  # type: ignore[attr-defined]
-            lm.generate_until([])  # type: ignore[attr-defined]
-        return answers
-
-    execute._numpro = True  # type: ignore[attr-defined]
-    ResponseCache.execute = execute
 
 
 def _gathered(item: Any) -> list[Any]:

@@ -214,6 +214,8 @@ class ClipMaker:
         return Shown(clip, ClipInfo((), (), 0.0, self.settings.pixel_dict()), str(error))
 
     def _check_ready(self, source: VideoFile, info: ClipInfo) -> None:
+        if not info.numbers:
+            return  # blank: it stands for a video that cannot be read, whatever the settings
         if source.start_s or source.end_s is not None:
             raise NumProError(f"{source.name}: is already a NumPro clip, of which no part can be taken; start from the original video")
         if self.given.get("numbers") is False and info.settings["numbers"]:

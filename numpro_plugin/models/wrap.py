@@ -23,7 +23,7 @@ from numpro_plugin.models.replacing import Replacer
 from numpro_plugin.models.rewriting import Rewriter
 from numpro_plugin.models.visuals import ClipMaker, flat_settings
 from numpro_plugin.numbering import NumberStyle
-from numpro_plugin.settings import NumProSettings, parse_frame_size
+from numpro_plugin.settings import Announcement, NumProSettings, announce, parse_frame_size
 
 if TYPE_CHECKING:
     from lmms_eval.api.instance import Instance
@@ -76,6 +76,7 @@ class NumPro(lmms):
         """
         from lmms_eval.utils import simple_parse_args_string
 
+        announce(Announcement())  # of a model that was made before in this process
         given = dict(arg_string) if isinstance(arg_string, Mapping) else simple_parse_args_string(arg_string)
         arguments = _Arguments.read(given)
         base_class = _base_class(arguments.base, force_simple=cls._force_simple)
