@@ -602,9 +602,12 @@ def test_a_clip_of_a_task_against_model_args(tmp_path, charades, monkeypatch):
     assert len(SimpleBase.seen) == 6
 
 
-def test_an_unreadable_video_of_a_task_counts_as_the_task_counts_it(tmp_path, charades):
+def test_an_unreadable_video_of_a_task_counts_as_the_task_counts_it(tmp_path, charades, monkeypatch):
     (tmp_path / "videos" / "odd.mp4").write_bytes(b"rubbish" * 100)
     results = run(tmp_path, "numpro_charades")
+    assert results["results"]["numpro_charades"]["request_fail,none"] == pytest.approx(100 / 3)
+    monkeypatch.setenv("NUMPRO_FONT_SIZE", "60")  # the blank clip is the one that the first run left
+    results = run(tmp_path, "numpro_charades", font_size=60)
     assert results["results"]["numpro_charades"]["request_fail,none"] == pytest.approx(100 / 3)
 
 
