@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from numpro_plugin import __version__
 from numpro_plugin.benchmarks import BENCHMARKS, benchmark_named
 from numpro_plugin.cli_ask import add_ask_verb
+from numpro_plugin.command import run_command
 from numpro_plugin.errors import NumProError
 
 if TYPE_CHECKING:
@@ -22,18 +23,7 @@ if TYPE_CHECKING:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit code (0 good, 1 a problem was found, 2 wrong use)."""
-    args = _parser().parse_args(argv)
-    try:
-        return args.run(args)
-    except NumProError as error:
-        print(f"numpro: {error}", file=sys.stderr)
-        return 1
-    except OSError as error:  # a folder that cannot be written, a full disk
-        print(f"numpro: {error.filename or ''}: {error.strerror or error}".replace("numpro: : ", "numpro: "), file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        print("numpro: stopped", file=sys.stderr)
-        return 130
+    return run_command(_parser(), argv)
 
 
 def _parser() -> argparse.ArgumentParser:
