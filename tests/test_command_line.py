@@ -222,10 +222,12 @@ def test_entry_point_is_installed():
 
 
 def test_demo(tmp_path):
-    done = numpro("demo", "--out", tmp_path / "demo")
+    done = numpro("demo", "--videos", 12, "--out", tmp_path / "demo", "--json", tmp_path / "demo.json")
     assert done.returncode == 0, done.stderr[-3000:]
-    rows = {line.split()[0]: line.split()[1:] for line in done.stdout.splitlines() if line.startswith("numpro_charades")}
-    assert float(rows["numpro_charades"][3]) > 60
-    assert float(rows["numpro_charades_plain"][4]) == 100
-    assert len(list((tmp_path / "demo/videos").glob("*.mp4"))) == 6
-    assert len(list((tmp_path / "demo/cache/clips").glob("*.mp4"))) == 12
+    found = json.loads((tmp_path / "demo.json").read_text())
+    scores = {name: row["mIoU"] for name, row in found["scores"].items()}
+    assert scores["tiny model, with numbers"] > scores["tiny model, without"] + 15
+    for name, score in scores.items():
+        assert re.search(rf"^{name}\s.*\b{score:.2f}\b", done.stdout, re.MULTILINE)
+    assert len(list((tmp_path / "demo/videos").glob("*.mp4"))) == 12
+    assert found["queries"] == len((tmp_path / "demo/queries.jsonl").read_text().splitlines())
