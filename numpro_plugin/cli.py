@@ -139,6 +139,8 @@ def _demo(args: argparse.Namespace) -> int:
 
     from numpro_plugin.demo import run_demo
 
+    if args.json and not args.json.parent.is_dir():  # said now, not after minutes
+        raise NumProError(f"--json {args.json}: the folder {args.json.parent} does not exist")
     result = run_demo(args.out, videos=args.videos, seed=args.seed, train=args.train)
     _write_json(args.json, asdict(result))
     return 0

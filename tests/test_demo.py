@@ -14,6 +14,7 @@ from safetensors import safe_open
 
 from numpro_plugin import demo
 from numpro_plugin.answers import parse_moment
+from numpro_plugin.cli import main
 from numpro_plugin.errors import NumProError
 from numpro_plugin.families import load_model
 from numpro_plugin.numbering import draw_numbers
@@ -168,6 +169,12 @@ def test_the_demo_explains_what_is_wrong(tmp_path):
 def test_a_failed_step_of_training_is_named_with_its_reason():
     with pytest.raises(NumProError, match=r"numpro-train run failed:\n.*did you mean 'optimizer.lr'"):
         demo._call("run", "tiny_ft", "optimizer.lrr=1")
+
+
+def test_figures_that_cannot_be_written_are_refused_at_once(tmp_path, capsys):
+    assert main(["demo", "--json", str(tmp_path / "nowhere" / "x.json"), "--out", str(tmp_path / "out")]) == 1
+    assert "nowhere does not exist" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
 
 
 def test_help_says_what_it_does():
