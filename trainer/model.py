@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch.utils.checkpoint import checkpoint
 from transformers import set_seed
+from transformers.integrations.deepspeed import is_deepspeed_zero3_enabled
 
 from numpro_plugin.errors import NumProError
 from numpro_plugin.families import Loaded, load_model
@@ -31,7 +32,9 @@ def open_for_training(recipe: Recipe) -> Loaded:
 
 
 def weights_dtype(recipe: Recipe) -> str:
-    """In which type the base's weights are kept. What is trained is always kept in 32 bit, so that small steps are not rounded away."""
+    """In which type the base's weights are kept. What is trained is kept in 32 bit, so that small steps are not rounded away: as weights
+    or, under ZeRO-3 in bf16, by the optimizer alone (see ``_with_lora``).
+    """
     return recipe.memory.dtype if recipe.tuning == "lora" else "float32"
 
 
@@ -67,9 +70,12 @@ def _with_lora(model: Any, family: Family, recipe: Recipe) -> Any:
     )
     adapted: Any = get_peft_model(model, config)
     config.base_model_name_or_path = recipe.model  # the hub's name as it was given, not the folder that it was downloaded to
+    # DeepSpeed's optimizer keeps copies in 32 bit of what it trains. Under ZeRO-2 DeepSpeed makes the weights themselves bf16, under
+    # ZeRO-3 it leaves a model that was loaded in pieces as it is; then a layer's input (bf16) and LoRA's weights must be of one type.
+    dtype = torch.bfloat16 if recipe.memory.dtype == "bfloat16" and is_deepspeed_zero3_enabled() else torch.float32
     for parameter in adapted.parameters():
-        if parameter.requires_grad and parameter.dtype != torch.float32:  # the projector's copy; PEFT sees to LoRA's own
-            parameter.data = parameter.data.float()
+        if parameter.requires_grad and parameter.dtype != dtype:  # the projector's copy; PEFT makes LoRA's own 32 bit
+            parameter.data = parameter.data.to(dtype)
     if recipe.memory.dtype == "bfloat16":
         # Autocast multiplies in 16 bit anyway; PEFT would keep a 32-bit copy of every layer's input for that.
         for module in adapted.modules():

@@ -66,6 +66,8 @@ def test_what_is_trained_stays_in_32_bit(tmp_path: Path) -> None:
     model, _, _ = open_for_training(load_recipe("tiny", [f"model={folder}", "memory.dtype=bfloat16"]))
     assert {weight.dtype for weight in model.parameters() if weight.requires_grad} == {torch.float32}
     assert {weight.dtype for weight in model.parameters() if not weight.requires_grad} == {torch.bfloat16}
+    turning = {buffer.dtype for name, buffer in model.named_buffers() if name.endswith("inv_freq")}
+    assert turning == {torch.float32}  # positions of long videos are beyond what 16 bit can tell apart
     assert model.peft_config["default"].base_model_name_or_path == str(folder)
 
 
