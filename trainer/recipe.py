@@ -44,7 +44,8 @@ class Data:
     must be read, not counted. ``random``: every frame gets a random number, answers changed with them."""
 
     highest_number: int = 999
-    """No number above this is drawn when ``numbering`` is ``offset`` or ``random``."""
+    """Up to which number chance goes when ``numbering`` is ``offset`` or ``random``. With ``offset`` a video whose own numbers go beyond
+    this keeps them."""
 
     font_size_jitter: float = 0.0
     """Each sample's font size is within this fraction of ``numpro.style.font_size``, e.g. 0.1: 36 to 44 instead of 40."""
@@ -102,13 +103,16 @@ class Optimizer:
     """Samples per forward pass of one process."""
 
     epochs: float = 3
+    """How often every sample is trained on, above 0; 1.5: half of them once more."""
 
     max_steps: int = 0
-    """Stop after so many optimizer steps whatever ``epochs`` says; 0: no limit."""
+    """Exactly so many optimizer steps, instead of ``epochs``; 0: ``epochs`` count."""
 
     def __post_init__(self) -> None:
-        check_ranges("optimizer", self, lr=(0, 1), warmup=(0, 0.99), weight_decay=(0, None), max_grad_norm=(0, None), epochs=(0, None))
+        check_ranges("optimizer", self, lr=(0, 1), warmup=(0, 0.99), weight_decay=(0, None), max_grad_norm=(0, None))
         check_ranges("optimizer", self, batch_size=(1, None), micro_batch_size=(1, None), max_steps=(0, None))
+        if not 0 < self.epochs < float("inf"):
+            raise NumProError(f"optimizer.epochs={self.epochs!r} must be above 0 (a fraction is allowed)")
         if not all(0 <= beta < 1 for beta in self.betas):
             raise NumProError(f"optimizer.betas={self.betas} must each be at least 0 and below 1")
         if self.batch_size % self.micro_batch_size:
@@ -154,7 +158,7 @@ class Run:
     log_steps: int = 1
 
     save_steps: int = 200
-    """A checkpoint every so many steps, and one at the end; 0: only at the end."""
+    """A checkpoint every so many steps, and one at the end; 0: none, only the result is written."""
 
     save_total_limit: int = 2
     """So many checkpoints are kept; 0: all."""

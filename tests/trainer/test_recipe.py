@@ -83,6 +83,7 @@ def test_changes_on_the_command_line(change: str, key: str, value: object) -> No
         ("optimizer=3", r"'optimizer'.*did you mean"),
         ("optimizer.lr=fast", r"optimizer\.lr='fast'.*number"),
         ("optimizer.lr=2", r"optimizer\.lr=2.*0 to 1"),
+        ("optimizer.epochs=0", r"optimizer\.epochs=0.*above 0"),
         ("optimizer.lr=.nan", r"optimizer\.lr=nan"),
         ("optimizer.batch_size=3", r"batch_size=3 must be a multiple of optimizer\.micro_batch_size=2"),
         ("optimizer.betas=[0.9, 1.0]", r"betas.*below 1"),
