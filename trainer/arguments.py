@@ -27,7 +27,7 @@ def training_arguments(recipe: Recipe) -> TrainingArguments:
         NumProError: a batch that cannot be cut for so many processes, or a DeepSpeed configuration that cannot be read.
     """
     optimizer, every, memory = recipe.optimizer, recipe.run, recipe.memory
-    world = int(os.environ.get("WORLD_SIZE", "1"))
+    world = processes()
     accumulation, rest = divmod(optimizer.batch_size, optimizer.micro_batch_size * world)
     if rest or not accumulation:
         raise NumProError(
@@ -52,7 +52,7 @@ def training_arguments(recipe: Recipe) -> TrainingArguments:
         bf16=memory.dtype == "bfloat16",
         use_cpu=cpu,
         seed=recipe.seed,
-        deepspeed=_deepspeed(memory.deepspeed, world),
+        deepspeed=_deepspeed(deepspeed_used(recipe)),
         ddp_find_unused_parameters=False,
         ddp_backend="gloo" if cpu and world > 1 else None,
         dataloader_num_workers=recipe.data.workers,
@@ -75,9 +75,20 @@ def training_arguments(recipe: Recipe) -> TrainingArguments:
     return args
 
 
-def _deepspeed(choice: str, world: int) -> dict[str, Any] | None:
-    """DeepSpeed's configuration for the recipe's ``memory.deepspeed``."""
-    if choice == "none" or (choice in ("zero2", "zero3") and world == 1 and "WORLD_SIZE" not in os.environ):
+def processes() -> int:
+    """How many processes the launcher started; 1 without one."""
+    return int(os.environ.get("WORLD_SIZE", "1"))
+
+
+def deepspeed_used(recipe: Recipe) -> str:
+    """``memory.deepspeed`` if DeepSpeed runs, else ``none``: ``zero2`` and ``zero3`` are left out of one process without a launcher."""
+    choice = recipe.memory.deepspeed
+    return "none" if choice in ("zero2", "zero3") and "WORLD_SIZE" not in os.environ else choice
+
+
+def _deepspeed(choice: str) -> dict[str, Any] | None:
+    """DeepSpeed's configuration for what ``deepspeed_used`` says."""
+    if choice == "none":
         return None
     try:
         import deepspeed  # noqa: F401

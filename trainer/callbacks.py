@@ -1,4 +1,4 @@
-"""What is watched while training: speed and memory, the log, answers to held-out questions, the loss curve."""
+"""What is watched while training: speed and memory, samples that cannot be used, the log, the loss curve."""
 
 # mypy: allow-untyped-calls
 
@@ -14,18 +14,8 @@ from typing import TYPE_CHECKING, Any
 import torch
 from transformers import TrainerCallback
 
-from numpro_plugin.answers import parse_moment
-from numpro_plugin.errors import NumProError
-from numpro_plugin.generation import GenerationOptions, Generator
-from numpro_plugin.metrics.moments import moment_scores, span_iou
-
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from pathlib import Path
-
-    from numpro_plugin.families import Loaded
-    from numpro_plugin.trainer.collator import Collator
-    from numpro_plugin.trainer.dataset import Samples
 
 log = logging.getLogger(__name__)
 
@@ -39,12 +29,9 @@ class Meter:
     def __init__(self) -> None:
         self.unreadable: dict[str, str] = {}
         """Every sample that could not be used so far, and why."""
-        self._in_epoch = 0
+        self.in_epoch = 0
+        """How many of them came in this epoch: a sample comes once an epoch, but each time in another process perhaps."""
         self._reset()
-
-    def new_epoch(self) -> None:
-        """Count what cannot be used anew: a sample comes once an epoch, but each time in another process perhaps."""
-        self._in_epoch = 0
 
     def _reset(self) -> None:
         self.tokens = self.frames = 0
@@ -55,7 +42,7 @@ class Meter:
         """One micro-batch."""
         self.tokens += tokens
         self.frames += frames
-        self._in_epoch += len(unreadable)
+        self.in_epoch += len(unreadable)
         for sample, reason in unreadable:
             if sample not in self.unreadable:
                 log.warning("%s cannot be used: %s", sample, reason)
@@ -66,7 +53,7 @@ class Meter:
 
         All but the last two start anew.
         """
-        values = [self.tokens, self.frames, self.waited_s, time.perf_counter() - self._since, peak_memory_gib(), self._in_epoch]
+        values = [self.tokens, self.frames, self.waited_s, time.perf_counter() - self._since, peak_memory_gib(), self.in_epoch]
         self._reset()
         return values
 
@@ -120,40 +107,6 @@ def read_log(file: Path) -> list[dict[str, Any]]:
         except json.JSONDecodeError:
             continue
     return lines
-
-
-class HeldOut:
-    """Questions that are not trained on: the model's answers by generation, against the shards'."""
-
-    def __init__(self, samples: Samples, collator: Collator, *, max_new_tokens: int) -> None:
-        self._samples, self._collator, self._length = samples, collator, max_new_tokens
-
-    def scores(
-        self, loaded: Loaded, *, rank: int = 0, world: int = 1, gather: Callable[[list[Any]], list[Any]] = list, **more: Any
-    ) -> dict[str, float]:
-        """mIoU and R@IoU in percent over all moment questions, each answered by one of the processes.
-
-        ``more``: further arguments of ``generate``. Samples whose own answer names no span (highlights, captions) are not asked; how many
-        were asked is ``samples``.
-        """
-        generator = Generator(loaded)
-        options = GenerationOptions(max_new_tokens=self._length, more=tuple(more.items()))
-        found: list[tuple[float, bool]] = []
-        for k in range(rank, len(self._samples), world):
-            item = self._samples[0, k]
-            try:
-                sample, truth = self._collator.question(item)
-            except NumProError as error:
-                raise NumProError(f"held-out sample {item.id}: {error}") from None
-            wanted = parse_moment(truth).numbers
-            if wanted is None:
-                continue
-            said = parse_moment(generator.batch([sample], options)[0].text).numbers
-            found.append((float(span_iou(said or (float("nan"),) * 2, wanted)), said is None))
-        found = gather(found)
-        scores = moment_scores([iou for iou, _ in found])
-        failed = 100 * sum(failed for _, failed in found) / max(1, len(found))
-        return {**scores, "parse_fail": failed, "samples": len(found)}
 
 
 def draw_loss_curve(lines: list[dict[str, Any]], file: Path) -> None:

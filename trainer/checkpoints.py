@@ -6,10 +6,11 @@ import errno
 import os
 import re
 import shutil
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import yaml
 
+from numpro_plugin.adapter_settings import read_record
 from numpro_plugin.errors import NumProError
 from numpro_plugin.trainer.recipe import Recipe
 from numpro_plugin.trainer.recipe_keys import flat
@@ -81,11 +82,14 @@ def forget_old(folder: Path, keep: int) -> None:
         shutil.rmtree(gone)
 
 
-def claim_output(recipe: Recipe, folder: Path, result: Path) -> Path | None:
+def claim_output(recipe: Recipe, folder: Path, result: Path, now: dict[str, Any]) -> Path | None:
     """Take the output folder for this run; returns the checkpoint to go on from, or None for a start from the beginning.
 
+    ``now``: the ``training_record`` that this run would write.
+
     Raises:
-        NumProError: the folder has something in it and ``resume`` is false, or it is another recipe's.
+        NumProError: the folder has something in it and ``resume`` is false, or its checkpoints are of another recipe, of other shards,
+            or of processes that this run's cannot go on for.
     """
     there = folder / RECIPE
     if folder.exists() and not folder.is_dir():
@@ -102,6 +106,7 @@ def claim_output(recipe: Recipe, folder: Path, result: Path) -> Path | None:
             raise NumProError(f"output={folder} is finished: its result is {result}. Choose another folder to train again")
         if checkpoints(folder):
             _check_same(recipe, Recipe.from_dict(yaml.safe_load(there.read_text(encoding="utf-8"))), there)
+            _check_goes_on(recipe, now, read_record(checkpoints(folder)[-1]), checkpoints(folder)[-1])
         for half in (*folder.glob(".*.part"), *folder.glob(".*.old")):
             shutil.rmtree(half)
     folder.mkdir(parents=True, exist_ok=True)
@@ -118,3 +123,24 @@ def _check_same(recipe: Recipe, before: Recipe, file: Path) -> None:
                 f"{key}={value!r}, but the run in {file.parent} was started with {key}={then.get(key)!r}: go on with that, or choose "
                 "another output"
             )
+
+
+def _check_goes_on(recipe: Recipe, now: dict[str, Any], then: dict[str, Any] | None, checkpoint: Path) -> None:
+    """Shards as they were, and processes that find their part of the optimizer and of the order again."""
+    if then is None:
+        raise NumProError(f"{checkpoint} has no record of the run that it is of (numpro.json): choose another output")
+    if then["data"].get("fingerprint") != now["data"]["fingerprint"]:
+        sizes = [f"{one['data']['samples']} samples in {len(one['data']['files'])} files" for one in (then, now)]
+        raise NumProError(
+            f"the shards changed since {checkpoint} was written: then {sizes[0]}, now {sizes[1]}. Go on with the shards of then, or choose "
+            "another output"
+        )
+    launches = [(one["processes"], one.get("deepspeed", "none")) for one in (then, now)]
+    # Without DeepSpeed every process has the whole optimizer, and the order of samples at random does not depend on who loads them.
+    free = {choice for _, choice in launches} == {"none"} and not recipe.data.streaming
+    if launches[0] != launches[1] and not free:
+        said = [f"{count} process{'es' if count > 1 else ''} with memory.deepspeed={choice}" for count, choice in launches]
+        raise NumProError(
+            f"{checkpoint} is of {said[0]}, this run is {said[1]}, which would not find the optimizer or the order of samples again: "
+            "start it as before, or choose another output"
+        )

@@ -98,35 +98,41 @@ class Collator:
             NumProError: a damaged picture, a conversation that cannot be learned, or one too long for the token budget.
         """
         row, rng = self._opened(item)
-        shown = shown_numbers(row)
-        drawn, change = self._numbering(shown, row["conversations"][item.conversation], rng)
-        turns = self._said(row["conversations"][item.conversation], change)
-        count = min(len(shown), self.settings.max_frames, self._frames_that_fit(len(shown), turns))
+        turns, shown = row["conversations"][item.conversation], shown_numbers(row)
+        count = min(len(shown), self.settings.max_frames, self._frames_that_fit(len(shown), self._said(turns, None)))
+        begun = rng.bit_generator.state
         while True:
-            kept = kept_numbers(len(shown), count)
-            sample = self.family.encode(self._frames(row, kept, shown, drawn, rng), turns, self.processor)
+            rng.bit_generator.state = begun  # the same chance, however many frames it takes to find out how many fit
+            kept = _kept(row, shown, count)
+            drawn, change = self._numbering(shown[kept], turns, rng)
+            said = self._said(turns, change)
+            sample = self.family.encode(self._frames(row, kept, shown, drawn, rng), said, self.processor)
             if "labels" not in sample:
                 raise NumProError("the conversation does not end with an answer")
-            if sample["input_ids"].shape[1] <= self.data.max_tokens:
+            length = sample["input_ids"].shape[1]
+            if length <= self.data.max_tokens:
                 return sample, count
             if count == 1:
                 raise NumProError(
-                    f"one frame and the conversation are {sample['input_ids'].shape[1]} tokens, more than "
-                    f"data.max_tokens={self.data.max_tokens}: raise it"
+                    f"one frame and the conversation are {length} tokens, more than data.max_tokens={self.data.max_tokens}: raise it"
                 )
-            count -= 1
+            # All that stands between the first and the last video token grows with the frames: Qwen3-VL has times in it.
+            places = (sample["input_ids"][0] == self.processor.video_token_id).nonzero()
+            per_frame = (int(places[-1] - places[0]) + 1) / count
+            count -= min(count - 1, max(1, int((length - self.data.max_tokens) // per_frame)))
 
-    def question(self, item: Item) -> tuple[Sample, str]:
-        """The inputs of the item's first question with true numbers, for generation, and the answer that the shard holds."""
+    def question(self, item: Item) -> Sample:
+        """The inputs of the item's first question with true numbers, for generation."""
         row, rng = self._opened(item)
         shown = shown_numbers(row)
         turns = self._said(row["conversations"][item.conversation], None)
         start = next(k for k, turn in enumerate(turns) if turn["role"] == "user") + 1
         count = min(len(shown), self.settings.max_frames, self._frames_that_fit(len(shown), turns))
-        frames = self._frames(row, kept_numbers(len(shown), count), shown, shown, rng, jitter=False)
+        kept = _kept(row, shown, count)
+        frames = self._frames(row, kept, shown, shown[kept], rng, jitter=False)
         sample = self.family.encode(frames, turns[:start], self.processor)
         sample["pixel_values_videos"] = sample["pixel_values_videos"].to(self.pixels_dtype)
-        return sample, turns[start]["content"]
+        return sample
 
     def filler(self) -> tuple[Sample, int]:
         """A sample of two black frames that teaches nothing."""
@@ -146,7 +152,7 @@ class Collator:
     def _numbering(
         self, shown: NDArray[np.int64], turns: Sequence[Turn], rng: np.random.Generator
     ) -> tuple[NDArray[np.int64], Callable[[int], int] | None]:
-        """The number to draw on each frame, and how answers change with them."""
+        """The number to draw on each of the frames that are ``shown``, and how answers change with them."""
         highest = self.data.highest_number
         if self.data.numbering == "offset":
             last = max([int(shown[-1]), *(int(t["content"][n["start"] : n["end"]]) for t in turns for n in t["numbers"] or ())])
@@ -158,7 +164,10 @@ class Collator:
 
             def change(number: int) -> int:
                 if number not in new:
-                    raise NumProError(f"frame {number} is spoken of but not shown: data.numbering=random needs every frame of the video")
+                    raise NumProError(
+                        f"frame {number} is spoken of but not among the {len(shown)} that are shown, and data.numbering=random gives no "
+                        "number to what is not: raise numpro.max_frames or data.max_tokens, or take data.numbering=offset"
+                    )
                 return new[number]
 
             return drawn, change
@@ -185,25 +194,25 @@ class Collator:
         *,
         jitter: bool = True,
     ) -> Frames:
-        """The kept frames with the numbers on them. Their times stay the true ones, whatever is drawn."""
+        """The kept frames with the numbers ``drawn`` (one each) on them. Their times stay the true ones, whatever is drawn."""
         pixels = decode_frames([row["frames"][k] for k in kept.tolist()], self.settings.frame_size)
         if self.settings.numbers:
             style, wide = self.settings.style, self.data.font_size_jitter if jitter else 0
             if wide:
                 size = style.font_size * (1 + wide * (2 * int(rng.integers(_FONT_SIZES)) / (_FONT_SIZES - 1) - 1))
                 style = replace(style, font_size=min(max(size, 4), REFERENCE_HEIGHT))
-            draw_numbers(pixels, drawn[kept], style)
+            draw_numbers(pixels, drawn, style)
         return Frames(pixels, shown[kept], Timeline(row["duration_s"], row["fps"]))
 
     def _frames_that_fit(self, count: int, turns: Sequence[Mapping[str, str]]) -> int:
-        """How many frames the token budget has room for, found without decoding any; exact but for text that goes with the frames."""
+        """How many frames the token budget has room for at most, found without decoding any; late times in the text may leave less."""
         budget = self.data.max_tokens
         per_frame = self._tokens(4) - self._tokens(3) or (self._tokens(4) - self._tokens(2)) / 2
         letters = sum(len(turn["content"].encode()) for turn in turns)
         if count * per_frame + letters + 500 <= budget:  # no token is shorter than a byte
             return count
-        with_two = self.family.encode(self._blank_video(2), turns, self.processor)["input_ids"].shape[1]
-        return max(1, 2 + int((budget - with_two) // per_frame))
+        two, four = (self.family.encode(self._blank_video(n), turns, self.processor)["input_ids"].shape[1] for n in (2, 4))
+        return max(1, 2 + int((budget - two) // ((four - two) / 2)))
 
     def _tokens(self, frames: int) -> float:
         video = self._blank_video(frames)
@@ -218,6 +227,20 @@ class Collator:
                 Frames(pixels, numbers, Timeline(frames / self.settings.fps, self.settings.fps)), self.processor
             )
         return self._blank[frames]
+
+
+def _kept(row: Mapping[str, Any], shown: NDArray[np.int64], count: int) -> NDArray[np.int64]:
+    """Which ``count`` of a row's frames are shown: those with the numbers that evaluation shows of the whole video.
+
+    If the shard was thinned it may lack some of them; then the frames with the nearest numbers, or, where two would be the same, every
+    so manieth of what there is.
+    """
+    if count >= len(shown):
+        return np.arange(len(shown))
+    wanted = kept_numbers(Timeline(row["duration_s"], row["fps"]).count, count)
+    after = np.searchsorted(shown, wanted).clip(1, len(shown) - 1)
+    nearest = after - (wanted - shown[after - 1] <= shown[after] - wanted)
+    return nearest if len(np.unique(nearest)) == count else kept_numbers(len(shown), count)
 
 
 def decode_frames(pictures: Sequence[bytes], size: tuple[int, int]) -> NDArray[np.uint8]:

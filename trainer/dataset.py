@@ -13,10 +13,12 @@ into micro-batches that are dealt to the processes in turn, so that an optimizer
 from __future__ import annotations
 
 import glob
+import hashlib
 import math
 import os
 from collections import OrderedDict
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -28,6 +30,7 @@ from torch.utils.data import Dataset, Sampler
 from numpro_plugin.errors import NumProError
 from numpro_plugin.timeline import Timeline
 from numpro_plugin.trainer.collator import Item
+from numpro_plugin.trainer.manifest import MANIFEST, read_manifest
 from numpro_plugin.trainer.shard_format import SCHEMA, ShardInfo
 
 if TYPE_CHECKING:
@@ -55,13 +58,16 @@ class ShardIndex:
     """(R,) frames of each row."""
     conversations: NDArray[np.int64]
     """(R,) conversations of each row."""
+    sizes: tuple[int, ...] = ()
+    """Bytes of each file."""
 
     @classmethod
     def read(cls, patterns: Sequence[str], settings: NumProSettings) -> ShardIndex:
         """Find the shards and check that they are what the settings want.
 
         Raises:
-            NumProError: no files, no shards, another version, frames sampled at another rate or size or thinned to fewer.
+            NumProError: no files, no shards, not all made yet, another version, frames sampled at another rate or size or thinned to
+                fewer.
         """
         files = find_shards(patterns)
         groups, frames, conversations, rows = [], [], [], 0
@@ -78,7 +84,9 @@ class ShardIndex:
             counts = [Timeline(d, f).count for d, f in zip(table["duration_s"].to_pylist(), table["fps"].to_pylist(), strict=True)]
             frames.append(np.minimum(np.array(counts, dtype=np.int64), info.max_frames))
             conversations.append(pc.list_value_length(table["conversations"]).to_numpy())
-        index = cls(tuple(files), np.array(groups, dtype=np.int64).reshape(-1, 3), np.concatenate(frames), np.concatenate(conversations))
+        counted = np.concatenate(frames), np.concatenate(conversations)
+        sizes = tuple(os.path.getsize(file) for file in files)
+        index = cls(tuple(files), np.array(groups, dtype=np.int64).reshape(-1, 3), *counted, sizes)
         if not index.samples:
             raise NumProError(f"the shards {_some(files)} hold no conversation at all")
         return index
@@ -87,6 +95,14 @@ class ShardIndex:
     def samples(self) -> int:
         """How many samples there are."""
         return int(self.conversations.sum())
+
+    @property
+    def fingerprint(self) -> str:
+        """Differs when the shards do: other files, or files with other rows, conversations or sizes. Where they lie does not count."""
+        made = hashlib.sha256(repr([[os.path.basename(file) for file in self.files], self.sizes]).encode())
+        for numbers in (self.group_rows, self.frames, self.conversations):
+            made.update(np.asarray(numbers, dtype=np.int64).tobytes() + b"|")
+        return made.hexdigest()[:16]
 
     @property
     def sample_rows(self) -> NDArray[np.int64]:
@@ -100,17 +116,43 @@ class ShardIndex:
 
 
 def find_shards(patterns: Sequence[str]) -> list[str]:
-    """Files of patterns, folders (their ``*.parquet``) and single files, in order and each once."""
+    """Files of patterns, folders (their ``*.parquet``) and single files, in order and each once.
+
+    Raises:
+        NumProError: nothing is there, or it is a folder or pattern of shards that are not all made yet.
+    """
     found: dict[str, None] = {}
     for pattern in patterns:
         inside = os.path.join(glob.escape(pattern), "**", "*.parquet") if os.path.isdir(pattern) else pattern
         files = sorted(glob.glob(inside, recursive=True))
         if not files:
             raise NumProError(f"no shards at {pattern!r}: pass files, folders or patterns of what `numpro-train shards` wrote")
+        if files != [pattern]:
+            _check_complete(files)
         found |= dict.fromkeys(files)
     if not found:
         raise NumProError("no shards are given: set data.shards to what `numpro-train shards` wrote")
     return list(found)
+
+
+def _check_complete(files: Sequence[str]) -> None:
+    for folder in sorted({Path(file).parent for file in files}):
+        if not (folder / MANIFEST).is_file():
+            continue
+        manifest = read_manifest(folder)
+        if not manifest.get("complete"):
+            units = manifest.get("units")
+            made = f"{units['done']} of {units['all']} files are made" if units else "no job has ended yet"
+            raise NumProError(
+                f"{folder} is not complete ({MANIFEST}: {made}): let `numpro-train shards` end, every job of --shard I/N, or name the "
+                "files themselves in data.shards"
+            )
+
+
+def conversations_of(index: ShardIndex) -> list[list[Any]]:
+    """(N,) the conversation of each sample, read without pictures."""
+    tables = [_open(file).read(columns=["conversations"]) for file in index.files]
+    return [conversation for table in tables for row in table["conversations"].to_pylist() for conversation in row]
 
 
 def _open(file: str) -> pq.ParquetFile:

@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 _LIBRARIES = ("torch", "transformers", "peft", "accelerate", "deepspeed", "datasets")
 
 
-def training_record(recipe: Recipe, index: ShardIndex, *, processes: int) -> dict[str, Any]:
-    """What is stored with the weights: settings, recipe, data, versions."""
+def training_record(recipe: Recipe, index: ShardIndex, *, processes: int, deepspeed: str = "none") -> dict[str, Any]:
+    """What is stored with the weights: settings, recipe, data, how it runs (``deepspeed``: see ``deepspeed_used``), versions."""
     return {
         "settings": recipe.numpro.to_dict(),
         "base": recipe.model,
@@ -33,9 +33,12 @@ def training_record(recipe: Recipe, index: ShardIndex, *, processes: int) -> dic
             "files": [os.path.basename(file) for file in index.files],
             "videos": len(index.conversations),
             "samples": index.samples,
+            "fingerprint": index.fingerprint,
             "unreadable": {},
+            "unreadable_in_epoch": 0,
         },
         "processes": processes,
+        "deepspeed": deepspeed,
         "recipe": recipe.to_dict(),
         "versions": {"numpro-plugin": __version__, "python": platform.python_version(), **_versions()},
     }

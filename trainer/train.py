@@ -19,13 +19,15 @@ from accelerate.utils import gather_object
 from torch.utils.data import DataLoader
 from transformers import Trainer, set_seed
 
+from numpro_plugin.adapter_settings import read_record
 from numpro_plugin.errors import NumProError
-from numpro_plugin.trainer.arguments import training_arguments
-from numpro_plugin.trainer.callbacks import CURVE, LOG, HeldOut, JsonLog, Meter, draw_loss_curve, read_log, summarised
+from numpro_plugin.trainer.arguments import deepspeed_used, processes, training_arguments
+from numpro_plugin.trainer.callbacks import CURVE, LOG, JsonLog, Meter, draw_loss_curve, read_log, summarised
 from numpro_plugin.trainer.checkpoints import checkpoints, claim_output, forget_old, save_whole
 from numpro_plugin.trainer.collator import Collator
 from numpro_plugin.trainer.dataset import ArrowRows, NearBatches, ParquetRows, RandomBatches, Samples, ShardIndex
 from numpro_plugin.trainer.export import training_record, write_record
+from numpro_plugin.trainer.held_out import HeldOut
 from numpro_plugin.trainer.loss import answer_loss
 from numpro_plugin.trainer.model import open_for_training
 
@@ -56,17 +58,17 @@ def run(recipe: Recipe) -> Path:
     index = ShardIndex.read(recipe.data.shards, recipe.numpro)
     held_out = ShardIndex.read(recipe.data.held_out, recipe.numpro) if recipe.data.held_out else None
     if _rank() == 0:
-        claim_output(recipe, output, result)
+        claim_output(recipe, output, result, _record(recipe, index))
     args = training_arguments(recipe)  # before the model: ZeRO-3 must know that weights are to be cut when they are loaded
     _barrier()
     set_seed(recipe.seed)
     loaded = open_for_training(recipe)
     trainer = NumProTrainer(recipe, loaded, args, index, held_out)
-    trainer.train(resume_from_checkpoint=_newest(output))
+    trainer.go(_newest(output))
+    trainer.export(result)
     last = trainer.state.global_step
     if held_out is not None and not any("eval_mIoU" in entry and entry["step"] == last for entry in trainer.state.log_history):
-        trainer.evaluate()
-    trainer.export(result)
+        trainer.evaluate()  # after the export: whatever becomes of the questions, the result is there
     if trainer.is_world_process_zero():
         draw_loss_curve(read_log(output / LOG), output / CURVE)
     return result
@@ -80,16 +82,16 @@ class NumProTrainer(Trainer):
         self.meter = Meter()
         base = loaded.model.get_base_model() if hasattr(loaded.model, "get_base_model") else loaded.model
         collator = Collator(loaded.family, loaded.processor, recipe, pixels_dtype=next(base.parameters()).dtype)
-        asked = None if held_out is None else Samples(held_out, ParquetRows(held_out, keep=1))
-        self.held_out = None if asked is None else HeldOut(asked, collator, max_new_tokens=recipe.run.max_new_tokens)
+        self.held_out = None if held_out is None else HeldOut(held_out, collator, max_new_tokens=recipe.run.max_new_tokens)
         self.samples = _samples(recipe, index)
         self._saving_to: str | None = None
+        self._unreadable_logged = 0
         super().__init__(
             model=loaded.model,
             args=args,
             data_collator=collator,
             train_dataset=self.samples,
-            eval_dataset=asked,
+            eval_dataset=None if self.held_out is None else self.held_out.samples,
             callbacks=[JsonLog(Path(recipe.output))],
         )
         self.model_accepts_loss_kwargs = True  # learned tokens are counted over the whole accumulated batch, for compute_loss
@@ -108,12 +110,49 @@ class NumProTrainer(Trainer):
             generator=torch.Generator().manual_seed(self.recipe.seed),
         )
 
+    def go(self, checkpoint: str | None) -> None:
+        """Train to the end, from a checkpoint if there is one; what that knows of unreadable samples is known here too."""
+        if checkpoint is not None:
+            data = (read_record(checkpoint) or {"data": {}})["data"]
+            self.meter.unreadable |= data.get("unreadable", {})
+            self.meter.in_epoch = data.get("unreadable_in_epoch", 0) if self.is_world_process_zero() else 0
+        self.train(resume_from_checkpoint=checkpoint)
+        self._check_unreadable()
+
     def _run_epoch(self, *args: Any, **kwargs: Any) -> None:
         if self.state.global_step >= self.state.max_steps:  # stopped between its last step and its export: no step more
             self.control.should_training_stop = True
-        else:
-            self.meter.new_epoch()
-            super()._run_epoch(*args, **kwargs)
+            return
+        gone_on_with = kwargs["epoch"] == kwargs["epochs_trained"] and kwargs["steps_trained_in_current_epoch"]
+        if not gone_on_with:
+            self.meter.in_epoch = 0
+        self._unreadable_logged = 0
+        super()._run_epoch(*args, **kwargs)
+        self._check_unreadable()
+
+    def _check_unreadable(self, count: int | None = None) -> None:
+        """Too many samples of this epoch that cannot be used stop the run; ``count``: those of all processes, if they are known."""
+        if count is None:  # between two log entries, or at the end
+            mine = torch.tensor([self.meter.in_epoch], device=self.args.device)
+            count = int(self.accelerator.gather(mine).sum())
+            if count > self._unreadable_logged:
+                self.log({"unreadable": count})
+        self._unreadable_logged = count
+        if count > self.recipe.data.max_unreadable * self.index.samples:
+            raise NumProError(
+                f"{count} of {self.index.samples} samples cannot be used, more than data.max_unreadable="
+                f"{self.recipe.data.max_unreadable:g}, for example: {next(iter(self.meter.unreadable.items()), 'see the log')}"
+            )
+
+    def _maybe_log_save_evaluate(self, tr_loss: Any, grad_norm: Any, *args: Any, **kwargs: Any) -> None:
+        # Gradients that are no numbers show in the next step's loss, but before that they must not get into a checkpoint or the result.
+        kept = self.control.should_save or self.state.global_step >= self.state.max_steps
+        if kept and grad_norm is not None and not math.isfinite(grad_norm):
+            raise NumProError(
+                f"the gradient's norm is {float(grad_norm)} at step {self.state.global_step}: a lower optimizer.lr or memory.dtype=float32 "
+                "may help. Earlier checkpoints are as they were"
+            )
+        super()._maybe_log_save_evaluate(tr_loss, grad_norm, *args, **kwargs)
 
     def get_batch_samples(self, epoch_iterator: Any, num_batches: int, device: Any) -> Any:
         """The micro-batches of one optimizer step and how many learned tokens they hold over all processes."""
@@ -144,12 +183,7 @@ class NumProTrainer(Trainer):
         if "loss" in logs:
             mine = torch.tensor([self.meter.take()], dtype=torch.float32, device=self.args.device)
             logs = {**logs, **summarised(self.accelerator.gather(mine).cpu())}
-            limit = self.recipe.data.max_unreadable * self.index.samples
-            if logs["unreadable"] > limit:
-                raise NumProError(
-                    f"{logs['unreadable']} of {self.index.samples} samples cannot be used, more than data.max_unreadable="
-                    f"{self.recipe.data.max_unreadable:g}, for example: {next(iter(self.meter.unreadable.items()), 'see the log')}"
-                )
+            self._check_unreadable(int(logs["unreadable"]))
         super().log(logs, start_time)
 
     def evaluate(self, *_: Any, **__: Any) -> dict[str, float]:
@@ -161,7 +195,7 @@ class NumProTrainer(Trainer):
         where = {"rank": self.args.process_index, "world": self.args.world_size}
         self.loaded.model.eval()
         with self.accelerator.autocast():
-            scores = self.held_out.scores(self.loaded, **where, gather=gather_object, **more)
+            scores = self.held_out.scores(self.loaded, **where, gather=gather_object, together=self._zero3, **more)
         self.loaded.model.train()
         metrics = {f"eval_{name}": value for name, value in scores.items()} | {"eval_seconds": round(time.perf_counter() - began, 2)}
         self.log(metrics)
@@ -203,13 +237,14 @@ class NumProTrainer(Trainer):
     def _save(self, output_dir: str | None = None, state_dict: Any = None) -> None:
         super()._save(output_dir, state_dict)
         unreadable = dict(gather_object(list(self.meter.unreadable.items())))  # of all processes, which all come here
+        in_epoch = sum(gather_object([self.meter.in_epoch]))
         if self.args.should_save and output_dir is not None:
             place = Path(output_dir)
             (place / "training_args.bin").unlink(missing_ok=True)  # a pickle that says nothing that the record does not
             if self.recipe.tuning == "full":
                 self.loaded.processor.save_pretrained(place)
-            record = training_record(self.recipe, self.index, processes=self.args.world_size)
-            record["data"]["unreadable"] = unreadable
+            record = _record(self.recipe, self.index)
+            record["data"] |= {"unreadable": unreadable, "unreadable_in_epoch": in_epoch}
             write_record(place, record)
 
     def export(self, folder: Path) -> None:
@@ -222,6 +257,10 @@ class _Loader(DataLoader[Any]):
 
     def set_epoch(self, epoch: int) -> None:
         self.batch_sampler.set_epoch(epoch)  # type: ignore[union-attr]
+
+
+def _record(recipe: Recipe, index: ShardIndex) -> dict[str, Any]:
+    return training_record(recipe, index, processes=processes(), deepspeed=deepspeed_used(recipe))
 
 
 def _samples(recipe: Recipe, index: ShardIndex) -> Samples:

@@ -10,6 +10,8 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from safetensors.torch import load_file
 from support.digits import read_number
 from support.shards import question, video_row
@@ -19,6 +21,7 @@ from support.tiny_longva import save_tiny_longva
 from numpro_plugin.errors import NumProError
 from numpro_plugin.families import IGNORED, Loaded, load_model
 from numpro_plugin.prompts import NUMBERS_SENTENCE, highlight_prompt, moment_prompt
+from numpro_plugin.timeline import kept_numbers
 from numpro_plugin.trainer import collator as collator_module
 from numpro_plugin.trainer.collator import Collator, Item, decode_frames
 from numpro_plugin.trainer.loss import answer_loss
@@ -154,8 +157,30 @@ def test_random_numbers_are_read_off_the_frames(opened: dict[str, Loaded]) -> No
     assert max(numbers) <= 99
     assert learned(loaded, sample) == f"On {numbers[2]}, then {numbers[0]}.<|im_end|>\n"
     unseen = [turn("user", "Where?"), turn("assistant", "On ", 7, ".")]
-    with pytest.raises(NumProError, match="frame 7 is spoken of but not shown"):
+    with pytest.raises(NumProError, match="frame 7 is spoken of but not among the 4 that are shown"):
         collator.sample(item_of(loaded, 4, conversation=unseen))
+
+
+def test_random_numbers_of_a_thinned_video_are_read_off_its_frames_too(opened: dict[str, Loaded]) -> None:
+    """Of 20 frames 8 are shown, and fewer numbers are allowed than there are frames."""
+    loaded = opened["longva"]
+    collator = collator_of(loaded, data__numbering="random", data__highest_number=9, numpro__max_frames=8)
+    conversation = [turn("user", "Where is it?"), turn("assistant", "On ", 5, ", then ", 19, ".")]
+    numbers, sample = drawn_numbers(collator, item_of(loaded, 20, conversation=conversation))
+    assert len(set(numbers)) == 8
+    assert max(numbers) <= 9
+    assert kept_numbers(20, 8).tolist().index(5) == 2
+    assert learned(loaded, sample) == f"On {numbers[2]}, then {numbers[7]}.<|im_end|>\n"
+    batch = collator([item_of(loaded, 20, conversation=[turn("user", "Where?"), turn("assistant", "On ", 6, ".")])])
+    [(name, reason)] = batch["unreadable"]
+    assert (name, reason[:60]) == ("made/v#0", "frame 6 is spoken of but not among the 8 that are shown, and")
+
+
+def test_offset_leaves_a_video_that_is_too_long_for_it(opened: dict[str, Loaded]) -> None:
+    numbers, _ = drawn_numbers(
+        collator_of(opened["longva"], data__numbering="offset", data__highest_number=3), item_of(opened["longva"], 6)
+    )
+    assert numbers == list(range(6))
 
 
 def test_times_stay_true_whatever_is_drawn(opened: dict[str, Loaded]) -> None:
@@ -210,6 +235,32 @@ def test_max_frames_thins_as_evaluation_does(small: Loaded) -> None:
     # Sixteen pixels are too few for digits to be read, but the corner without them tells the frames apart.
     shown = sample["pixel_values_videos"][0][:, :, :2, :2]
     assert torch.equal(shown, small.processor.pixel_values(wanted)[:, :, :2, :2])
+
+
+@given(count=st.integers(1, 400), there=st.integers(1, 300), shown=st.integers(1, 300))
+def test_frames_of_a_thinned_shard_are_those_that_evaluation_shows_or_their_neighbours(count: int, there: int, shown: int) -> None:
+    row = {"duration_s": count / 0.5, "fps": 0.5}
+    numbers = kept_numbers(count, there)
+    kept = collator_module._kept(row, numbers, shown)
+    wanted = kept_numbers(count, shown)
+    assert len(kept) == len(set(kept.tolist())) == min(len(numbers), shown)
+    assert (np.diff(kept) > 0).all()
+    if count <= there:
+        assert numbers[kept].tolist() == wanted.tolist()
+    elif shown < len(numbers):
+        assert np.abs(numbers[kept] - wanted).max() <= (count - 1) / max(1, len(numbers) - 1) + 1
+
+
+def test_how_many_frames_fit_is_found_quickly_even_with_times_in_the_text(opened: dict[str, Loaded]) -> None:
+    loaded = opened["qwen3_vl"]
+    collator = collator_of(loaded, data__max_tokens=3000, numpro__max_frames=100)
+    tried: list[int] = []
+    with pytest.MonkeyPatch.context() as patch:
+        encode = type(loaded.family).encode
+        patch.setattr(type(loaded.family), "encode", lambda self, *args: tried.append(1) or encode(self, *args))
+        sample, _ = collator.sample(item_of(loaded, 100))
+    assert len(tried) <= 6
+    assert 3000 - 150 < sample["input_ids"].shape[1] <= 3000
 
 
 def test_a_budget_without_room_for_one_frame_is_said(small: Loaded) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -91,6 +93,29 @@ def test_patterns_folders_and_files(folder: Path) -> None:
         find_shards([str(folder / "nothing")])
     with pytest.raises(NumProError, match="set data.shards"):
         find_shards([])
+
+
+def test_a_folder_whose_shards_are_not_all_made_is_refused(folder: Path, tmp_path: Path) -> None:
+    half = shutil.copytree(folder, tmp_path / "half")
+    manifest = {"settings": {}, "inputs": [], "complete": False, "units": {"done": 3, "all": 7}}
+    (half / "manifest.json").write_text(json.dumps(manifest))
+    for pattern in (str(half), str(half / "*.parquet"), str(tmp_path)):
+        with pytest.raises(NumProError, match=r"half is not complete \(manifest\.json: 3 of 7 files are made\)"):
+            ShardIndex.read([pattern], SETTINGS)
+    every = sorted(str(file) for file in half.glob("*.parquet"))
+    assert find_shards(every) == every
+    (half / "manifest.json").write_text(json.dumps({**manifest, "complete": True}))
+    assert find_shards([str(half)]) == every
+
+
+def test_the_fingerprint_is_that_of_what_is_in_the_shards(folder: Path, index: ShardIndex, tmp_path: Path) -> None:
+    moved = shutil.copytree(folder, tmp_path / "moved")
+    assert ShardIndex.read([str(moved)], SETTINGS).fingerprint == index.fingerprint
+    more = write_shard(moved / "made-3.parquet", [video_row("z", 9.0, size=SIZE)], size=SIZE, max_frames=12)
+    assert ShardIndex.read([str(moved)], SETTINGS).fingerprint != index.fingerprint
+    more.unlink()
+    write_shard(moved / "made-0.parquet", [video_row(f"y{k}", 9.0, size=SIZE) for k in range(5)], size=SIZE, max_frames=12)
+    assert ShardIndex.read([str(moved)], SETTINGS).fingerprint != index.fingerprint
 
 
 # --- every sample once ---------------------------------------------------------------------------------------------------------------

@@ -8,6 +8,7 @@ import multiprocessing
 import os
 import random
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -27,10 +28,11 @@ from numpro_plugin.adapter_settings import numpro_settings_of, read_record
 from numpro_plugin.errors import NumProError
 from numpro_plugin.families import load_model
 from numpro_plugin.generation import Answer, Generator
-from numpro_plugin.trainer.callbacks import HeldOut, read_log
+from numpro_plugin.trainer.callbacks import read_log
 from numpro_plugin.trainer.checkpoints import checkpoints
 from numpro_plugin.trainer.collator import Collator
-from numpro_plugin.trainer.dataset import ParquetRows, Samples, ShardIndex
+from numpro_plugin.trainer.dataset import ShardIndex
+from numpro_plugin.trainer.held_out import HeldOut
 from numpro_plugin.trainer.recipe import Recipe, load_recipe
 from numpro_plugin.trainer.train import NumProTrainer, run
 
@@ -151,7 +153,7 @@ def test_held_out_scores_are_those_of_the_answers(plain: Recipe, world: World, m
     index = ShardIndex.read([str(world.held_out)], plain.numpro)
     loaded = load_model(world.model, dtype="float32")
     collator = Collator(loaded.family, loaded.processor, plain)
-    scores = HeldOut(Samples(index, ParquetRows(index, keep=1)), collator, max_new_tokens=8).scores(loaded)
+    scores = HeldOut(index, collator, max_new_tokens=8).scores(loaded)
     # The answers in the shards are 0-3 and 1-3 for either video.
     assert scores["mIoU"] == pytest.approx(100 * (1 + 1 / 2 + 0 + 2 / 3) / 4)
     assert (scores["R@0.5"], scores["parse_fail"], scores["samples"]) == (75, 25, 4)
@@ -200,6 +202,44 @@ def test_two_processes_under_zero2_give_the_same_curve_even_when_killed(plain: R
     for name, value in weights(plain.output).items():
         assert torch.allclose(weights(recipe.output)[name], value, atol=2e-5), f"{name} (killed after {after} lines)"
     assert read_record(Path(recipe.output) / "adapter")["processes"] == 2
+
+
+_NOTING_POSITIONS = """
+import sys
+from pathlib import Path
+from numpro_plugin.trainer.cli import main
+from numpro_plugin.trainer.train import NumProTrainer
+
+export = NumProTrainer.export
+def noting(self, folder):
+    kinds = {str(buffer.dtype) for name, buffer in self.model.named_buffers() if name.endswith("inv_freq")}
+    (Path(self.recipe.output) / f"positions-{self.args.process_index}").write_text(" ".join(sorted(kinds)))
+    export(self, folder)
+NumProTrainer.export = noting
+sys.exit(main())
+"""
+
+
+def test_two_processes_under_zero3_in_bf16_with_three_questions(world: World, datasets_cache: str, tmp_path: Path) -> None:
+    """Weights are spread over the processes, so all must generate equally often, though one of them has a question less."""
+    held = write_shard(tmp_path / "held.parquet", [video_row(f"h{k}", 8.0, size=SIZE) for k in range(3)], size=SIZE)
+    changes = {"memory__deepspeed": "zero3", "memory__dtype": "bfloat16", "data__held_out": str(held), "run__max_new_tokens": 4}
+    recipe = world.recipe("zero3", lora__dropout=0.0, optimizer__max_steps=3, run__eval_steps=2, **changes)
+    script = tmp_path / "noting.py"
+    script.write_text(_NOTING_POSITIONS, encoding="utf-8")
+    environment = {**os.environ, "DS_ACCELERATOR": "cpu", "OMP_NUM_THREADS": "1", "HF_DATASETS_CACHE": datasets_cache}
+    launch = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node", "2", "--master_port", str(random.randrange(20000, 60000))]
+    given = [f"{key}={value}" for key, value in _changes(recipe).items()]
+    done = subprocess.run([*launch, str(script), "run", "tiny", *given], env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr[-3000:]
+    output = Path(recipe.output)
+    assert [step for step, *_ in losses(output)] == [1, 2, 3]
+    assert losses(output)[-1][1] < losses(output)[0][1] - 1
+    assert [(line["step"], line["eval_samples"]) for line in read_log(output / "log.jsonl") if "eval_mIoU" in line] == [(2, 3), (3, 3)]
+    assert {(output / f"positions-{rank}").read_text() for rank in range(2)} == {"torch.float32"}
+    assert all(weight.isfinite().all() for weight in weights(output).values())
+    assert read_record(output / "checkpoint-3")["deepspeed"] == "zero3"
+    load_model(world.model, output / "adapter")
 
 
 def _changes(recipe: Recipe) -> dict[str, Any]:
@@ -321,6 +361,55 @@ def test_unreadable_samples_are_counted_and_too_many_stop_the_run(world: World, 
     assert "1 could not be used: made/v5#0 (picture 1 of 3 is damaged" in (Path(recipe.output) / "adapter" / "README.md").read_text()
     with pytest.raises(NumProError, match=r"1 of 16 samples cannot be used, more than data\.max_unreadable=0\.01.*made/v5#0"):
         run(world.recipe("bad-strict", data__shards=shard))
+
+
+def bad_rows(file: Path, count: int, bad: range) -> str:
+    rows = [video_row(f"v{k}", 6.0, size=SIZE) for k in range(count)]
+    for k in bad:
+        rows[k]["frames"][1] = rows[k]["frames"][1][:50]
+    return str(write_shard(file, rows, size=SIZE))
+
+
+def test_too_many_unreadable_samples_stop_the_run_even_between_log_entries(world: World, tmp_path: Path) -> None:
+    shard = bad_rows(tmp_path / "bad.parquet", 16, range(8))
+    recipe = world.recipe("bad-rarely-logged", data__shards=shard, data__max_unreadable=0.45, run__log_steps=50, run__save_steps=0)
+    with pytest.raises(NumProError, match=r"of 16 samples cannot be used, more than data\.max_unreadable=0\.45"):
+        run(recipe)
+    assert not (Path(recipe.output) / "adapter").exists()
+    assert [line["unreadable"] for line in read_log(Path(recipe.output) / "log.jsonl")][-1] == 8
+
+
+def test_unreadable_samples_are_not_forgotten_when_a_run_is_gone_on_with(world: World, tmp_path: Path) -> None:
+    shard = bad_rows(tmp_path / "bad.parquet", 24, range(12))
+    changes = {"data__shards": shard, "data__max_unreadable": 0.9, "optimizer__epochs": 1}
+    recipe = world.recipe("bad-resumed", **changes, run__save_steps=1, run__save_total_limit=0, resume=True)
+    run(recipe)
+    output = Path(recipe.output)
+    counted = lambda: [line["unreadable"] for line in read_log(output / "log.jsonl") if "loss" in line]  # noqa: E731
+    before, record = counted(), read_record(output / "adapter")
+    assert (before[-1], len(record["data"]["unreadable"])) == (12, 12)
+    for step in (2, 3):
+        shutil.rmtree(output / f"checkpoint-{step}")
+    shutil.rmtree(output / "adapter")
+    run(recipe)
+    assert counted() == before
+    assert read_record(output / "adapter")["data"] == record["data"]
+
+
+def test_gradients_that_are_no_numbers_get_into_no_checkpoint(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    step = NumProTrainer.training_step
+
+    def poisoned(self: NumProTrainer, model: torch.nn.Module, *args: Any) -> torch.Tensor:
+        loss = step(self, model, *args)
+        if self.state.global_step == 3:
+            next(p for p in model.parameters() if p.grad is not None).grad[...] = float("nan")
+        return loss
+
+    monkeypatch.setattr(NumProTrainer, "training_step", poisoned)
+    recipe = world.recipe("nan-gradients")
+    with pytest.raises(NumProError, match="the gradient's norm is nan at step 4"):
+        run(recipe)
+    assert [place.name for place in checkpoints(Path(recipe.output))] == ["checkpoint-2"]
 
 
 def test_what_is_missing_or_does_not_fit(world: World) -> None:
