@@ -248,7 +248,9 @@ def test_frames_of_a_thinned_shard_are_those_that_evaluation_shows_or_their_neig
     if count <= there:
         assert numbers[kept].tolist() == wanted.tolist()
     elif shown < len(numbers):
-        assert np.abs(numbers[kept] - wanted).max() <= (count - 1) / max(1, len(numbers) - 1) + 1
+        away = np.abs(numbers[:, None] - wanted)
+        if len(set(away.argmin(0))) == shown:
+            assert (np.abs(numbers[kept] - wanted) == away.min(0)).all()
 
 
 def test_how_many_frames_fit_is_found_quickly_even_with_times_in_the_text(opened: dict[str, Loaded]) -> None:
