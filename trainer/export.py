@@ -17,8 +17,8 @@ from numpro_plugin.adapter_settings import RECORD, read_record
 from numpro_plugin.errors import NumProError
 
 if TYPE_CHECKING:
-    from numpro_plugin.trainer.dataset import ShardIndex
     from numpro_plugin.trainer.recipe import Recipe
+    from numpro_plugin.trainer.shard_index import ShardIndex
 
 _LIBRARIES = ("torch", "transformers", "peft", "accelerate", "deepspeed", "datasets")
 

@@ -11,15 +11,16 @@ from numpro_plugin.answers import parse_moment
 from numpro_plugin.errors import NumProError
 from numpro_plugin.generation import GenerationOptions, Generator
 from numpro_plugin.metrics.moments import moment_scores, span_iou
-from numpro_plugin.trainer.dataset import ParquetRows, Samples, conversations_of
+from numpro_plugin.trainer.dataset import ParquetRows, Samples
+from numpro_plugin.trainer.shard_index import conversations_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from numpro_plugin.families import Loaded
     from numpro_plugin.trainer.collator import Collator
-    from numpro_plugin.trainer.dataset import ShardIndex
     from numpro_plugin.trainer.shard_format import Turn
+    from numpro_plugin.trainer.shard_index import ShardIndex
 
 _LIST = re.compile(r"\s*(?:[,;&]|,?\s*and)\s*(?:frames?\s*)?", re.IGNORECASE)
 _CAPTION = re.compile(r"\s*(?:frames?\s*)?[,:;]\s*\w", re.IGNORECASE)

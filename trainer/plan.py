@@ -198,7 +198,7 @@ def _mean(recipe: Recipe) -> tuple[int, str]:
     """Frames of the mean sample, and what it is."""
     most = recipe.numpro.max_frames
     if recipe.data.shards:
-        from numpro_plugin.trainer.dataset import ShardIndex
+        from numpro_plugin.trainer.shard_index import ShardIndex
 
         index = ShardIndex.read(recipe.data.shards, recipe.numpro)
         return max(1, min(most, round(float(index.sample_frames.mean())))), "mean of the shards"

@@ -25,11 +25,12 @@ from numpro_plugin.trainer.arguments import deepspeed_used, processes, training_
 from numpro_plugin.trainer.callbacks import CURVE, LOG, JsonLog, Meter, draw_loss_curve, read_log, summarised
 from numpro_plugin.trainer.checkpoints import checkpoints, claim_output, forget_old, save_whole
 from numpro_plugin.trainer.collator import Collator
-from numpro_plugin.trainer.dataset import ArrowRows, NearBatches, ParquetRows, RandomBatches, Samples, ShardIndex
+from numpro_plugin.trainer.dataset import ArrowRows, NearBatches, ParquetRows, RandomBatches, Samples
 from numpro_plugin.trainer.export import training_record, write_record
 from numpro_plugin.trainer.held_out import HeldOut
 from numpro_plugin.trainer.loss import answer_loss
 from numpro_plugin.trainer.model import open_for_training
+from numpro_plugin.trainer.shard_index import ShardIndex
 
 if TYPE_CHECKING:
     from transformers import TrainingArguments

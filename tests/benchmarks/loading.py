@@ -38,10 +38,11 @@ from numpro_plugin import draw_numbers, sample_frames
 from numpro_plugin.prompts import moment_prompt
 from numpro_plugin.synthetic import random_events, render_video
 from numpro_plugin.trainer.collator import Collator, decode_frames
-from numpro_plugin.trainer.dataset import ArrowRows, Samples, ShardIndex
+from numpro_plugin.trainer.dataset import ArrowRows, Samples
 from numpro_plugin.trainer.recipe import load_recipe
 from numpro_plugin.trainer.rows import FrameOptions, _jpeg
 from numpro_plugin.trainer.shard_format import shown_numbers, turn
+from numpro_plugin.trainer.shard_index import ShardIndex
 
 LENGTHS_S = (30, 150, 480)
 OPTIONS = FrameOptions()

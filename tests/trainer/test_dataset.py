@@ -23,10 +23,9 @@ from numpro_plugin.trainer.dataset import (
     ParquetRows,
     RandomBatches,
     Samples,
-    ShardIndex,
-    find_shards,
     random_order,
 )
+from numpro_plugin.trainer.shard_index import ShardIndex, find_shards
 
 SIZE = (16, 16)
 SETTINGS = NumProSettings(frame_size=SIZE, max_frames=8)

@@ -18,10 +18,10 @@ from numpro_plugin.families import Loaded, load_model
 from numpro_plugin.settings import NumProSettings
 from numpro_plugin.trainer.cli import main
 from numpro_plugin.trainer.collator import Collator, Item
-from numpro_plugin.trainer.dataset import ShardIndex
 from numpro_plugin.trainer.export import merge, training_record, write_record
 from numpro_plugin.trainer.model import open_for_training
 from numpro_plugin.trainer.recipe import load_recipe
+from numpro_plugin.trainer.shard_index import ShardIndex
 
 
 @torch.no_grad()

@@ -13,10 +13,10 @@ from numpro_plugin.errors import NumProError
 from numpro_plugin.families import load_model
 from numpro_plugin.generation import Answer, Generator
 from numpro_plugin.trainer.collator import Collator
-from numpro_plugin.trainer.dataset import ShardIndex
 from numpro_plugin.trainer.held_out import HeldOut, moment_in
 from numpro_plugin.trainer.recipe import load_recipe
 from numpro_plugin.trainer.shard_format import turn
+from numpro_plugin.trainer.shard_index import ShardIndex
 
 SIZE = (16, 16)
 ASKED = turn("user", "When does a person open the door?")

@@ -31,9 +31,9 @@ from numpro_plugin.generation import Answer, Generator
 from numpro_plugin.trainer.callbacks import read_log
 from numpro_plugin.trainer.checkpoints import checkpoints
 from numpro_plugin.trainer.collator import Collator
-from numpro_plugin.trainer.dataset import ShardIndex
 from numpro_plugin.trainer.held_out import HeldOut
 from numpro_plugin.trainer.recipe import Recipe, load_recipe
+from numpro_plugin.trainer.shard_index import ShardIndex
 from numpro_plugin.trainer.train import NumProTrainer, run
 
 pytestmark = pytest.mark.usefixtures("datasets_cache")
