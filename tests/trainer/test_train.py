@@ -16,6 +16,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+import datasets
 import psutil
 import pytest
 import torch
@@ -84,6 +85,8 @@ def killed(recipe: Recipe, after_lines: int) -> None:
     process = multiprocessing.get_context("fork").Process(target=run, args=(recipe,))
     with pytest.MonkeyPatch.context() as patch:  # slowly, so that whoever kills it comes before the end even on a busy machine
         patch.setattr(NumProTrainer, "training_step", lambda *args: time.sleep(0.05) or step(*args))
+        # lmms-eval, if it ran in this process, makes locks live for ever, and a lock that was made before a fork is of no use after it.
+        patch.setattr(datasets.config, "HF_DATASETS_CACHE", f"{recipe.output}-datasets")
         process.start()
     log = Path(recipe.output) / "log.jsonl"
     while process.is_alive() and len(read_log(log)) < after_lines:
