@@ -7,12 +7,11 @@ import os
 import re
 import warnings
 
-import numpy as np
 import pytest
 from support.annotations import write_official
 from support.digits import read_number
 from support.harness import evaluate
-from support.tiny_qwen import frames_of, save_tiny_qwen2_5_vl
+from support.tiny_qwen import save_tiny_qwen2_5_vl, watch_qwen
 from support.videos import write_counter_video
 
 from numpro_plugin import NumProError, NumProSettings, clips, evaluation, harness
@@ -282,19 +281,7 @@ def tiny_qwen(tmp_path_factory):
 
 @pytest.fixture
 def what_qwen_sees(monkeypatch):
-    """The frames of every call to the model's generate, put together from its very inputs."""
-    from transformers import Qwen2_5_VLForConditionalGeneration as Model
-
-    seen: list[np.ndarray] = []
-    original = Model.generate
-
-    def generate(self, *args, **inputs):
-        assert len(inputs["video_grid_thw"]) == 1
-        seen.append(frames_of(inputs["pixel_values_videos"], inputs["video_grid_thw"][0]))
-        return original(self, *args, **inputs)
-
-    monkeypatch.setattr(Model, "generate", generate)
-    return seen
+    return watch_qwen(monkeypatch)
 
 
 def run_qwen(folder, **options):

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from PIL import Image
 from support.bases import ChatBase, SimpleBase, register_bases, write_task
 from support.digits import read_number
-from support.tiny_qwen import frames_of, save_tiny_qwen2_5_vl
+from support.tiny_qwen import save_tiny_qwen2_5_vl, watch_qwen
 from support.videos import counter_frame, read_counter, write_counter_video
 
 from numpro_plugin import NumProError, NumProSettings, draw_numbers, harness, numbered_clip, sample_frames
@@ -618,22 +618,7 @@ def tiny_qwen(tmp_path_factory):
 
 @pytest.fixture
 def what_qwen_sees(monkeypatch):
-    """The frames of every video that the model's generate gets, put together from its very inputs, and its prompts."""
-    from transformers import Qwen2_5_VLForConditionalGeneration as Model
-
-    seen: list[np.ndarray] = []
-    original = Model.generate
-
-    def generate(self, *args, **inputs):
-        at = 0
-        for grid in inputs.get("video_grid_thw", []):
-            size = int(grid.prod())
-            seen.append(frames_of(inputs["pixel_values_videos"][at : at + size], grid))
-            at += size
-        return original(self, *args, **inputs)
-
-    monkeypatch.setattr(Model, "generate", generate)
-    return seen
+    return watch_qwen(monkeypatch)
 
 
 def run_qwen(tmp_path, folder, tasks, **options):

@@ -96,3 +96,22 @@ def frames_of(pixel_values: torch.Tensor, grid_thw: torch.Tensor, *, patch: int 
     x = x.permute(0, 6, 1, 3, 7, 2, 4, 8, 5).reshape(t * pair, h * patch, w * patch, 3)
     mean, std = torch.tensor([0.48145466, 0.4578275, 0.40821073]), torch.tensor([0.26862954, 0.26130258, 0.27577711])
     return ((x * std + mean) * 255).round().clamp(0, 255).to(torch.uint8).numpy()
+
+
+def watch_qwen(monkeypatch) -> list[np.ndarray]:
+    """From now on the frames of every video that the model's generate gets, put together from its very inputs."""
+    from transformers import Qwen2_5_VLForConditionalGeneration as Model
+
+    seen: list[np.ndarray] = []
+    original = Model.generate
+
+    def generate(self, *args, **inputs):
+        at = 0
+        for grid in inputs.get("video_grid_thw", []):
+            size = int(grid.prod())
+            seen.append(frames_of(inputs["pixel_values_videos"][at : at + size], grid))
+            at += size
+        return original(self, *args, **inputs)
+
+    monkeypatch.setattr(Model, "generate", generate)
+    return seen
