@@ -8,26 +8,26 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
-    from numpro_plugin.answers import parse_moment
-    from numpro_plugin.clips import numbered_clip
+    from numpro_plugin.answers.highlights import parse_highlights
+    from numpro_plugin.answers.moments import parse_moment
+    from numpro_plugin.clips.clip import numbered_clip
     from numpro_plugin.errors import NumProError
-    from numpro_plugin.highlight_answers import parse_highlights
     from numpro_plugin.numbering import NumberStyle, draw_numbers
-    from numpro_plugin.sampling import Frames, sample_frames
     from numpro_plugin.settings import NumProSettings
     from numpro_plugin.timeline import Timeline
+    from numpro_plugin.video.sampling import Frames, sample_frames
 
 _HOME = {
-    "Frames": "sampling",
+    "Frames": "video.sampling",
     "NumProError": "errors",
     "NumProSettings": "settings",
     "NumberStyle": "numbering",
     "Timeline": "timeline",
     "draw_numbers": "numbering",
-    "numbered_clip": "clips",
-    "parse_highlights": "highlight_answers",
-    "parse_moment": "answers",
-    "sample_frames": "sampling",
+    "numbered_clip": "clips.clip",
+    "parse_highlights": "answers.highlights",
+    "parse_moment": "answers.moments",
+    "sample_frames": "video.sampling",
 }
 __all__ = [
     "Frames",

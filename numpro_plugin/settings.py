@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import difflib
 import math
-import os
-from dataclasses import asdict, dataclass, field, fields, replace
+from dataclasses import asdict, dataclass, field, fields
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from numpro_plugin.errors import NumProError
 from numpro_plugin.numbering import NumberStyle
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
 
 PromptKind = Literal["zeroshot", "ft"]
 
@@ -81,85 +79,8 @@ class NumProSettings:
             del values["style"]
         return values
 
-    @classmethod
-    def from_env(cls, environ: Mapping[str, str] | None = None, *, numbers: bool = True) -> NumProSettings:
-        """The settings of the tasks: the defaults, or what the model ``announced``, changed by ``NUMPRO_*`` environment variables.
-
-        Raises:
-            NumProError: a value out of range, a ``NUMPRO_*`` variable that does not exist (a misspelt one changes nothing
-                silently), or one that differs from what the model announced.
-        """
-        environ = os.environ if environ is None else environ
-        unknown = [name for name in environ if name.startswith("NUMPRO_") and name not in _ENV and name not in _OTHER_ENV]
-        if unknown:
-            allowed = sorted({*_ENV, *_OTHER_ENV})
-            close = difflib.get_close_matches(unknown[0], allowed, n=1)
-            hint = f"; did you mean {close[0]}?" if close else "."
-            raise NumProError(f"environment variable {unknown[0]} is unknown{hint} Allowed: {', '.join(allowed)}")
-        settings: dict[str, Any] = dict(_announced.values)
-        style: dict[str, Any] = {}
-        for variable, (name, convert) in _ENV.items():
-            if variable in environ:
-                try:
-                    value = convert(environ[variable])
-                except ValueError as error:
-                    raise NumProError(f"{variable}={environ[variable]!r} cannot be read: {error}") from error
-                if (said := _announced.values.get(name, value)) != value:
-                    raise NumProError(
-                        f"{variable}={environ[variable]} differs from {name}={said!r} of {_announced.source}: change one of them, "
-                        "or leave the variable away"
-                    )
-                (settings if name in {f.name for f in fields(cls)} else style)[name] = value
-        try:
-            return replace(cls(**settings, numbers=numbers), style=NumberStyle(**style))
-        except NumProError as error:
-            raise NumProError(f"{error} (from NUMPRO_* environment variables)") from error
-
-
-@dataclass(frozen=True)
-class Announcement:
-    """What a model that takes part in sampling says before the tasks are made."""
-
-    source: str = ""
-    """Who says so, for errors."""
-
-    values: Mapping[str, Any] = field(default_factory=dict)
-    """Fields of ``NumProSettings`` that follow from the model, such as its ``frame_size``."""
-
-    identity: Mapping[str, Any] = field(default_factory=dict)
-    """What makes its answers what they are (contents of an adapter, precision, ...): goes into the protocol of results."""
-
-
-_announced = Announcement()
-
-
-def announce(announcement: Announcement) -> None:
-    """Let the tasks of this process follow a model. lmms-eval makes the model first; the latest one counts."""
-    global _announced  # noqa: PLW0603 (one model answers in a process of lmms-eval, and tasks have no other way to ask it)
-    _announced = announcement
-
-
-def announced() -> Announcement:
-    """What the latest model announced."""
-    return _announced
-
 
 def parse_frame_size(text: str) -> tuple[int, int]:
     """``"336"`` or ``"448x336"`` (width x height) -> (width, height)."""
     width, _, height = text.lower().partition("x")
     return int(width), int(height or width)
-
-
-_ENV: dict[str, tuple[str, Callable[[str], Any]]] = {
-    "NUMPRO_FPS": ("fps", float),
-    "NUMPRO_FRAME_SIZE": ("frame_size", parse_frame_size),
-    "NUMPRO_MAX_FRAMES": ("max_frames", int),
-    "NUMPRO_PROMPT": ("prompt", str),
-    "NUMPRO_POSITION": ("position", str),
-    "NUMPRO_FONT_SIZE": ("font_size", float),
-    "NUMPRO_COLOR": ("color", str),
-    "NUMPRO_STROKE_WIDTH": ("stroke_width", float),
-    "NUMPRO_STROKE_COLOR": ("stroke_color", str),
-}
-# Where things are kept and how they are read: these change no answer.
-_OTHER_ENV = ("NUMPRO_DATA", "NUMPRO_SPLIT", "NUMPRO_CACHE", "NUMPRO_CACHE_GB", "NUMPRO_DECODER", "NUMPRO_SHARED")

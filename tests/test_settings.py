@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from numpro_plugin import NumberStyle, NumProError, NumProSettings
+from numpro_plugin.environment import settings_from_environment
 from numpro_plugin.numbering import POSITIONS
 
 
@@ -42,7 +43,7 @@ def test_style_does_not_matter_without_numbers():
 
 
 def test_from_environment():
-    settings = NumProSettings.from_env(
+    settings = settings_from_environment(
         {
             "NUMPRO_FPS": "1",
             "NUMPRO_FRAME_SIZE": "448x336",
@@ -53,7 +54,7 @@ def test_from_environment():
         }
     )
     assert settings == NumProSettings(fps=1, frame_size=(448, 336), style=NumberStyle(color="blue", font_size=60))
-    assert NumProSettings.from_env({"NUMPRO_FRAME_SIZE": "384"}, numbers=False) == NumProSettings(frame_size=(384, 384), numbers=False)
+    assert settings_from_environment({"NUMPRO_FRAME_SIZE": "384"}, numbers=False) == NumProSettings(frame_size=(384, 384), numbers=False)
 
 
 @pytest.mark.parametrize(
@@ -73,7 +74,7 @@ def test_from_environment():
 )
 def test_wrong_environment_is_named(environ, said):
     with pytest.raises(NumProError, match=said):
-        NumProSettings.from_env(environ)
+        settings_from_environment(environ)
 
 
 def test_unknown_keys_are_named():

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from numpro_plugin import __version__
-from numpro_plugin.command import run_command
+from numpro_plugin.cli.command import run_command
 from numpro_plugin.errors import NumProError
 
 if TYPE_CHECKING:
@@ -126,9 +126,10 @@ def _add_merge(verbs: Any) -> None:
 
 def _shards(args: argparse.Namespace) -> int:
     from numpro_plugin.settings import parse_frame_size
-    from numpro_plugin.trainer.manifest import report, too_many_skipped
-    from numpro_plugin.trainer.rows import FrameOptions
-    from numpro_plugin.trainer.shards import make_shards
+
+    from .shards.make import make_shards
+    from .shards.manifest import report, too_many_skipped
+    from .shards.rows import FrameOptions
 
     if not 0 <= args.allow_skipped <= 1:
         raise NumProError(f"--allow-skipped {args.allow_skipped:g} must be a fraction, 0 to 1 (0.05 allows 5 %)")
@@ -165,13 +166,13 @@ def _shards(args: argparse.Namespace) -> int:
 
 
 def _run(args: argparse.Namespace) -> int:
-    from numpro_plugin.trainer.recipe import load_recipe
+    from .recipe.record import load_recipe
 
     recipe = load_recipe(args.recipe, args.overrides)  # a mistake in it is said before anything heavy is loaded
     if args.show:
         print(recipe.to_yaml(), end="")
         return 0
-    from numpro_plugin.trainer.train import run
+    from .run.train import run
 
     result = run(recipe)
     if os.environ.get("RANK", "0") == "0":
@@ -180,10 +181,10 @@ def _run(args: argparse.Namespace) -> int:
 
 
 def _plan(args: argparse.Namespace) -> int:
-    from numpro_plugin.trainer.recipe import load_recipe
+    from .recipe.record import load_recipe
 
     recipe = load_recipe(args.recipe, args.overrides)  # a mistake in it is said before anything heavy is loaded
-    from numpro_plugin.trainer.plan import plan
+    from .plan.plan import plan
 
     print("simulating, half a minute ...", file=sys.stderr, flush=True)
     print(plan(recipe, gpus=args.gpus))
@@ -191,7 +192,7 @@ def _plan(args: argparse.Namespace) -> int:
 
 
 def _merge(args: argparse.Namespace) -> int:
-    from numpro_plugin.trainer.export import merge
+    from .run.export import merge
 
     print(merge(args.base, args.adapter, args.out))
     return 0

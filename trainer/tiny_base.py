@@ -25,11 +25,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from PIL import Image
 
+from numpro_plugin.demo.rendering import SHAPES, Event, Scene, random_events
+from numpro_plugin.demo.world import GREYS, LEAST_SHARE, RENDERED_SIDE, SETTINGS, TINY_COLORS
 from numpro_plugin.errors import NumProError
 from numpro_plugin.prompts import NUMBERS_SENTENCE, moment_prompt
-from numpro_plugin.synthetic import SHAPES, Event, Scene, random_events
-from numpro_plugin.tiny_world import GREYS, LEAST_SHARE, RENDERED_SIDE, SETTINGS, TINY_COLORS
-from numpro_plugin.trainer.shard_format import ShardInfo, turn
+
+from .shard_format import ShardInfo, turn
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

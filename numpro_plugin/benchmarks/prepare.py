@@ -17,9 +17,9 @@ from numpro_plugin.benchmarks.custom import is_flat_json
 from numpro_plugin.benchmarks.custom import read_annotations as read_flat
 from numpro_plugin.benchmarks.didemo import read_hashes
 from numpro_plugin.benchmarks.table import Report, default_split, read_report, read_rows, sha256_of, table_path, write_table
-from numpro_plugin.decoders import decode_held, decode_pyav
 from numpro_plugin.errors import NumProError
-from numpro_plugin.packets import read_packets
+from numpro_plugin.video.decoders import decode_held, decode_pyav
+from numpro_plugin.video.packets import read_packets
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping

@@ -14,7 +14,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from numpro_plugin.cache import user_folder
+from numpro_plugin.environment import chosen_split, data_folder, data_folder_is_default
 from numpro_plugin.errors import NumProError
 
 if TYPE_CHECKING:
@@ -67,11 +67,6 @@ class Report:
         }
 
 
-def data_folder() -> Path:
-    """``$NUMPRO_DATA``, else a folder in the user's cache."""
-    return Path(os.environ.get("NUMPRO_DATA") or user_folder() / "data")
-
-
 def table_path(benchmark: str, split: str, folder: str | os.PathLike[str] | None = None) -> Path:
     """Where the table of a benchmark's split is, or would be."""
     return Path(folder or data_folder()) / benchmark / f"{split}.parquet"
@@ -111,7 +106,7 @@ def write_table(rows: list[dict[str, Any]], report: Report, folder: str | os.Pat
 
 def default_split(benchmark: Benchmark) -> str:
     """The split that is evaluated: ``$NUMPRO_SPLIT``, else the benchmark's first (``test``, ``val_2``, ``val``)."""
-    return os.environ.get("NUMPRO_SPLIT") or benchmark.splits[0]
+    return chosen_split() or benchmark.splits[0]
 
 
 def read_report(path: Path) -> Report:
@@ -121,11 +116,11 @@ def read_report(path: Path) -> Report:
         NumProError: there is none, or it cannot be read; the remedy names the command that makes it.
     """
     remedy = f"run: numpro prepare {path.parent.name} --annotations FILE --videos DIR"
-    if "NUMPRO_SPLIT" in os.environ:
-        remedy += f" (NUMPRO_SPLIT={os.environ['NUMPRO_SPLIT']} asks for this split)"
+    if split := chosen_split():
+        remedy += f" (NUMPRO_SPLIT={split} asks for this split)"
     report = path.with_suffix(".json")
     if not path.exists() or not report.exists():
-        where = "" if os.environ.get("NUMPRO_DATA") else " (NUMPRO_DATA is not set, so the default folder was looked in)"
+        where = " (NUMPRO_DATA is not set, so the default folder was looked in)" if data_folder_is_default() else ""
         raise NumProError(f"there is no table {path}{where}; {remedy}")
     try:
         return Report(**json.loads(report.read_text()))

@@ -23,7 +23,7 @@ from numpro_plugin.families.llava_next_video import LlavaNextVideo
 from numpro_plugin.families.llava_onevision import LlavaOnevision
 from numpro_plugin.families.longva import LongVA
 from numpro_plugin.families.qwen import Qwen2VL, Qwen3VL, Qwen25VL
-from numpro_plugin.longva.checkpoint import local_folder, read_config
+from numpro_plugin.weights.folder import local_folder, read_config
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -11,7 +11,7 @@ import torch
 from torch.nn import functional
 
 from numpro_plugin.errors import NumProError
-from numpro_plugin.longva.checkpoint import UNREADABLE, first_line, some
+from numpro_plugin.weights.folder import UNREADABLE, first_line, some
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from numpro_plugin.sampling import Frames
+    from numpro_plugin.video.sampling import Frames
 
 IGNORED = -100
 """Label of a token that the loss does not see."""

@@ -12,7 +12,7 @@ from numpro_plugin.longva.checkpoint import ORIGINAL_MODEL_TYPE
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from numpro_plugin.sampling import Frames
+    from numpro_plugin.video.sampling import Frames
 
 
 class LongVA(Family):

@@ -15,7 +15,7 @@ from numpro_plugin.families.base import Family, Sample, Video, check_pixels
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from numpro_plugin.sampling import Frames
+    from numpro_plugin.video.sampling import Frames
 
 
 class _Qwen(Family):

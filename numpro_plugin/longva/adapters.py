@@ -12,7 +12,8 @@ from peft.tuners.tuners_utils import check_target_module_exists
 from safetensors.torch import load_file
 
 from numpro_plugin.errors import NumProError
-from numpro_plugin.longva.checkpoint import UNREADABLE, first_line, local_folder, new_name, some
+from numpro_plugin.longva.checkpoint import new_name
+from numpro_plugin.weights.folder import UNREADABLE, first_line, local_folder, some
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -4,22 +4,18 @@
 
 from __future__ import annotations
 
-import json
 import math
-import pickle
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
+from safetensors import safe_open
 from transformers import CLIPVisionConfig, Qwen2Config
 
 from numpro_plugin.errors import NumProError
 from numpro_plugin.longva.configuration import LongVAConfig
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
+from numpro_plugin.weights.folder import UNREADABLE, first_line, local_folder
 
 ORIGINAL_MODEL_TYPE = "llava_qwen"
 """``model_type`` in the ``config.json`` of an original checkpoint and of a reference adapter."""
@@ -39,10 +35,6 @@ _TOWER_ORIGINAL = "model.vision_tower.vision_tower.vision_model."
 _CLIP_HEAD_SIZE = 64  # of every CLIP that was released
 
 
-UNREADABLE = (OSError, RuntimeError, ValueError, ImportError, AttributeError, SafetensorError, pickle.UnpicklingError, EOFError)
-"""What reading somebody's weight files may raise."""
-
-
 def new_name(name: str) -> str:
     """The new model's name of a parameter or module of the original model; a name that is already new stays."""
     for pattern, replacement in KEY_MAPPING.items():
@@ -50,21 +42,6 @@ def new_name(name: str) -> str:
         if found:
             break
     return name
-
-
-def read_config(folder: Path) -> dict[str, Any]:
-    """``config.json`` of a model folder."""
-    file = folder / "config.json"
-    if not file.is_file():
-        what = "a file" if folder.is_file() else "a folder without config.json" if folder.is_dir() else "no such folder"
-        raise NumProError(f"{folder} is no model: {what}. Pass a folder with config.json and weights, or a hub id")
-    try:
-        config = json.loads(file.read_text(encoding="utf-8"))
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise NumProError(f"{file} is not JSON ({error}): was the download cut off?") from None
-    if not isinstance(config, dict):
-        raise NumProError(f"{file} holds a {type(config).__name__} instead of an object")
-    return config
 
 
 def find_tower(name: str | None, checkpoint: Path) -> Path | None:
@@ -166,28 +143,3 @@ def weight_shapes(folder: Path) -> dict[str, tuple[int, ...]]:
         except UNREADABLE as error:
             raise NumProError(f"{file} cannot be loaded: {first_line(error)}") from error
     return shapes
-
-
-def local_folder(name: str | Path) -> Path:
-    """The folder itself, or the downloaded (or cached) files of a hub id such as ``lmms-lab/LongVA-7B-DPO``."""
-    place = Path(name).expanduser()
-    if place.exists() or isinstance(name, Path) or name.startswith((".", "/", "~")) or name.count("/") != 1:
-        return place
-    from huggingface_hub import snapshot_download
-
-    wanted = ["*.json", "*.safetensors", "*.txt", "*.jinja", "*.bin", "*.model"]
-    try:
-        return Path(snapshot_download(name, allow_patterns=wanted))
-    except Exception as error:  # the hub's client raises a dozen kinds: no network, no such repository, no permission
-        raise NumProError(f"{name} is no folder here, and from the hub it cannot be had either: {first_line(error)}") from error
-
-
-def some(names: Iterable[object], count: int = 4) -> str:
-    """The first few names, sorted, and how many more there are: for errors."""
-    names = sorted(map(str, names))
-    return ", ".join(names[:count]) + (f" and {len(names) - count} more" if len(names) > count else "")
-
-
-def first_line(error: Exception) -> str:
-    """An exception's message without its lower lines."""
-    return (str(error).strip() or type(error).__name__).splitlines()[0]

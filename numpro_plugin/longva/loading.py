@@ -13,21 +13,11 @@ from transformers.utils import logging as transformers_logging
 
 from numpro_plugin.errors import NumProError
 from numpro_plugin.longva.adapters import load_adapter
-from numpro_plugin.longva.checkpoint import (
-    KEY_MAPPING,
-    ORIGINAL_MODEL_TYPE,
-    TOWER,
-    UNREADABLE,
-    config_from_original,
-    find_tower,
-    first_line,
-    local_folder,
-    read_config,
-    some,
-)
+from numpro_plugin.longva.checkpoint import KEY_MAPPING, ORIGINAL_MODEL_TYPE, TOWER, config_from_original, find_tower
 from numpro_plugin.longva.configuration import LongVAConfig
 from numpro_plugin.longva.modeling import LongVAForConditionalGeneration
 from numpro_plugin.longva.processing import LongVAProcessor
+from numpro_plugin.weights.folder import UNREADABLE, first_line, local_folder, read_config, some
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

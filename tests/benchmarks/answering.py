@@ -34,9 +34,9 @@ from support.tiny_families import _longva, save_tiny
 from support.videos import write_counter_video
 
 from numpro_plugin import NumProSettings
-from numpro_plugin.asking import Asked, Asker, Question, numbered_frames
 from numpro_plugin.families import Loaded, load_model
-from numpro_plugin.generation import Answer, GenerationOptions
+from numpro_plugin.inference.asking import Asked, Asker, Question, numbered_frames
+from numpro_plugin.inference.generation import Answer, GenerationOptions
 from numpro_plugin.longva import LongVAForConditionalGeneration
 from numpro_plugin.prompts import moment_prompt
 

@@ -35,14 +35,14 @@ import pyarrow.parquet as pq
 from PIL import Image
 
 from numpro_plugin import draw_numbers, sample_frames
+from numpro_plugin.demo.rendering import random_events, render_video
 from numpro_plugin.prompts import moment_prompt
-from numpro_plugin.synthetic import random_events, render_video
-from numpro_plugin.trainer.collator import Collator, decode_frames
-from numpro_plugin.trainer.dataset import ArrowRows, Samples
-from numpro_plugin.trainer.recipe import load_recipe
-from numpro_plugin.trainer.rows import FrameOptions, _jpeg
+from numpro_plugin.trainer.batches.collator import Collator, decode_frames
+from numpro_plugin.trainer.batches.dataset import ArrowRows, Samples
+from numpro_plugin.trainer.recipe.record import load_recipe
 from numpro_plugin.trainer.shard_format import shown_numbers, turn
-from numpro_plugin.trainer.shard_index import ShardIndex
+from numpro_plugin.trainer.shards.index import ShardIndex
+from numpro_plugin.trainer.shards.rows import FrameOptions, _jpeg
 
 LENGTHS_S = (30, 150, 480)
 OPTIONS = FrameOptions()
@@ -164,9 +164,9 @@ def _take_turns(jobs: dict[str, Callable[[], object]], runs: int) -> dict[str, f
 
 def wait(model: str, shards: str, folder: Path, *, workers: int, steps: int) -> None:
     """Train for some steps and print how long the loop waited for data."""
-    from numpro_plugin.trainer.callbacks import LOG, read_log
-    from numpro_plugin.trainer.recipe import recipe_names
-    from numpro_plugin.trainer.train import run
+    from numpro_plugin.trainer.recipe.record import recipe_names
+    from numpro_plugin.trainer.run.callbacks import LOG, read_log
+    from numpro_plugin.trainer.run.train import run
 
     name = "tiny_base" if "tiny_base" in recipe_names() else "tiny"
     changes = [f"model={model}", f"data.shards={shards}", f"output={folder / 'run'}", f"data.workers={workers}"]

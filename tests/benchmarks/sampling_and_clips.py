@@ -42,9 +42,9 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
 from numpro_plugin import NumProError, Timeline, draw_numbers, numbered_clip, sample_frames
-from numpro_plugin.cache import ClipCache
-from numpro_plugin.packets import PacketIndex, open_video, read_packets
-from numpro_plugin.synthetic import random_events, render_video
+from numpro_plugin.clips.cache import ClipCache
+from numpro_plugin.demo.rendering import random_events, render_video
+from numpro_plugin.video.packets import PacketIndex, open_video, read_packets
 
 FPS = 0.5
 SIDE = 336

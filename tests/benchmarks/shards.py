@@ -25,10 +25,10 @@ import cv2
 import numpy as np
 
 from numpro_plugin import sample_frames
-from numpro_plugin.synthetic import random_events, render_video
-from numpro_plugin.trainer.conversations import Conversation, Said, Video
-from numpro_plugin.trainer.rows import Chroma, FrameOptions, _jpeg, make_row
-from numpro_plugin.trainer.shards import make_shards
+from numpro_plugin.demo.rendering import random_events, render_video
+from numpro_plugin.trainer.instructions.conversations import Conversation, Said, Video
+from numpro_plugin.trainer.shards.make import make_shards
+from numpro_plugin.trainer.shards.rows import Chroma, FrameOptions, _jpeg, make_row
 
 
 def main() -> None:
@@ -101,7 +101,7 @@ def jpeg(videos: list[Path], runs: int) -> None:
 _MEMORY = """
 import resource, sys
 from pathlib import Path
-from numpro_plugin.trainer.shards import make_shards
+from numpro_plugin.trainer.shards.make import make_shards
 folder = Path(sys.argv[1])
 make_shards([folder / "instruct.json"], folder / "out", videos={"m": folder}, workers=0, rows_per_file=16, progress=False)
 print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)

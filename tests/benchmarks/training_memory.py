@@ -40,7 +40,7 @@ def config():
 
 
 def recipe(changes):
-    from numpro_plugin.trainer.recipe import load_recipe
+    from numpro_plugin.trainer.recipe.record import load_recipe
 
     common = {"memory__dtype": "float32", "memory__tile_tokens": 512, "lora__rank": 16, "model": "small"}
     return load_recipe("longva_7b").replace(**common, **changes)
@@ -58,9 +58,9 @@ def measure(name: str) -> None:
 
     from numpro_plugin.families import family_of
     from numpro_plugin.longva import LongVAForConditionalGeneration
-    from numpro_plugin.trainer.loss import answer_loss
-    from numpro_plugin.trainer.model import make_trainable
-    from numpro_plugin.trainer.simulate import Simulation
+    from numpro_plugin.trainer.plan.simulate import Simulation
+    from numpro_plugin.trainer.run.loss import answer_loss
+    from numpro_plugin.trainer.run.model import make_trainable
 
     chosen = recipe(SETUPS[name])
     began = time.process_time()

@@ -12,8 +12,8 @@ import torch
 from peft import LoraConfig, get_peft_model
 
 from numpro_plugin.families import Loaded, Sample, load_model
-from numpro_plugin.sampling import Frames
 from numpro_plugin.timeline import Timeline
+from numpro_plugin.video.sampling import Frames
 from support.tiny_families import save_tiny
 
 ANSWERS = ("From Frame 1 to Frame 2.", "From Frame 12 to Frame 15, and never again after that.")

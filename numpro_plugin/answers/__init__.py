@@ -1,0 +1,1 @@
+"""A model's words -> frame numbers."""

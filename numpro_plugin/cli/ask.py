@@ -1,0 +1,97 @@
+"""`numpro ask`: its arguments and what it prints."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import argparse
+
+    from numpro_plugin.inference.localize import Localized
+
+
+def add_ask_verb(verbs: Any) -> None:
+    """The verb on the command's parser."""
+    verb = verbs.add_parser(
+        "ask",
+        help="ask a model when something happens in one's own video",
+        description="Ask a video LLM when something happens in a video. Several queries share one pass over the video.",
+    )
+    verb.add_argument("video", type=Path)
+    verb.add_argument("queries", nargs="+", metavar="QUERY", help='what to look for, such as "a person opens a door"')
+    verb.add_argument("--model", required=True, metavar="FOLDER", help="folder or hub id of the model")
+    verb.add_argument("--adapter", metavar="FOLDER", help="folder or hub id of a NumPro-FT adapter for it")
+    verb.add_argument("--highlights", action="store_true", help="ask for highlights with scores from 1 to 5 instead of one moment")
+    verb.add_argument("--fps", type=float, help="numbers per second (default: the adapter's, else 0.5)")
+    verb.add_argument("--max-frames", type=int, help="at most so many frames, thinned evenly (default: the adapter's, else 240)")
+    verb.add_argument("--start", type=float, default=0.0, metavar="SECONDS", help="look at a part of the video only: from here")
+    verb.add_argument("--end", type=float, metavar="SECONDS", help="to here")
+    verb.add_argument("--max-new-tokens", type=int, help="length of an answer (default: 128, highlights 1024)")
+    verb.add_argument("--batch-size", type=int, default=4, help="answers written at once (default: 4)")
+    verb.add_argument("--dtype", default="auto", help="auto (default: the checkpoint's), bfloat16, float16 or float32")
+    verb.add_argument("--attn", metavar="NAME", help="attention: sdpa, eager, flash_attention_2 (default: the library's choice)")
+    verb.add_argument("--device", help="such as cuda:1 or cpu (default: the first GPU, else the CPU); auto: over all GPUs")
+    verb.add_argument("--json", nargs="?", const="-", metavar="FILE", help="write the answers as JSON; without FILE print nothing else")
+    verb.set_defaults(run=_ask)
+
+
+def _ask(args: argparse.Namespace) -> int:
+    import json
+
+    from transformers.utils import logging as transformers_logging
+
+    from numpro_plugin.errors import NumProError
+    from numpro_plugin.families import load_model
+    from numpro_plugin.inference.localize import localize, settings_for
+    from numpro_plugin.video.packets import read_packets
+
+    read_packets(args.video)  # what is wrong with paths is said before a large model is loaded
+    if args.json not in (None, "-") and not Path(args.json).resolve().parent.is_dir():
+        raise NumProError(f"--json {args.json}: there is no folder {Path(args.json).resolve().parent}")
+    transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]
+    place = _device_map(args.device)
+    loaded = load_model(
+        args.model, args.adapter, dtype=args.dtype, attn_implementation=args.attn, device_map=place, merge=args.adapter is not None
+    )
+    settings = settings_for(loaded, args.model, args.adapter, fps=args.fps, max_frames=args.max_frames)
+    found = localize(
+        args.video,
+        args.queries,
+        loaded,
+        settings,
+        highlights=args.highlights,
+        start_s=args.start,
+        end_s=args.end,
+        max_new_tokens=args.max_new_tokens,
+        batch_size=args.batch_size,
+    )
+    said = {"video": str(args.video), "settings": settings.to_dict(), "answers": [asdict(one) for one in found]}
+    if args.json == "-":
+        print(json.dumps(said, indent=1))
+    else:
+        print("\n\n".join(_block(one) for one in found))
+    if args.json not in (None, "-"):
+        Path(args.json).write_text(json.dumps(said, indent=1) + "\n", encoding="utf-8")
+        print(f"\nwritten: {args.json}")
+    return 0 if all(one.span_s or one.highlights for one in found) else 1
+
+
+def _device_map(device: str | None) -> Any:
+    import torch
+
+    if device == "auto":
+        return "auto"
+    device = device or ("cuda" if torch.cuda.is_available() else "cpu")
+    return None if device == "cpu" else {"": device}
+
+
+def _block(one: Localized) -> str:
+    lines = [one.query]
+    if one.span_s:
+        lines.append("  {:.1f} - {:.1f} s".format(*one.span_s))
+    lines += [f"  {time:.1f} s  {score:g}" for time, score in one.highlights]
+    if len(lines) == 1:
+        lines.append(f"  no answer: {one.reason}")
+    return "\n".join([*lines, f"  the model: {one.text}"])

@@ -1,0 +1,1 @@
+"""Frames -> a numbered mp4, kept in a cache."""

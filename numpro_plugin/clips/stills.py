@@ -1,0 +1,108 @@
+"""Pictures instead of a video file (a folder of frames, a list of them) -> a numbered clip.
+
+Pictures have no clock, so here a number is not a time but a place in the list: the k-th picture bears number k.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import cv2
+import numpy as np
+from PIL import Image, UnidentifiedImageError
+
+from numpro_plugin.clips.cache import ClipCache
+from numpro_plugin.clips.clip import CLIP_FORMAT, write_numbered
+from numpro_plugin.errors import NumProError
+from numpro_plugin.settings import NumProSettings
+from numpro_plugin.timeline import Timeline, kept_numbers
+from numpro_plugin.video.sampling import Frames
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+IMAGE_EXTENSIONS = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".gif", ".tif", ".tiff", ".webp"})
+
+
+def folder_pictures(folder: str | os.PathLike[str]) -> list[Path]:
+    """The picture files of a folder as people count: ``frame2`` before ``frame10``.
+
+    Raises:
+        NumProError: there are none.
+    """
+    pictures = [path for path in Path(folder).iterdir() if path.suffix.lower() in IMAGE_EXTENSIONS]
+    if not pictures:
+        raise NumProError(f"{folder}: is a folder without pictures ({', '.join(sorted(IMAGE_EXTENSIONS))})")
+    return sorted(pictures, key=lambda path: [(int(part), "") if part.isdigit() else (-1, part) for part in re.split(r"(\d+)", path.name)])
+
+
+def stills_clip(pictures: Sequence[Any], settings: NumProSettings | None = None, *, cache: ClipCache | None = None) -> Path:
+    """The clip of a list of pictures, made if it is not in the cache yet.
+
+    Args:
+        pictures: paths, PIL images or arrays (H, W, 3) of uint8, in order. More than ``settings.max_frames`` are thinned by the rule
+            for videos; the kept ones keep their numbers.
+        settings: the paper's protocol if None; its ``fps`` is only the clip's frame rate here.
+        cache: where clips are kept.
+
+    Raises:
+        NumProError: no picture, or one that cannot be read.
+    """
+    settings = settings or NumProSettings()
+    cache = cache or ClipCache()
+    if not len(pictures):
+        raise NumProError("a video given as a list of frames has no frame in it")
+    numbers = kept_numbers(len(pictures), settings.max_frames)
+    kept = [pictures[k] for k in numbers.tolist()]
+    said = [CLIP_FORMAT, "stills", numbers.tolist(), settings.pixel_dict()]
+    digest = hashlib.sha256(json.dumps(said, sort_keys=True).encode())
+    for picture in kept:
+        digest.update(_identity(picture))
+    key = digest.hexdigest()[:40]
+    if (clip := cache.get(key)) is not None:
+        return clip
+    with cache.locked(key):
+        if (clip := cache.get(key)) is not None:
+            return clip
+        size = settings.frame_size
+        pixels = np.stack([cv2.resize(_pixels(picture), size, interpolation=cv2.INTER_LINEAR) for picture in kept]).astype(np.uint8)
+        frames = Frames(pixels, numbers, Timeline(len(pictures) / settings.fps, settings.fps))
+        with cache.writing(key) as part:
+            write_numbered(frames, part, settings, times_s=())
+    return cache.path(key)
+
+
+def _identity(picture: Any) -> bytes:
+    """What a picture is in the cache's key: a file's place, size and time of change; the pixels of one in memory."""
+    if isinstance(picture, (str, os.PathLike)):
+        try:
+            stat = os.stat(picture)
+        except OSError as error:
+            raise NumProError(f"{picture}: {error.strerror or error}") from error
+        return repr((os.path.realpath(picture), stat.st_size, stat.st_mtime_ns)).encode()
+    pixels = _pixels(picture)
+    return repr(pixels.shape).encode() + hashlib.sha256(pixels.tobytes()).digest()
+
+
+def _pixels(picture: Any) -> NDArray[np.uint8]:
+    """RGB, (H, W, 3)."""
+    if isinstance(picture, Image.Image):
+        return np.asarray(picture.convert("RGB"))
+    if isinstance(picture, np.ndarray):
+        if picture.ndim != 3 or picture.shape[2] != 3 or picture.dtype != np.uint8:
+            raise NumProError(f"a frame must be uint8 of shape (H, W, 3), got {picture.dtype} {picture.shape}")
+        return picture
+    if isinstance(picture, (str, os.PathLike)):
+        try:
+            with Image.open(picture) as opened:
+                return np.asarray(opened.convert("RGB"))
+        except (OSError, UnidentifiedImageError) as error:
+            raise NumProError(f"{picture}: cannot be read as a picture ({error})") from error
+    raise NumProError(f"a frame of type {type(picture).__name__} is unknown; it may be a path, a PIL image or a uint8 array (H, W, 3)")

@@ -1,0 +1,1 @@
+"""`numpro demo`: the whole loop, offline, on videos made for it."""

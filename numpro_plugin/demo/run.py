@@ -1,0 +1,189 @@
+"""`numpro demo`: the whole loop, offline, on videos made for it, with the tiny model that comes along."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from numpro_plugin.benchmarks import BENCHMARKS
+from numpro_plugin.benchmarks.prepare import prepare
+from numpro_plugin.demo.world import (
+    ENVIRONMENT,
+    best_visible,
+    blind,
+    render,
+    tiny_model_folder,
+    tiny_videos,
+    write_instructions,
+    write_queries,
+)
+from numpro_plugin.errors import NumProError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+TASKS = {"with numbers": "numpro_custom", "without": "numpro_custom_plain"}
+METRICS = ("R@0.3", "R@0.5", "R@0.7", "mIoU", "parse_fail")
+
+_TRAINING_SEED = 1_000_000  # of the first training video, far from those that are evaluated
+
+
+@dataclass(frozen=True)
+class DemoResult:
+    """What the demo found; ``--json`` writes it."""
+
+    queries: int
+    scores: dict[str, dict[str, float]]
+    """In percent, by row of the table and metric."""
+
+    settings: dict[str, Any] = field(default_factory=dict)
+    """How many videos, the seed, which model, and how long each step took in seconds."""
+
+
+def run_demo(
+    folder: str | os.PathLike[str] | None = None,
+    *,
+    videos: int = 60,
+    seed: int = 0,
+    train: bool = False,
+    training_videos: int = 2000,
+    overrides: Sequence[str] = (),
+) -> DemoResult:
+    """Render videos, prepare a table, evaluate the tiny model with and without numbers through lmms-eval, and print the scores.
+
+    Args:
+        folder: where everything goes; a new temporary folder if None.
+        videos: how many to evaluate on.
+        seed: of the videos, and of training.
+        train: first fine-tune the model by LoRA on videos of their own, then evaluate base and adapter.
+        training_videos: how many of those.
+        overrides: changes of the recipe ``tiny_ft``, as ``key=value``.
+
+    Raises:
+        NumProError: a folder that is not empty, or a number that is too small.
+    """
+    if videos < 1 or training_videos < 1:
+        raise NumProError(f"videos={min(videos, training_videos)} must be 1 or more")
+    root = Path(folder) if folder else Path(tempfile.mkdtemp(prefix="numpro-demo-"))
+    if root.exists() and any(root.iterdir()):
+        raise NumProError(f"{root} is not empty; the demo wants a folder of its own")
+    took = _Steps()
+    with took.step(f"rendering {videos} videos with known events"):
+        made = tiny_videos(videos, seed=seed)
+        render(made, root / "videos")
+        write_queries(made, root / "queries.jsonl")
+    with took.step("preparing the table"):
+        table, report = prepare(BENCHMARKS["custom"], root / "queries.jsonl", videos=root / "videos", out=root / "data", progress=False)
+    models: dict[str, Path | None] = {"tiny model": None}
+    if train:
+        models["fine-tuned model"] = _train(root, took, videos=training_videos, seed=seed, overrides=overrides)
+    scores: dict[str, dict[str, float]] = {}
+    for name, adapter in models.items():
+        with took.step(f"evaluating the {name} through lmms-eval: {report.n_used} queries, with numbers and without"):
+            scores |= {f"{name}, {kind}": row for kind, row in _evaluate(root, adapter).items()}
+    scores |= {"best answer in shown numbers": best_visible(table), "perfect order, no numbers": blind(table)}
+    _print_scores(scores)
+    print(_EXPLANATION + (_OF_TRAINING if train else _NEXT) + f"\n\neverything is in {root}")
+    settings = {"videos": videos, "seed": seed, "train": train, "training_videos": training_videos if train else 0}
+    return DemoResult(report.n_used, scores, {**settings, "seconds": took.seconds})
+
+
+_EXPLANATION = """
+The tiny model is LongVA's architecture with 0.9 million parameters; it sees 12 frames of a video and is asked when a shape is there.
+'best answer in shown numbers' is what no answer can exceed. 'perfect order, no numbers' knows the right two of the twelve frames, but
+not how far apart they are, and takes the one distance that serves best."""
+
+_NEXT = " `numpro demo --train` fine-tunes the model first."
+
+_OF_TRAINING = """
+The model had been taught to read numbers on sequences of pictures; fine-tuning taught it videos. What this shows is that the loop works
+and that the numbers are read. It is no estimate of what numbers do for a real video LLM."""
+
+
+def _train(root: Path, took: _Steps, *, videos: int, seed: int, overrides: Sequence[str]) -> Path:
+    """Fine-tune by the commands that anybody would type; returns the adapter's folder."""
+    with took.step(f"rendering {videos} videos to train on"):
+        made = tiny_videos(videos, seed=_TRAINING_SEED + seed, prefix="train")
+        render(made, root / "training" / "videos")
+        write_instructions(made, root / "training" / "instructions.json")
+    training = root / "training"
+    size, frames = ENVIRONMENT["NUMPRO_FRAME_SIZE"], ENVIRONMENT["NUMPRO_MAX_FRAMES"]
+    with took.step("making shards"):
+        _call(
+            *("shards", training / "instructions.json", "--videos", f"tiny={training / 'videos'}", "--out", training / "shards"),
+            *("--frame-size", size, "--max-frames", frames),
+        )
+    with took.step("training"):
+        given = (f"model={tiny_model_folder()}", f"data.shards={training / 'shards'}", f"output={training / 'out'}", f"seed={seed}")
+        _call("run", "tiny_ft", *given, *overrides)
+    return training / "out" / "adapter"
+
+
+def _call(*arguments: object) -> None:
+    """``numpro-train ...`` in a process of its own, shown as it is run."""
+    words = [str(argument) for argument in arguments]
+    print(f"   numpro-train {' '.join(words)}", flush=True)
+    done = subprocess.run([sys.executable, "-m", "numpro_plugin.trainer.cli", *words], capture_output=True, text=True, check=False)
+    if done.returncode:
+        last = "\n".join(done.stderr.strip().splitlines()[-5:])
+        raise NumProError(f"numpro-train {words[0]} failed:\n{last}")
+
+
+def _evaluate(root: Path, adapter: Path | None) -> dict[str, dict[str, float]]:
+    """Scores by kind of task."""
+    paths = {
+        "NUMPRO_DATA": str(root / "data"),
+        "NUMPRO_CACHE": str(root / "cache"),
+        "LMMS_EVAL_DATASETS_CACHE": str(root / "cache" / "datasets"),
+    }
+    arguments = f"pretrained={tiny_model_folder()},dtype=float32" + (f",adapter={adapter}" if adapter else "")
+    with _environment(**ENVIRONMENT, **paths):
+        from lmms_eval.evaluator import simple_evaluate
+
+        results: Any = simple_evaluate(
+            model="numpro_hf", model_args=arguments, tasks=list(TASKS.values()), batch_size=64, log_samples=False, bootstrap_iters=0
+        )
+    return {kind: {metric: float(results["results"][task][f"{metric},none"]) for metric in METRICS} for kind, task in TASKS.items()}
+
+
+@contextmanager
+def _environment(**values: str) -> Iterator[None]:
+    """These variables and no other ``NUMPRO_*``: the user's settings are for real models."""
+    before = dict(os.environ)
+    for name in [name for name in before if name.startswith("NUMPRO_")]:
+        del os.environ[name]
+    os.environ.update(values)
+    try:
+        yield
+    finally:
+        os.environ.clear()
+        os.environ.update(before)
+
+
+class _Steps:
+    """Says what is done, one line a step, and remembers how long it took."""
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = {}
+
+    @contextmanager
+    def step(self, what: str) -> Iterator[None]:
+        start = time.monotonic()
+        print(f"{len(self.seconds) + 1}. {what} ...", flush=True)
+        self.seconds[what] = 0.0
+        yield
+        self.seconds[what] = round(time.monotonic() - start, 1)
+
+
+def _print_scores(scores: dict[str, dict[str, float]]) -> None:
+    width = max(map(len, scores)) + 2
+    print("\n" + " " * width + "".join(f"{metric:>11}" for metric in METRICS))
+    for name, row in scores.items():
+        print(f"{name:{width}}" + "".join(f"{row[metric]:11.2f}" if metric in row else f"{'':11}" for metric in METRICS))

@@ -1,0 +1,148 @@
+"""The world of the embedded tiny model: small videos of coloured shapes, of which twelve frames are shown; how they are made and scored."""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import os
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from numpro_plugin.benchmarks.table import read_rows
+from numpro_plugin.demo.rendering import COLORS, Event, random_events, render_video
+from numpro_plugin.metrics.moments import best_numbers, moment_scores, span_iou
+from numpro_plugin.numbering import NumberStyle
+from numpro_plugin.prompts import moment_prompt
+from numpro_plugin.reports.ceiling import ceilings
+from numpro_plugin.settings import NumProSettings
+from numpro_plugin.timeline import Timeline, kept_numbers
+
+SETTINGS = NumProSettings(frame_size=(48, 48), max_frames=12, style=NumberStyle(font_size=119))
+"""What the tiny model was made for. Digits of 17 pixels in a frame of 48 are as legible as such a frame allows."""
+
+ENVIRONMENT = {"NUMPRO_FRAME_SIZE": "48", "NUMPRO_MAX_FRAMES": "12", "NUMPRO_FONT_SIZE": "119"}
+"""The same for the tasks."""
+
+RENDERED_SIDE = 96
+"""Width and height of a rendered video; its frames are then resized like anybody's."""
+
+GREYS = (60, 100)
+"""The background: there, but not in the way of so small a model."""
+
+TINY_COLORS = tuple(color for color in COLORS if color != "red")  # numbers are red
+
+LEAST_SHARE = 0.2
+"""Every event is visible for this share of its video at least."""
+
+_RENDERED_FPS = 2
+
+
+def tiny_model_folder() -> Path:
+    """The checkpoint that comes along."""
+    return Path(str(files("numpro_plugin") / "data" / "tiny_longva"))
+
+
+@dataclass(frozen=True)
+class TinyVideo:
+    """A video to be rendered and its 1 to 3 events."""
+
+    name: str
+    duration_s: float
+    events: tuple[Event, ...]
+    seed: int
+
+
+def shown_numbers(duration_s: float) -> list[int]:
+    """The numbers of the frames that a model sees: 12 of 12 to 60, so without numbers nobody knows how far apart they are."""
+    numbers: list[int] = kept_numbers(Timeline(duration_s, SETTINGS.fps).count, SETTINGS.max_frames).tolist()
+    return numbers
+
+
+def tiny_videos(count: int, *, seed: int, prefix: str = "tiny") -> list[TinyVideo]:
+    """``count`` videos of 22 to 120 seconds."""
+    rng = np.random.default_rng(seed)
+    videos = []
+    for k in range(count):
+        grid = int(rng.integers(SETTINGS.max_frames, 61))
+        duration_s = round(grid / SETTINGS.fps - rng.integers(0, 4) / _RENDERED_FPS, 2)
+        events = random_events(rng, duration_s, int(rng.integers(1, 4)), least=LEAST_SHARE, colors=TINY_COLORS)
+        videos.append(TinyVideo(f"{prefix}{k:04d}", duration_s, tuple(events), int(rng.integers(2**31))))
+    return videos
+
+
+def render(videos: list[TinyVideo], folder: Path) -> None:
+    """Write the videos as H.264 files ``NAME.mp4``, on all cores."""
+    folder.mkdir(parents=True, exist_ok=True)
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    # Spawned, not forked: whoever calls may have threads.
+    with ProcessPoolExecutor(cores, mp_context=multiprocessing.get_context("spawn")) as pool:
+        list(pool.map(_render_one, videos, [folder] * len(videos), chunksize=8))
+
+
+def _render_one(video: TinyVideo, folder: Path) -> None:
+    render_video(
+        folder / f"{video.name}.mp4",
+        video.events,
+        duration_s=video.duration_s,
+        fps=_RENDERED_FPS,
+        size=(RENDERED_SIDE, RENDERED_SIDE),
+        greys=GREYS,
+        seed=video.seed,
+        options={"g": "50", "bf": "2", "preset": "veryfast", "threads": "1"},
+    )
+
+
+def write_queries(videos: list[TinyVideo], path: Path) -> None:
+    """Questions and spans in seconds, one JSON line an event, for ``numpro prepare custom``."""
+    rows = [
+        {"video": f"{video.name}.mp4", "query": event.query, "start_time": event.start_s, "end_time": event.end_s}
+        for video in videos
+        for event in video.events
+    ]
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+
+
+def write_instructions(videos: list[TinyVideo], path: Path) -> None:
+    """The same events as NumPro's instruction data, for ``numpro-train shards``: answers are the best pair of shown numbers."""
+    rows = [
+        {"video": video.name, "source": "tiny", "conversations": _conversation(event, shown_numbers(video.duration_s))}
+        for video in videos
+        for event in video.events
+    ]
+    path.write_text(json.dumps(rows, indent=0) + "\n")
+
+
+def _conversation(event: Event, shown: list[int]) -> list[dict[str, str]]:
+    first, last, _ = best_numbers([(event.start_s, event.end_s)], shown, SETTINGS.fps)
+    return [
+        {"from": "human", "value": f"<image>\n{moment_prompt(event.query)}"},
+        {"from": "gpt", "value": f"From Frame {first} to Frame {last}."},
+    ]
+
+
+def best_visible(table: Path) -> dict[str, float]:
+    """The scores, in percent, of answering with the best pair of numbers that is shown: no answer in shown numbers is better."""
+    return ceilings(table, [SETTINGS.fps], max_frames=SETTINGS.max_frames)[SETTINGS.fps]
+
+
+def blind(table: Path) -> dict[str, float]:
+    """The scores, in percent, of one who names the best pair of frames by their place among the twelve, but cannot read.
+
+    Place k is taken for ``k * scale`` seconds, with the one scale for all videos that serves these very questions best.
+    """
+    rows = read_rows(table)
+    spans = np.array([row["spans_s"][0] for row in rows])  # (Q, 2)
+    places = np.array([_best_places(row) for row in rows])  # (Q, 2)
+    scores = [span_iou(places * scale, spans) for scale in np.arange(0.5, 12, 0.1)]
+    return moment_scores(max(scores, key=np.mean))
+
+
+def _best_places(row: dict[str, Any]) -> tuple[int, int]:
+    shown = shown_numbers(row["duration_s"])
+    first, last, _ = best_numbers(row["spans_s"], shown, SETTINGS.fps)
+    return shown.index(first), shown.index(last)

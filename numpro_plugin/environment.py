@@ -1,0 +1,152 @@
+"""The ``NUMPRO_*`` environment variables: the only module that reads them."""
+
+from __future__ import annotations
+
+import difflib
+import math
+import os
+from dataclasses import fields, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, cast, get_args
+
+from numpro_plugin.errors import NumProError
+from numpro_plugin.numbering import NumberStyle
+from numpro_plugin.settings import NumProSettings, parse_frame_size
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+DecoderName = Literal["pyav", "decord"]
+
+DEFAULT_CACHE_GB = 50.0
+
+_SETTINGS: dict[str, tuple[str, Callable[[str], Any]]] = {
+    "NUMPRO_FPS": ("fps", float),
+    "NUMPRO_FRAME_SIZE": ("frame_size", parse_frame_size),
+    "NUMPRO_MAX_FRAMES": ("max_frames", int),
+    "NUMPRO_PROMPT": ("prompt", str),
+    "NUMPRO_POSITION": ("position", str),
+    "NUMPRO_FONT_SIZE": ("font_size", float),
+    "NUMPRO_COLOR": ("color", str),
+    "NUMPRO_STROKE_WIDTH": ("stroke_width", float),
+    "NUMPRO_STROKE_COLOR": ("stroke_color", str),
+}
+# Where things are kept and how they are read: these change no answer.
+_OTHERS = ("NUMPRO_DATA", "NUMPRO_SPLIT", "NUMPRO_CACHE", "NUMPRO_CACHE_GB", "NUMPRO_DECODER", "NUMPRO_SHARED")
+
+
+def settings_from_environment(
+    environ: Mapping[str, str] | None = None, *, numbers: bool = True, fixed: Mapping[str, Any] | None = None, source: str = ""
+) -> NumProSettings:
+    """The defaults, or what is ``fixed``, changed by ``NUMPRO_*`` variables.
+
+    Args:
+        environ: the process's environment if None.
+        numbers: whether numbers are drawn.
+        fixed: fields of NumProSettings that a model decides, such as its ``frame_size``.
+        source: who fixed them, for errors.
+
+    Raises:
+        NumProError: a value out of range, a ``NUMPRO_*`` variable that does not exist (a misspelt one must not be ignored), or one that
+            differs from what is fixed.
+    """
+    environ = os.environ if environ is None else environ
+    fixed = fixed or {}
+    _check_names(environ)
+    settings: dict[str, Any] = dict(fixed)
+    style: dict[str, Any] = {}
+    for variable, (name, convert) in _SETTINGS.items():
+        if variable not in environ:
+            continue
+        try:
+            value = convert(environ[variable])
+        except ValueError as error:
+            raise NumProError(f"{variable}={environ[variable]!r} cannot be read: {error}") from error
+        if (decided := fixed.get(name, value)) != value:
+            raise NumProError(
+                f"{variable}={environ[variable]} differs from {name}={decided!r} of {source}: change one of them, or unset the variable"
+            )
+        (settings if name in {f.name for f in fields(NumProSettings)} else style)[name] = value
+    try:
+        return replace(NumProSettings(**settings, numbers=numbers), style=NumberStyle(**style))
+    except NumProError as error:
+        raise NumProError(f"{error} (from NUMPRO_* environment variables)") from error
+
+
+def _check_names(environ: Mapping[str, str]) -> None:
+    unknown = [name for name in environ if name.startswith("NUMPRO_") and name not in _SETTINGS and name not in _OTHERS]
+    if unknown:
+        allowed = sorted({*_SETTINGS, *_OTHERS})
+        close = difflib.get_close_matches(unknown[0], allowed, n=1)
+        hint = f"; did you mean {close[0]}?" if close else "."
+        raise NumProError(f"environment variable {unknown[0]} is unknown{hint} Allowed: {', '.join(allowed)}")
+
+
+def setting_in_environment(name: str) -> str | None:
+    """The text of the variable of a setting (``fps`` -> ``$NUMPRO_FPS``); None if it is not set."""
+    return os.environ.get(variable_of(name))
+
+
+def variable_of(name: str) -> str:
+    """Name of the variable of a setting."""
+    return f"NUMPRO_{name.upper()}"
+
+
+def user_folder() -> Path:
+    """Where clips, answers and tables go unless a variable names another place."""
+    import platformdirs
+
+    return Path(platformdirs.user_cache_dir("numpro", appauthor=False))
+
+
+def data_folder() -> Path:
+    """Folder of prepared tables: ``$NUMPRO_DATA``, else in the user's cache folder."""
+    return Path(os.environ.get("NUMPRO_DATA") or user_folder() / "data")
+
+
+def data_folder_is_default() -> bool:
+    """Whether ``$NUMPRO_DATA`` is unset."""
+    return not os.environ.get("NUMPRO_DATA")
+
+
+def chosen_split() -> str | None:
+    """``$NUMPRO_SPLIT``: another prepared split than the one a benchmark evaluates; None if it is unset."""
+    return os.environ.get("NUMPRO_SPLIT") or None
+
+
+def clips_folder() -> Path:
+    """Where clips are kept: ``$NUMPRO_CACHE/clips``, else in the user's cache folder."""
+    return Path(os.environ.get("NUMPRO_CACHE") or user_folder()) / "clips"
+
+
+def answers_folder() -> Path:
+    """Where answers are kept: ``$NUMPRO_CACHE/answers``, else in the user's cache folder."""
+    return Path(os.environ.get("NUMPRO_CACHE") or user_folder()) / "answers"
+
+
+def cache_limit_gb() -> float:
+    """``$NUMPRO_CACHE_GB``, the limit of the folder of clips in gigabytes; 0 or less means no limit.
+
+    Raises:
+        NumProError: it is no finite number.
+    """
+    text = os.environ.get("NUMPRO_CACHE_GB", str(DEFAULT_CACHE_GB))
+    try:
+        limit_gb = float(text)
+        if not math.isfinite(limit_gb):
+            raise ValueError
+    except ValueError:
+        raise NumProError(f"NUMPRO_CACHE_GB={text!r} must be a number of gigabytes (0: no limit)") from None
+    return limit_gb
+
+
+def decoder_name() -> DecoderName:
+    """What ``$NUMPRO_DECODER`` names; ``pyav`` when it is unset.
+
+    Raises:
+        NumProError: an unknown name.
+    """
+    name = os.environ.get("NUMPRO_DECODER", "pyav")
+    if name not in get_args(DecoderName):
+        raise NumProError(f"NUMPRO_DECODER={name!r} is not a decoder; allowed: {', '.join(get_args(DecoderName))}")
+    return cast("DecoderName", name)

@@ -1,0 +1,1 @@
+"""``--model numpro_hf``: video LLMs of ``numpro_plugin.families`` under lmms-eval."""

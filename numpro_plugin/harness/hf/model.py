@@ -1,0 +1,315 @@
+"""numpro_hf: Hugging Face video LLMs under lmms-eval, with or without a NumPro-FT adapter."""
+
+# mypy: allow-untyped-calls
+
+from __future__ import annotations
+
+import contextlib
+import inspect
+import logging
+import os
+from collections import defaultdict
+from collections.abc import Mapping
+from dataclasses import asdict, replace
+from datetime import timedelta
+from importlib.metadata import version
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import torch
+from accelerate import Accelerator, InitProcessGroupKwargs
+from lmms_eval.api.instance import GenerationResult, TokenCounts
+from lmms_eval.api.model import lmms
+from lmms_eval.utils import simple_parse_args_string as parsed
+from tqdm import tqdm
+
+from numpro_plugin import __version__
+from numpro_plugin.environment import decoder_name, setting_in_environment
+from numpro_plugin.errors import NumProError
+from numpro_plugin.families import load_model
+from numpro_plugin.harness import task
+from numpro_plugin.harness.hf.processes import fair_parts, together
+from numpro_plugin.harness.hf.questions import asked_of, is_ours, prompt_kind
+from numpro_plugin.harness.lmms import guard_response_cache
+from numpro_plugin.harness.results import FAILURE_MARKER
+from numpro_plugin.harness.session import Announcement, announce, task_settings
+from numpro_plugin.inference.answer_log import AnswerLog, digest, folder_state
+from numpro_plugin.inference.asking import Asked, Asker
+from numpro_plugin.inference.generation import GenerationOptions
+from numpro_plugin.settings import parse_frame_size
+from numpro_plugin.weights.folder import local_folder
+from numpro_plugin.weights.record import numpro_settings_of
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from lmms_eval.api.instance import Instance
+
+    from numpro_plugin.families import Family
+    from numpro_plugin.settings import NumProSettings
+
+log = logging.getLogger(__name__)
+
+DEFAULT_TOKEN_BUDGET = 65_536
+_QUESTION_COST = 8  # frames that one more question about a known video is about worth, for a fair share of work
+
+
+class _Wish(NamedTuple):
+    """One request: whose it is, what is asked, and the answer if an earlier run had it."""
+
+    owner: tuple[int, int]  # rank, index among its requests
+    asked: Asked
+    key: str | None  # in the answer log; None for what is sampled
+    known: tuple[str, int] | None
+
+
+class _Outcome(NamedTuple):
+    text: str | None
+    tokens: int
+    problem: str | None
+
+
+class NumProHF(lmms):
+    """A video LLM of ``numpro_plugin.families`` that answers about numbered frames.
+
+    Frames are sampled in the size that the model takes and numbered after that; nothing resamples or resizes them again. Every video is
+    read once, in the background, and goes through the model once for all questions about it. Answers are kept as they come: a run
+    that was killed goes on where it stopped.
+
+    Args:
+        pretrained: folder or hub id of the model.
+        adapter: folder or hub id of a NumPro-FT adapter (this project's or the reference's); merged into the weights.
+        dtype: "auto" (the checkpoint's), "bfloat16", "float16" or "float32".
+        attn_implementation: "sdpa", "eager", "flash_attention_2", ...
+        max_new_tokens: instead of the tasks' own.
+        batch_size: answers generated at once (lmms-eval's ``--batch_size``); "auto": as many as ``token_budget`` allows.
+        max_frames: instead of ``NUMPRO_MAX_FRAMES``; stands in the results' protocol.
+        device_map: "auto" spreads one model over all GPUs of a process.
+        device: lmms-eval's ``--device``; default the first GPU, else the CPU.
+        token_budget: tokens of a padded batch at most.
+        share_prefix: False computes the video anew for each question (same answers, later).
+        workers: background threads that read and encode videos.
+        resume: False asks everything again.
+    """
+
+    is_simple = False
+
+    def __init__(
+        self,
+        pretrained: str = "",
+        *,
+        adapter: str | None = None,
+        dtype: str = "auto",
+        attn_implementation: str | None = None,
+        max_new_tokens: int | None = None,
+        batch_size: int | str = 1,
+        max_frames: int | None = None,
+        device_map: str | None = None,
+        device: str | None = None,
+        token_budget: int = DEFAULT_TOKEN_BUDGET,
+        share_prefix: bool = True,
+        workers: int = 2,
+        resume: bool = True,
+        max_batch_size: int | None = None,  # lmms-eval passes it to every model
+        **unknown: Any,
+    ) -> None:
+        super().__init__()
+        if unknown:
+            allowed = ", ".join(name for name in inspect.signature(NumProHF).parameters if name not in ("max_batch_size", "unknown"))
+            raise NumProError(f"numpro_hf has no argument {', '.join(unknown)}; its arguments are: {allowed}")
+        if not pretrained:
+            raise NumProError("numpro_hf needs a model: --model_args pretrained=FOLDER_OR_HUB_ID")
+        if not isinstance(share_prefix, bool) or not isinstance(resume, bool):
+            raise NumProError(f"share_prefix={share_prefix!r} and resume={resume!r} must be True or False")
+        if isinstance(workers, bool) or not isinstance(workers, int) or workers < 0:
+            raise NumProError(f"workers={workers!r} must be an integer, 0 or more")
+        if max_new_tokens is not None and not (isinstance(max_new_tokens, int) and max_new_tokens >= 1):
+            raise NumProError(f"max_new_tokens={max_new_tokens!r} must be an integer, 1 or more")
+        self._max_new_tokens = max_new_tokens
+        guard_response_cache(NumProHF)
+        self.calls = 0
+        """How often lmms-eval asked for answers."""
+        self._device = self._join_processes(device, device_map)
+        place = device_map or (None if self._device.type == "cpu" else {"": str(self._device)})
+        loaded = load_model(
+            pretrained, adapter, dtype=dtype, attn_implementation=attn_implementation, device_map=place, merge=adapter is not None
+        )
+        self._device = loaded.model.device  # of its first layers, if it is spread
+        tuned = adapter or pretrained
+        self._trained = numpro_settings_of(local_folder(tuned))  # merged checkpoints have a record too
+        self._tuned = tuned if adapter is not None or self._trained is not None else None
+        self._warned: set[str] = set()
+        self._asker: Asker | None = Asker(
+            loaded, batch_size=_batch_size(batch_size), token_budget=token_budget, share_prefix=share_prefix, workers=workers
+        )
+        identity = {
+            "pretrained": folder_state(local_folder(pretrained), contents=False),
+            "adapter": None if adapter is None else folder_state(local_folder(adapter), contents=True),
+            "dtype": str(loaded.model.dtype),
+            "attn_implementation": attn_implementation,
+        }
+        name = f"the model {pretrained}"
+        announce(Announcement(name, _settings_of_model(loaded.family, max_frames, name), identity))
+        _check_trained(tuned, self._trained)
+        versions = {"numpro": __version__, **{library: version(library) for library in ("torch", "transformers")}}
+        self._log = AnswerLog({**identity, **versions}) if resume else None
+
+    @classmethod
+    def create_from_arg_string(cls, arg_string: str | Mapping[str, Any], additional_config: dict[str, Any] | None = None) -> NumProHF:
+        """As lmms-eval makes models, but what ``--model_args`` say comes before ``--batch_size`` and ``--device``."""
+        given = dict(arg_string) if isinstance(arg_string, Mapping) else parsed(arg_string)
+        return cls(**{**{name: value for name, value in (additional_config or {}).items() if value is not None}, **given})
+
+    @property
+    def device(self) -> torch.device:
+        """Where the model is (its first layers, if it is spread)."""
+        return self._device
+
+    def generate_until(self, requests: list[Instance]) -> list[GenerationResult]:
+        """One answer per request, in order. All processes share the work, video by video."""
+        self.calls += 1
+        everyone = [
+            wish for wishes in together(lambda: [self._wish(request, index) for index, request in enumerate(requests)]) for wish in wishes
+        ]
+        outcomes = {owner: outcome for part in together(lambda: self._answered(everyone)) for owner, outcome in part.items()}
+        return [self._result(requests[index], outcomes[self.rank, index]) for index in range(len(requests))]
+
+    def loglikelihood(self, requests: list[Instance]) -> list[tuple[float, bool]]:
+        """Not available."""
+        raise NotImplementedError("numpro_hf only generates")
+
+    def generate_until_multi_round(self, requests: list[Instance]) -> list[str]:
+        """Not available."""
+        raise NotImplementedError("numpro_hf answers in one round")
+
+    def clean(self) -> None:
+        """Free the model; lmms-eval calls it when everything is answered."""
+        self._asker = None
+        super().clean()
+
+    def _join_processes(self, device: str | None, device_map: str | None) -> torch.device:
+        """Data parallel as lmms-eval's own models: one copy of the model a process."""
+        if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+            self.accelerator = Accelerator(kwargs_handlers=[InitProcessGroupKwargs(timeout=timedelta(weeks=4))])
+            if device_map:
+                raise NumProError(f"device_map={device_map} spreads one model over all GPUs; with several processes leave it away")
+            self._rank, self._world_size = self.accelerator.process_index, self.accelerator.num_processes
+            return self.accelerator.device
+        return torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+
+    def _wish(self, request: Instance, index: int) -> _Wish:
+        said = request.args[2]
+        options = GenerationOptions.from_lmms_eval(said, max_new_tokens=self._max_new_tokens)
+        asked = asked_of(request, self._doc(request), options)
+        self._check_question(asked, prompt_kind(request))
+        key = None if options.temperature > 0 else digest(_what_decides(asked))
+        known = self._log.get(key) if self._log is not None and key is not None else None
+        return _Wish((self.rank, index), asked, key, known)
+
+    def _answered(self, everyone: Sequence[_Wish]) -> dict[tuple[int, int], _Outcome]:
+        """Outcomes of this process's part of the work, and of all that was known."""
+        outcomes = {wish.owner: _Outcome(*wish.known, None) for wish in everyone if wish.known}
+        open_wishes = [wish for wish in everyone if not wish.known]
+        waiting: dict[Any, list[_Wish]] = defaultdict(list)  # equal requests are asked once
+        for wish in open_wishes:
+            waiting[wish.key or wish.owner].append(wish)
+        videos: dict[Any, Asked] = {}
+        for name, (first, *_) in waiting.items():
+            asked = first.asked
+            question = replace(asked.questions[0], key=name)
+            shown = replace(asked, questions=())
+            videos[shown] = replace(asked, questions=(*videos[shown].questions, question) if shown in videos else (question,))
+        work = list(videos.values())
+        costs = [asked.frames + _QUESTION_COST * len(asked.questions) for asked in work]
+        mine = [work[k] for k in fair_parts(costs, self.world_size)[self.rank]]
+        total = sum(len(asked.questions) for asked in mine)
+        if known := len(everyone) - len(open_wishes):
+            log.warning("%d of %d answers are there from an earlier run (resume=False asks again)", known, len(everyone))
+        assert self._asker is not None
+        with tqdm(total=total, desc="numpro_hf", unit="question", disable=self.rank != 0) as bar:
+            for reply in self._asker.ask(mine):
+                key = reply.question.key
+                if self._log is not None and reply.text is not None and isinstance(key, str):
+                    self._log.add(key, reply.text, reply.tokens)
+                outcomes |= {wish.owner: _Outcome(reply.text, reply.tokens, reply.problem) for wish in waiting[key]}
+                bar.update()
+        return outcomes
+
+    def _result(self, request: Instance, outcome: _Outcome) -> GenerationResult:
+        if is_ours(request):
+            task.note_shown(self._doc(request), outcome.problem)
+        if outcome.text is None:
+            # lmms-eval's response cache keeps what is deterministic; a failure must not outlive the broken file.
+            request.args[2]["do_sample"] = "not asked: the video cannot be read"
+        text = f"{FAILURE_MARKER}: {outcome.problem}]" if outcome.text is None else outcome.text
+        return GenerationResult(text=text, token_counts=TokenCounts(output_tokens=outcome.tokens))
+
+    def _doc(self, request: Instance) -> Mapping[str, Any]:
+        _, _, _, doc_id, task, split = request.args
+        row: Mapping[str, Any] = self.task_dict[task][split][doc_id]
+        return row
+
+    def _check_question(self, asked: Asked, kind: str | None) -> None:
+        """Say once what is asked of a model that was made for something else; it does worse than it could."""
+        fits = "zeroshot" if self._tuned is None else "ft"
+        what = "without an adapter" if self._tuned is None else f"with {self._tuned}"
+        if kind not in (None, fits):
+            self._warn(
+                f"numpro_hf {what} is asked for highlights in the wording for the other kind of model (NUMPRO_PROMPT={kind}); "
+                f"use NUMPRO_PROMPT={fits}"
+            )
+        if self._trained is not None and not self._trained.numbers and asked.settings.numbers:
+            self._warn(f"{self._tuned} was trained without numbers, but the task draws them; its _plain twin does not")
+
+    def _warn(self, text: str) -> None:
+        if text not in self._warned:
+            self._warned.add(text)
+            log.warning("%s", text)
+
+
+def _batch_size(said: int | str) -> int | None:
+    if said == "auto":
+        return None
+    try:
+        return int(said)
+    except ValueError:
+        raise NumProError(f"batch_size={said!r} must be an integer, 1 or more, or 'auto'") from None
+
+
+def _settings_of_model(family: Family, max_frames: int | None, name: str) -> dict[str, Any]:
+    """What the tasks must follow: the size of frames, and the limit of frames if the model was given one."""
+    size = family.frame_size
+    if wanted := setting_in_environment("frame_size"):
+        with contextlib.suppress(ValueError):  # the tasks say what is wrong with it
+            size = parse_frame_size(wanted) if family.takes(parse_frame_size(wanted)) else size
+    values: dict[str, Any] = {"frame_size": size}
+    if max_frames is not None:
+        if not (isinstance(max_frames, int) and max_frames >= 1):
+            raise NumProError(f"max_frames={max_frames!r} of {name} must be an integer, 1 or more")
+        values["max_frames"] = max_frames
+    return values
+
+
+def _check_trained(name: str, trained: NumProSettings | None) -> None:
+    """What was trained on frames of another kind than the tasks show is an error."""
+    if trained is None:
+        return
+    asked = task_settings()
+    for key in ("fps", "frame_size", *(["style"] if trained.numbers else [])):
+        there, here = getattr(trained, key), getattr(asked, key)
+        if there != here:
+            raise NumProError(
+                f"{name} was trained with {key}={there}, the tasks are set to {key}={here}: set the NUMPRO_* variables to what it was "
+                "trained with"
+            )
+
+
+def _what_decides(asked: Asked) -> list[Any]:
+    """Of one question: all that decides its answer beside the model, as plain values."""
+    try:
+        stat = os.stat(asked.video)
+        state: Any = [os.path.realpath(asked.video), stat.st_size, stat.st_mtime_ns]
+    except OSError:
+        state = asked.video
+    question = asked.questions[0]
+    shown = [decoder_name(), asked.start_s, asked.end_s, asked.settings.pixel_dict()]
+    return [state, shown, question.turns, asdict(question.options)]

@@ -1,0 +1,1 @@
+"""``--model numpro``: any model of lmms-eval, shown numbered clips."""

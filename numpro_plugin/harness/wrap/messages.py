@@ -1,0 +1,154 @@
+"""What a base model is shown instead: visuals and messages with clips for videos, and the sentence about the numbers."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, Any
+
+from numpro_plugin.clips.fitted import clip_pictures, fitted_clip, frames_in_file
+from numpro_plugin.harness.sources import ClipMaker, Shown, Stills, VideoFile, part_of, recognise
+from numpro_plugin.prompts import SAID_OF_NUMBERS, numbers_sentence
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+    from pathlib import Path
+
+    from numpro_plugin.harness.wrap.readers import FrameArguments
+
+log = logging.getLogger(__name__)
+
+Source = VideoFile | Stills
+
+
+class Replacer:
+    """Puts clips in the place of videos.
+
+    Args:
+        clips: makes them.
+        frames: how the base reads them.
+        timestamps: whether pictures are preceded by their times, as Qwen3-VL knows it of videos.
+    """
+
+    def __init__(self, clips: ClipMaker, frames: FrameArguments, *, timestamps: bool = False) -> None:
+        self.clips = clips
+        self.frames = frames
+        self.timestamps = timestamps
+        self._warned = False
+
+    def visuals(self, visuals: Any) -> Any:
+        """A simple model's list of visuals, every video as its clip's path (or as its frames, for a base that sends pictures)."""
+        if not isinstance(visuals, (list, tuple)):
+            return visuals
+        shown: list[Any] = []
+        for visual in visuals:
+            source = recognise(visual)
+            if source is None:
+                shown.append(visual)
+            elif self.frames.reader.pictures:
+                shown.extend(clip_pictures(self.clips.shown(source).path))
+            else:
+                shown.append(str(self._file(self.clips.shown(source))))
+        return shown
+
+    def text(self, text: str, sources: Iterable[Source]) -> str:
+        """A question with the sentence about the numbers, if numbers are to be seen and nothing was said of them yet."""
+        color = next(filter(None, map(self.clips.color, sources)), None)
+        return text if color is None or SAID_OF_NUMBERS in text else f"{numbers_sentence(color)} {text}"
+
+    def messages(self, messages: list[dict[str, Any]], *, say: bool) -> list[dict[str, Any]]:
+        """A chat model's messages with clips for videos.
+
+        Args:
+            messages: as a task's ``doc_to_messages`` gives them; they are left as they are.
+            say: whether to add the sentence about the numbers where it is missing.
+        """
+        replaced: list[dict[str, Any]] = []
+        place: tuple[int, int] | None = None  # the first text after the first numbered video
+        color = None
+        for message in messages:
+            if isinstance(message["content"], str):
+                replaced.append(dict(message))
+                continue
+            contents: list[dict[str, Any]] = []
+            for content in message["content"]:
+                source = content_source(content)
+                if source is not None:
+                    shown = self.clips.shown(source)
+                    color = color or shown.color
+                    contents += self._contents(shown)
+                    continue
+                if content.get("type") == "text" and color is not None and place is None:
+                    place = len(replaced), len(contents)
+                contents.append(dict(content))
+            replaced.append({**message, "content": contents})
+        texts = [c["text"] for m in replaced if not isinstance(m["content"], str) for c in m["content"] if c.get("type") == "text"]
+        texts += [m["content"] for m in replaced if isinstance(m["content"], str)]
+        if color is None or not say or any(SAID_OF_NUMBERS in text for text in texts):
+            return replaced
+        return _said(replaced, place, numbers_sentence(color))
+
+    def count(self, sources: Iterable[Source]) -> int:
+        """How many frames a base that takes a fixed number must take to see every one of them; 0 without a video."""
+        return max((self._frames(self.clips.shown(source)) for source in sources), default=0)
+
+    def _frames(self, shown: Shown) -> int:
+        return len(shown.info.numbers) or 2 if self.frames.reader.spare else frames_in_file(shown.path)
+
+    def _file(self, shown: Shown) -> Path:
+        limit, count = self.frames.limit, len(shown.info.numbers)
+        if limit is not None and count > limit and not self._warned:
+            self._warned = True
+            log.warning(
+                "%s has %d frames, but the base takes %d%s: it does not see every number",
+                shown.path,
+                count,
+                limit,
+                f" ({self.frames.reader.limit})" if self.frames.reader.limit else "",
+            )
+        return fitted_clip(shown.path, spare=self.frames.reader.spare, least_rate=self.frames.reader.least_rate)
+
+    def _contents(self, shown: Shown) -> list[dict[str, Any]]:
+        if not self.frames.reader.pictures:
+            return [{"type": "video", "url": str(self._file(shown))}]
+        pictures = [{"type": "image", "url": picture} for picture in clip_pictures(shown.path)]
+        if not (self.timestamps and len(shown.info.times_s) == len(pictures)):
+            return pictures
+        times = [{"type": "text", "text": f"<{time_s:.1f} seconds>"} for time_s in shown.info.times_s]
+        return [content for both in zip(times, pictures, strict=True) for content in both]
+
+
+def sources_of(visuals: Any) -> list[Source]:
+    """The videos in a simple model's list of visuals."""
+    return [s for s in map(recognise, visuals) if s is not None] if isinstance(visuals, (list, tuple)) else []
+
+
+def message_sources(messages: Iterable[Mapping[str, Any]]) -> list[Source]:
+    """The videos in a chat model's messages."""
+    contents = [c for message in messages if not isinstance(message["content"], str) for c in message["content"]]
+    return [source for source in map(content_source, contents) if source is not None]
+
+
+def content_source(content: Mapping[str, Any]) -> Source | None:
+    """The video of one part of a message. ``.webm`` comes as audio from lmms-eval, and so do dicts with segments."""
+    if content.get("type") not in {"video", "audio"}:
+        return None
+    return part_of(recognise(content.get("url")), content.get("start_time"), content.get("end_time"))
+
+
+def _said(messages: list[dict[str, Any]], place: tuple[int, int] | None, sentence: str) -> list[dict[str, Any]]:
+    """The sentence goes before the first text after the video, else before the first text, else after everything."""
+    if place is None:
+        places = [
+            (i, k)
+            for i, message in enumerate(messages)
+            if message.get("role") == "user" and not isinstance(message["content"], str)
+            for k, content in enumerate(message["content"])
+            if content.get("type") == "text"
+        ]
+        if not places:
+            next(m for m in reversed(messages) if not isinstance(m["content"], str))["content"].append({"type": "text", "text": sentence})
+            return messages
+        place = places[0]
+    content = messages[place[0]]["content"][place[1]]
+    content["text"] = f"{sentence} {content['text']}"
+    return messages

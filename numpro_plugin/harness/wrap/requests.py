@@ -1,0 +1,237 @@
+"""lmms-eval's requests, rewritten: a base model gets copies of them that show clips; the originals stay what they were.
+
+They must, because lmms-eval's response cache computes a request's key before and after it is answered.
+"""
+
+from __future__ import annotations
+
+import copy
+import logging
+import os
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from lmms_eval.api.instance import GenerationResult
+from tqdm import tqdm
+
+from numpro_plugin.errors import NumProError
+from numpro_plugin.harness import task
+from numpro_plugin.harness.sources import VideoFile, flat_settings
+from numpro_plugin.harness.wrap.ahead import Ahead
+from numpro_plugin.harness.wrap.messages import Replacer, Source, message_sources, sources_of
+from numpro_plugin.inference.prefetch import prefetch
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from lmms_eval.api.instance import Instance
+
+log = logging.getLogger(__name__)
+
+_PROBED = 3  # requests of a task that are looked at before the model is asked anything
+FAILED = "[LMMS_EVAL_REQUEST_FAILED] NumPro: "
+"""How an answer begins where the video could not be read: lmms-eval's own mark, by which NumPro's scores know it."""
+
+
+class _Stop(BaseException):
+    """Carries an error out of base models that take every Exception for a failed request and try again."""
+
+    def __init__(self, error: NumProError) -> None:
+        super().__init__(str(error))
+        self.error = error
+
+
+class Rewriter:
+    """Has a base answer rewritten requests.
+
+    Args:
+        base: its name in lmms-eval.
+        replacer: puts clips in the place of videos.
+        chat: whether the base takes messages; else it takes a text and visuals.
+    """
+
+    def __init__(self, base: str, replacer: Replacer, *, chat: bool) -> None:
+        self.base = base
+        self.replacer = replacer
+        self.chat = chat
+        self._ahead = Ahead(())
+
+    def answers(
+        self,
+        model: Any,
+        ask: Callable[[list[Instance]], Iterable[Any]],
+        requests: list[Instance],
+        *,
+        failed: Callable[[str], Any] = lambda reason: GenerationResult(FAILED + reason),
+    ) -> list[Any]:
+        """What ``ask``, a method of the base, answers to the rewritten requests, in order.
+
+        Where a video could not be read the answer is ``failed(reason)``.
+
+        Raises:
+            NumProError: settings contradict each other, a visual is of no known kind, or the folder of a task's videos is not there.
+        """
+        showing = self._probe(model, requests)
+        rewritten = [self._rewrite(model, request) for request in requests]
+        try:
+            if self.replacer.frames.reader.exact and self.replacer.frames.limit is None:
+                answers = self._by_count(model, ask, requests, rewritten)
+            else:
+                work = [partial(self._make, model, request) for request in requests if request.task_name in showing]
+                with Ahead(work) as self._ahead:
+                    answers = list(ask(rewritten))
+        except _Stop as stop:
+            raise stop.error from stop.error.__cause__
+        if len(answers) != len(requests):
+            raise NumProError(f"base={self.base} gave {len(answers)} answers to {len(requests)} requests")
+        return self._marked(model, requests, answers, failed)
+
+    def _make(self, model: Any, request: Instance) -> None:
+        for source in self._sources(model, request):
+            self.replacer.clips.shown(source)
+
+    def _probe(self, model: Any, requests: list[Instance]) -> set[str]:
+        """Look at each task's first requests, so that what is wrong with all of them shows before hours of answering.
+
+        Returns the tasks that have videos there.
+        """
+        seen: dict[str, list[Source]] = {}
+        asked: dict[str, int] = {}
+        for request in requests:
+            task = request.task_name
+            asked[task] = asked.get(task, 0) + 1
+            if asked[task] <= _PROBED:
+                seen.setdefault(task, []).extend(self._sources(model, request))
+        for task, sources in seen.items():
+            problems = [problem for source in sources if (problem := self.replacer.clips.shown(source).problem)]
+            # That the first ones are unreadable alone proves nothing: of a run out of the response cache they may be all that is left.
+            if sources and len(problems) == len(sources) and not any(map(_in_a_folder, sources)):
+                raise NumProError(f"task {task}: {problems[0]}, nor is there anything else in its folder; where are the task's videos?")
+        return {task for task, sources in seen.items() if sources}
+
+    def _by_count(
+        self, model: Any, ask: Callable[[list[Instance]], Iterable[Any]], requests: list[Instance], rewritten: list[Instance]
+    ) -> list[Any]:
+        """A base that always takes ``limit`` frames is asked for clips of one length at a time, with that as its limit."""
+        attribute = self.replacer.frames.reader.limit
+        groups: dict[int, list[int]] = {}
+        counted = prefetch(requests, lambda request: self.replacer.count(self._sources(model, request)))
+        progress = tqdm(counted, total=len(requests), desc="numpro: numbering", disable=getattr(model, "rank", 0) != 0)
+        for k, (_, count) in enumerate(progress):
+            if isinstance(count, NumProError):
+                raise count
+            groups.setdefault(count, []).append(k)
+        answers: list[Any] = [None] * len(requests)
+        for count in sorted(groups, reverse=True):
+            if count and attribute:
+                setattr(model, attribute, count)
+            for k, answer in zip(groups[count], ask([rewritten[k] for k in groups[count]]), strict=True):
+                answers[k] = answer
+        return answers
+
+    def _rewrite(self, model: Any, request: Instance) -> Instance:
+        arguments = list(request.args)
+        place = self._place(request)
+        if place is None:
+            return request
+        shows = arguments[place]
+        ours = is_numpro_task(shows)
+        arguments = [copy.deepcopy(a) if isinstance(a, dict) else a for a in arguments]  # bases write into it
+        if self.chat:
+            arguments[place] = self._messages(shows, say=not ours)
+        else:
+            arguments[place] = _stopping(lambda doc: self.replacer.visuals(shows(doc)), self._asked)
+            if not ours:
+                arguments[0] = self.replacer.text(arguments[0], sources_of(shows(_document(model, request))))
+            if callable(arguments[place + 1]):
+                arguments[place + 1] = self._rounds(arguments[place + 1])
+        rewritten = copy.copy(request)
+        rewritten.arguments = tuple(arguments)
+        return rewritten
+
+    def _place(self, request: Instance) -> int | None:
+        """Where in a request's arguments the function is that gives messages or visuals; None if the request shows nothing."""
+        place = 1 if self.chat else 2
+        return place if len(request.args) >= 6 and callable(request.args[place]) else None
+
+    def _messages(self, doc_to_messages: Callable[..., Any], *, say: bool) -> Callable[..., Any]:
+        def messages(doc: Any, **round_: Any) -> Any:
+            said = doc_to_messages(doc, **round_)
+            if isinstance(said, tuple):  # a later round: messages, whether that was all, and what went before
+                return (said[0] and self.replacer.messages(said[0], say=say), *said[1:])
+            return self.replacer.messages(said, say=say)
+
+        return _stopping(messages, self._asked)
+
+    def _asked(self) -> None:
+        self._ahead.asked()
+
+    def _rounds(self, doc_to_text: Callable[..., Any]) -> Callable[..., Any]:
+        """Of later rounds a simple model learns through ``doc_to_text``: visuals, text, and what went before."""
+
+        def text(*arguments: Any, **round_: Any) -> Any:
+            said = doc_to_text(*arguments, **round_)
+            if isinstance(said, tuple) and len(said) == 5 and said[0]:
+                return (self.replacer.visuals(said[0]), self.replacer.text(said[1], sources_of(said[0])), *said[2:])
+            return said
+
+        return _stopping(text, self._asked)
+
+    def _sources(self, model: Any, request: Instance) -> list[Source]:
+        """The videos of a request."""
+        place = self._place(request)
+        if place is None:
+            return []
+        shown = request.args[place](_document(model, request))
+        return message_sources(shown) if self.chat else sources_of(shown)
+
+    def _marked(self, model: Any, requests: list[Instance], answers: list[Any], failed: Callable[[str], Any]) -> list[Any]:
+        """Failures in the place of answers about blank clips; and what was shown, in the originals for the log of samples."""
+        problems = self.replacer.clips.problems
+        count = 0
+        for k, request in enumerate(requests):
+            place = self._place(request)
+            if place is None or is_numpro_task(request.args[place]):
+                continue  # NumPro's tasks have the protocol in their metadata and count what could not be read
+            options = next((a for a in request.args if isinstance(a, dict)), {})
+            options["numpro"] = {"base": self.base, **flat_settings(self.replacer.clips.settings)}
+            reason = next((problems[s.name] for s in self._sources(model, request) if s.name in problems), None) if problems else None
+            if reason is not None:
+                count += 1
+                answer = failed(reason)
+                answers[k] = [answer.text] if isinstance(answers[k], list) and isinstance(answer, GenerationResult) else answer
+                # lmms-eval keeps only deterministic answers in its cache; this one must not outlive the broken file.
+                options["do_sample"] = "not asked: the video cannot be read"
+        if count:
+            log.error("%d of %d requests failed because %d videos cannot be read", count, len(requests), len(problems))
+        return answers
+
+
+def is_numpro_task(shows: Any) -> bool:
+    """Whether a request's function belongs to a task of NumPro's own, which makes its clips and words its questions itself."""
+    config = getattr(getattr(shows, "__self__", None), "config", None)
+    return getattr(config, "doc_to_visual", None) is task.visual
+
+
+def _in_a_folder(source: Source) -> bool:
+    """Whether a video's folder is there with something in it."""
+    folder = os.path.dirname(os.path.abspath(source.path if isinstance(source, VideoFile) else source.name))
+    return os.path.isdir(folder) and any(os.scandir(folder))
+
+
+def _document(model: Any, request: Instance) -> Any:
+    doc_id, task, split = request.args[-3:]
+    return model.task_dict[task][split][doc_id]
+
+
+def _stopping(function: Callable[..., Any], asked: Callable[[], None]) -> Callable[..., Any]:
+    """Calls ``asked`` first. Errors of ours stop the run even inside bases that would try the request again."""
+
+    def stopping(*arguments: Any, **options: Any) -> Any:
+        asked()
+        try:
+            return function(*arguments, **options)
+        except NumProError as error:
+            raise _Stop(error) from error
+
+    return stopping

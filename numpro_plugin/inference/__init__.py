@@ -1,0 +1,1 @@
+"""Questions about videos -> answers of a loaded model."""

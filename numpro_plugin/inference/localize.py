@@ -1,0 +1,123 @@
+"""One's own video and queries -> when it happens, in seconds: what `numpro ask` does."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from numpro_plugin.answers.highlights import parse_highlights
+from numpro_plugin.answers.moments import parse_moment
+from numpro_plugin.errors import NumProError
+from numpro_plugin.prompts import highlight_prompt, moment_prompt
+from numpro_plugin.settings import NumProSettings
+from numpro_plugin.timeline import Timeline
+from numpro_plugin.video.packets import read_packets
+from numpro_plugin.weights.record import numpro_settings_of
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from numpro_plugin.families import Loaded
+
+_MAX_NEW_TOKENS = {False: 128, True: 1024}  # moments, highlights
+
+
+@dataclass(frozen=True)
+class Localized:
+    """What a model says of one query."""
+
+    query: str
+
+    text: str
+    """The model's words."""
+
+    span_s: tuple[float, float] | None
+    """Start and end in seconds, if the answer names a span of frames; ordered and within the video."""
+
+    highlights: tuple[tuple[float, float], ...]
+    """(seconds, score) of each highlight, if highlights were asked for."""
+
+    reason: str
+    """How the answer was understood, or why it was not."""
+
+
+def localize(
+    video: str | os.PathLike[str],
+    queries: Sequence[str],
+    loaded: Loaded,
+    settings: NumProSettings,
+    *,
+    highlights: bool = False,
+    start_s: float = 0.0,
+    end_s: float | None = None,
+    max_new_tokens: int | None = None,
+    **asker: Any,
+) -> list[Localized]:
+    """When what each query describes happens in a video; the video goes through the model once for all of them.
+
+    Args:
+        video: path of a video file.
+        queries: what to look for, one or more.
+        loaded: the model, from ``families.load_model``.
+        settings: how frames are sampled and numbered; ``settings_for`` makes those that fit the model.
+        highlights: ask for highlights with saliency scores instead of one moment.
+        start_s: look at the part of the video that begins here; answers are in seconds of the whole video.
+        end_s: and ends here.
+        max_new_tokens: length of an answer; default 128, highlights 1024.
+        asker: options of ``asking.Asker``.
+
+    Raises:
+        NumProError: the video cannot be read, or is too long for the model; an empty query.
+    """
+    from numpro_plugin.inference.asking import Asked, Question, ask_one
+    from numpro_plugin.inference.generation import GenerationOptions
+
+    if blank := [query for query in queries if not query.strip()] or not queries:
+        raise NumProError(f"a query must say what to look for, got {blank if queries else 'none'}")
+    duration_s = read_packets(video).duration_s
+    timeline = Timeline(max(0.0, min(duration_s, end_s or duration_s) - start_s), settings.fps)
+    options = GenerationOptions(_MAX_NEW_TOKENS[highlights] if max_new_tokens is None else max_new_tokens)
+    if highlights:
+        texts = [highlight_prompt(query, kind=settings.prompt, numbers=settings.numbers, color=settings.style.color) for query in queries]
+    else:
+        texts = [moment_prompt(query, numbers=settings.numbers, color=settings.style.color) for query in queries]
+    questions = tuple(Question(text, options, key=k) for k, text in enumerate(texts))
+    frames = min(settings.max_frames, timeline.count)
+    replies = ask_one(loaded, Asked(str(video), settings, questions, frames, start_s=start_s, end_s=end_s), **asker)
+    read = _highlights if highlights else _moment
+    return [read(query, reply.text or "", timeline, start_s) for query, reply in zip(queries, replies, strict=True)]
+
+
+def settings_for(
+    loaded: Loaded, model: str | Path, adapter: str | Path | None = None, *, fps: float | None = None, max_frames: int | None = None
+) -> NumProSettings:
+    """The settings that fit a model: its frame size, and what its adapter (or a merged ``model`` itself) was trained with.
+
+    Raises:
+        NumProError: ``fps`` is another than it was trained with.
+    """
+    trained = numpro_settings_of(adapter or model)
+    if trained is not None and fps not in (None, trained.fps):
+        raise NumProError(f"{adapter or model} was trained with {trained.fps:g} numbers a second, fps={fps:g} is another")
+    settings = trained or NumProSettings(prompt="zeroshot" if adapter is None else "ft")
+    size = settings.frame_size if loaded.family.takes(settings.frame_size) else loaded.family.frame_size
+    settings = replace(settings, frame_size=size, fps=settings.fps if fps is None else fps)
+    return settings if max_frames is None else replace(settings, max_frames=max_frames)
+
+
+def _moment(query: str, text: str, timeline: Timeline, start_s: float) -> Localized:
+    answer = parse_moment(text)
+    if answer.numbers is None:
+        return Localized(query, text, None, (), answer.reason)
+    start, end = (min(max(0.0, time), timeline.duration_s) + start_s for time in timeline.span_seconds(*answer.numbers))
+    return Localized(query, text, (start, end), (), answer.reason)
+
+
+def _highlights(query: str, text: str, timeline: Timeline, start_s: float) -> Localized:
+    answer = parse_highlights(text, query)
+    pairs = list(zip(answer.frames, answer.scores, strict=False))
+    there = tuple((timeline.seconds(frame) + start_s, score) for frame, score in pairs if frame < timeline.count)
+    beyond = f"; {len(pairs) - len(there)} beyond the video left out" if len(there) < len(pairs) else ""
+    return Localized(query, text, None, there, answer.reason + beyond)

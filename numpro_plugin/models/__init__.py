@@ -1,1 +1,0 @@
-"""Model classes for lmms-eval."""

@@ -1,0 +1,1 @@
+"""Scores without a model: prediction files, comparisons of runs, ceilings."""

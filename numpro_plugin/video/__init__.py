@@ -1,0 +1,1 @@
+"""A video file -> frames on the number grid."""

@@ -1,0 +1,1 @@
+"""A model's or an adapter's folder, of whatever family."""

@@ -1,0 +1,185 @@
+"""The tiny model that comes along, how it is made, and `numpro demo`."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+import torch
+from safetensors import safe_open
+
+from numpro_plugin.answers.moments import parse_moment
+from numpro_plugin.cli.main import main
+from numpro_plugin.demo import run as demo
+from numpro_plugin.demo.rendering import SHAPES, Event, Scene
+from numpro_plugin.demo.world import GREYS, RENDERED_SIDE, SETTINGS, TINY_COLORS, tiny_model_folder
+from numpro_plugin.errors import NumProError
+from numpro_plugin.families import load_model
+from numpro_plugin.numbering import draw_numbers
+from numpro_plugin.prompts import moment_prompt
+from numpro_plugin.timeline import Timeline
+from numpro_plugin.trainer import tiny_base
+from numpro_plugin.trainer.recipe.record import load_recipe
+from numpro_plugin.trainer.shard_format import ShardInfo, shown_numbers
+from numpro_plugin.video.sampling import Frames
+
+
+@pytest.fixture(scope="module")
+def tiny():
+    return load_model(tiny_model_folder(), dtype="float32")
+
+
+def answers(loaded, asked):
+    """Greedy answers to (frames, numbers or None, question)."""
+    samples = []
+    for pixels, numbers, question in asked:
+        shown = np.arange(len(pixels)) if numbers is None else np.array(numbers)
+        frames = Frames(np.stack(pixels), shown, Timeline(400.0, 0.5))
+        if numbers is not None:
+            draw_numbers(frames.pixels, numbers, SETTINGS.style)
+        samples.append(loaded.family.encode(frames, question, loaded.processor))
+    batch = loaded.family.batch(samples, loaded.processor)
+    with torch.inference_mode():
+        made = loaded.model.generate(**batch, max_new_tokens=16, do_sample=False)
+    texts = loaded.processor.tokenizer.batch_decode(made[:, batch["input_ids"].shape[1] :], skip_special_tokens=True)
+    return [text.strip() for text in texts]
+
+
+def small(picture):
+    import cv2
+
+    return cv2.resize(picture, SETTINGS.frame_size)
+
+
+def test_the_checkpoint_is_as_small_as_promised(tiny):
+    file = tiny_model_folder() / "model.safetensors"
+    assert sum(path.stat().st_size for path in tiny_model_folder().iterdir()) < 2.5e6
+    with safe_open(file, "pt") as tensors:
+        assert {tensors.get_slice(name).get_dtype() for name in tensors.keys()} == {"F16"}  # noqa: SIM118
+    assert 0.8e6 < sum(parameter.numel() for parameter in tiny.model.parameters()) < 1e6
+    assert tiny.model.config.tokens_per_frame == 1
+    assert tiny.family.frame_size == SETTINGS.frame_size
+
+
+def test_it_reads_the_numbers_of_the_frames_that_show_the_shape(tiny):
+    """Also where numbers do not ascend: it reads them, it does not count."""
+    rng = np.random.default_rng(12)
+    asked, shown, truth = [], [], []
+    for k in range(60):
+        colors = rng.choice(TINY_COLORS, 2, replace=False).tolist()
+        events = [Event(SHAPES[k % 3], colors[0], 4.0, 10.0), Event(SHAPES[(k + 1) % 3], colors[1], 12.0, 20.0)]
+        scene = Scene(events, rng, size=(RENDERED_SIDE, RENDERED_SIDE), greys=GREYS)
+        numbers = rng.choice(100, 12, replace=False).tolist()
+        asked.append(([small(scene.picture(2.0 * frame)) for frame in range(12)], numbers, moment_prompt(events[1].query)))
+        shown.append(numbers)
+        truth.append({numbers[6], numbers[7], numbers[8], numbers[9]})  # the frames that show it
+    said = [parse_moment(text).numbers for text in answers(tiny, asked)]
+    assert None not in said
+    read = [set(pair) <= set(numbers) for pair, numbers in zip(said, shown, strict=True)]
+    assert np.mean(read) > 0.8  # two numbers at random: about one in seventy
+    found = [bool(set(pair) & frames) for pair, frames in zip(said, truth, strict=True)]
+    assert np.mean(found) > 0.8  # two numbers at random: less than one in ten
+
+
+def test_text_it_does_not_know_comes_back_whole(tiny):
+    tokenizer = tiny.processor.tokenizer
+    for text in ("a dog runs – 12 times 345", moment_prompt("Ein grüner Kreis"), "From Frame 3 to Frame 19."):
+        assert tokenizer.decode(tokenizer(text, add_special_tokens=False)["input_ids"]) == text
+    pieces = [tokenizer.decode([one]) for one in tokenizer("From Frame 30 to", add_special_tokens=False)["input_ids"]]
+    assert pieces == ["From", " Frame", " ", "3", "0", " to"]
+
+
+def test_shards_of_the_base_stage(tmp_path):
+    files = tiny_base.write_shards(tmp_path, rows=40, seed=5)
+    assert [file.name for file in files] == ["1-pictures.parquet", "2-short.parquet", "3-sequences.parquet", "4-events.parquet"]
+    longest = []
+    for file in files:
+        assert ShardInfo.of(pq.read_schema(file), file) == ShardInfo(0.5, (48, 48), 12)
+        rows = pq.read_table(file).to_pylist()
+        assert len(rows) == 40
+        for row in rows:
+            shown = shown_numbers(row).tolist()
+            assert len(shown) == len(row["frames"])
+            for conversation in row["conversations"]:
+                assert [turn["role"] for turn in conversation] == ["user", "assistant"]
+                spoken = [int(conversation[1]["content"][n["start"] : n["end"]]) for n in conversation[1]["numbers"]]
+                assert spoken == sorted(spoken)
+                assert set(spoken) <= set(shown)
+        longest.append(max(len(row["frames"]) for row in rows))
+    assert longest[0] == 1 < longest[1] <= 4 < longest[2] <= 12
+    assert 6 <= longest[3] <= 12
+    again = tiny_base.write_shards(tmp_path / "again", rows=40, seed=5)
+    assert [pq.read_table(a).equals(pq.read_table(b)) for a, b in zip(files, again, strict=True)] == [True] * 4
+
+
+def test_a_shorter_sequence_asks_for_what_is_there():
+    rng = np.random.default_rng(0)
+    rows = [make(rng, "x") for make in (tiny_base.short_row, tiny_base.patched_row, tiny_base.event_row) for _ in range(50)]
+    assert all(row["conversations"] for row in rows)
+    questions = [[turns[0]["content"] for turns in row["conversations"]] for row in rows]
+    assert all(len(set(asked)) == len(asked) for asked in questions)
+
+
+def test_recipes_and_the_demo_speak_of_the_same_frames():
+    for name in ("tiny_base", "tiny_ft"):
+        recipe = load_recipe(name)
+        assert (recipe.numpro.fps, recipe.numpro.frame_size) == (SETTINGS.fps, SETTINGS.frame_size)
+        assert (recipe.numpro.max_frames, recipe.numpro.style) == (SETTINGS.max_frames, SETTINGS.style)
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """The demo with training, in small."""
+    folder = tmp_path_factory.mktemp("demo") / "out"
+    result = demo.run_demo(folder, videos=12, training_videos=10, train=True, overrides=("optimizer.max_steps=2", "data.workers=0"))
+    return folder, result
+
+
+def test_the_demo_trains_evaluates_and_compares(trained):
+    folder, result = trained
+    assert list(result.scores) == [
+        "tiny model, with numbers",
+        "tiny model, without",
+        "fine-tuned model, with numbers",
+        "fine-tuned model, without",
+        "best answer in shown numbers",
+        "perfect order, no numbers",
+    ]
+    scores = {name: row["mIoU"] for name, row in result.scores.items()}
+    assert scores["tiny model, with numbers"] > scores["tiny model, without"] + 15
+    assert scores["best answer in shown numbers"] > scores["tiny model, with numbers"]
+    assert result.scores["tiny model, with numbers"]["parse_fail"] == 0
+    assert (folder / "training" / "out" / "adapter" / "adapter_config.json").is_file()
+    assert json.loads((folder / "training" / "shards" / "manifest.json").read_text())["complete"]
+    assert result.queries == sum(1 for _ in (folder / "queries.jsonl").open())
+
+
+def test_the_demo_explains_what_is_wrong(tmp_path):
+    (tmp_path / "something").write_text("")
+    with pytest.raises(NumProError, match="is not empty"):
+        demo.run_demo(tmp_path)
+    with pytest.raises(NumProError, match="videos=0 must be 1 or more"):
+        demo.run_demo(tmp_path / "new", videos=0)
+
+
+def test_a_failed_step_of_training_is_named_with_its_reason():
+    with pytest.raises(NumProError, match=r"numpro-train run failed:\n.*did you mean 'optimizer.lr'"):
+        demo._call("run", "tiny_ft", "optimizer.lrr=1")
+
+
+def test_figures_that_cannot_be_written_are_refused_at_once(tmp_path, capsys):
+    assert main(["demo", "--json", str(tmp_path / "nowhere" / "x.json"), "--out", str(tmp_path / "out")]) == 1
+    assert "nowhere does not exist" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+def test_help_says_what_it_does():
+    shown = subprocess.run(
+        [sys.executable, "-m", "numpro_plugin.cli.main", "demo", "--help"], capture_output=True, text=True, check=True
+    ).stdout
+    assert "with numbers and without" in " ".join(shown.split())
+    assert all(option in shown for option in ("--train", "--videos", "--seed", "--out", "--json"))

@@ -1,0 +1,184 @@
+"""Bases that send pictures over a wire, for real: lmms-eval's own clients against a server that looks at what it gets."""
+
+from __future__ import annotations
+
+import base64
+import io
+import json
+import threading
+import time
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import numpy as np
+import pytest
+from PIL import Image
+from support.bases import write_task
+from support.digits import read_number
+from support.videos import read_counter, write_counter_video
+
+from numpro_plugin import NumProError
+from numpro_plugin.benchmarks.charades import CHARADES
+from numpro_plugin.benchmarks.prepare import prepare
+from numpro_plugin.harness import register as harness
+from numpro_plugin.prompts import NUMBERS_SENTENCE
+
+RATES = {"HOURS": (150, 8), "HALFS": (61, 10), "SHORT": (9, 20)}
+"""Seconds and frames per second of each video: a frame's counter tells which video it is of."""
+
+
+class Server:
+    """An OpenAI-compatible server that answers with what it has seen and keeps it."""
+
+    def __init__(self):
+        self.requests: list[tuple[str, list[np.ndarray], list[str]]] = []
+        self.busy = self.most_busy = 0
+        self.lock = threading.Lock()
+        server = self
+
+        class Handler(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def do_POST(self):
+                body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+                with server.lock:
+                    server.busy += 1
+                    server.most_busy = max(server.most_busy, server.busy)
+                contents = [content for message in body["messages"] for content in message["content"]]
+                text = " ".join(content["text"] for content in contents if content["type"] == "text")
+                urls = [content["image_url"]["url"] for content in contents if content["type"] == "image_url"]
+                frames = [np.asarray(Image.open(io.BytesIO(base64.b64decode(url.partition(",")[2]))).convert("RGB")) for url in urls]
+                time.sleep(0.2)  # so that requests overlap
+                with server.lock:
+                    server.busy -= 1
+                    server.requests.append((text, frames, [content["type"] for content in contents]))
+                self._say({"choices": [{"message": {"role": "assistant", "content": f"From Frame 0 to Frame {len(frames) - 1}."}}]})
+
+            def _say(self, said):
+                usage = {"prompt_tokens": 1, "completion_tokens": 1, "total_tokens": 2}
+                choices = [{"index": 0, "finish_reason": "stop", **choice} for choice in said["choices"]]
+                about = {"id": "x", "object": "chat.completion", "created": 0, "model": "m"}
+                data = json.dumps({**about, "usage": usage, "choices": choices}).encode()
+                self.send_response(200)
+                self.send_header("Content-Type", "application/json")
+                self.send_header("Content-Length", str(len(data)))
+                self.end_headers()
+                self.wfile.write(data)
+
+            def log_message(self, *_):
+                pass
+
+        self.http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.url = f"http://127.0.0.1:{self.http.server_port}/v1"
+        threading.Thread(target=self.http.serve_forever, daemon=True).start()
+
+
+@pytest.fixture
+def server():
+    server = Server()
+    yield server
+    server.http.shutdown()
+    server.http.server_close()
+
+
+@pytest.fixture(scope="module")
+def videos(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("videos")
+    for name, (seconds, rate) in RATES.items():
+        write_counter_video(folder / f"{name}.mp4", [round(k * 1000 / rate) for k in range(seconds * rate)], rate=rate)
+    return folder
+
+
+@pytest.fixture
+def charades(tmp_path, videos):
+    annotations = tmp_path / "charades_sta_test.txt"
+    annotations.write_text("".join(f"{name} 1.0 8.0##see {name} {k}\n" for name in RATES for k in range(2)))
+    return prepare(CHARADES, annotations, videos=videos, progress=False)
+
+
+def run(server, tasks, include=None, base="async_openai", *, simple=False, **arguments):
+    from lmms_eval.evaluator import simple_evaluate
+    from lmms_eval.tasks import TaskManager
+
+    given = {"base": base, "model_version": "m", "base_url": server.url, "api_key": "none", "max_retries": 1, **arguments}
+    folders = [str(harness.tasks_path()), *([str(include)] if include else [])]
+    return simple_evaluate(
+        model="numpro",
+        model_args=",".join(f"{name}={value}" for name, value in given.items()),
+        tasks=tasks,
+        task_manager=TaskManager(include_path=folders, include_defaults=False, model_name="numpro"),
+        bootstrap_iters=0,
+        force_simple=simple,
+    )
+
+
+def check(text, frames, *, numbers=True):
+    """Every number of the video that is asked about, once, in order, on the frame that was on screen at its time."""
+    (name,) = [name for name in RATES if name in text]
+    seconds, rate = RATES[name]
+    count = -(-seconds // 2)
+    assert [read_number(frame) for frame in frames] == (list(range(count)) if numbers else [None] * count)
+    assert [read_counter(frame) for frame in frames] == [2 * rate * k for k in range(count)]
+    assert {frame.shape for frame in frames} == {(336, 336, 3)}
+
+
+@pytest.mark.parametrize(
+    ("base", "simple", "options"),
+    [("async_openai", False, {"num_cpus": 4}), ("openai", False, {"num_concurrent": 4}), ("openai", True, {"num_concurrent": 4})],
+    ids=["async_openai", "openai", "openai, simple"],
+)
+def test_a_server_gets_every_frame_once_in_order(server, charades, base, simple, options):
+    results = run(server, ["numpro_charades"], base=base, simple=simple, **options)
+    assert sorted(len(frames) for _, frames, _ in server.requests) == [5, 5, 31, 31, 75, 75]
+    for text, frames, kinds in server.requests:
+        check(text, frames)
+        assert text.count("The red numbers") == 1
+        assert kinds == (["text", *["image_url"] * len(frames)] if simple else [*["image_url"] * len(frames), "text"])
+    assert server.most_busy > 1
+    # Each answer comes back to the request whose frames it is about.
+    for sample in results["samples"]["numpro_charades"]:
+        seconds, _ = RATES[sample["doc"]["query"].split()[1].upper()]
+        assert sample["numpro"]["parsed"] == [0, -(-seconds // 2) - 1]
+
+
+def test_another_ones_task_with_segments_and_without_numbers(server, tmp_path, videos):
+    rows = [
+        {"kind": "segment", "what": videos / "HALFS.mp4", "start": 20, "end": 31, "question": "HALFS from 20 s on?"},
+        {"kind": "video", "what": videos / "SHORT.mp4", "question": "SHORT?"},
+    ]
+    include = write_task(tmp_path / "task", rows)
+    run(server, ["foreign"], include, num_cpus=1)
+    run(server, ["foreign"], include, num_cpus=1, numbers="false")
+    by_text = {text: frames for text, frames, _ in server.requests}
+    assert set(by_text) == {
+        f"{NUMBERS_SENTENCE} All: HALFS from 20 s on?",
+        f"{NUMBERS_SENTENCE} All: SHORT?",
+        "All: HALFS from 20 s on?",
+        "All: SHORT?",
+    }
+    check("SHORT", by_text["All: SHORT?"], numbers=False)
+    segment = by_text[f"{NUMBERS_SENTENCE} All: HALFS from 20 s on?"]
+    assert [read_number(frame) for frame in segment] == [0, 1, 2, 3, 4, 5]
+    assert [read_counter(frame) for frame in segment] == [200 + 20 * k for k in range(6)]
+
+
+def test_qwen3_vl_behind_a_server_is_told_the_times_too(server, tmp_path, videos):
+    rows = [{"kind": "segment", "what": videos / "SHORT.mp4", "start": 1, "end": 6, "question": "SHORT?"}]
+    run(server, ["foreign"], write_task(tmp_path / "task", rows), is_qwen3_vl="true")
+    text, _, kinds = server.requests[0]
+    assert text == f"<1.0 seconds> <3.0 seconds> <5.0 seconds> {NUMBERS_SENTENCE} All: SHORT?"
+    assert kinds == [*["text", "image_url"] * 3, "text"]
+
+
+def test_an_error_of_ours_is_no_failed_request(server, tmp_path, videos):
+    """The client takes every exception for a failure of the server, tries again and goes on; what is wrong here stops the run."""
+    good = {"kind": "video", "what": videos / "SHORT.mp4", "question": "SHORT?"}
+    include = write_task(tmp_path / "task", [good, good, good, {"kind": "video", "what": "http://host/a.mp4", "question": "which?"}])
+    with pytest.raises(NumProError, match="http://host/a.mp4: NumPro numbers videos on this machine"):
+        run(server, ["foreign"], include, num_cpus=1)
+
+
+def test_an_unreadable_video_is_a_failed_request_for_the_tasks_scores(server, tmp_path, videos):
+    rows = [{"kind": "video", "what": path, "question": "SHORT?"} for path in (videos / "SHORT.mp4", tmp_path / "absent.mp4")]
+    results = run(server, ["foreign"], write_task(tmp_path / "task", rows))
+    assert results["results"]["foreign"]["good,none"] == 0.5
+    assert "absent.mp4: no such file" in results["samples"]["foreign"][1]["filtered_resps"][0]

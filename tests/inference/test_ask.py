@@ -1,0 +1,129 @@
+"""`numpro ask` and the function behind it: one's own video, answers in seconds."""
+
+from __future__ import annotations
+
+import json
+from itertools import cycle
+from pathlib import Path
+
+import pytest
+from support.tiny_families import save_tiny
+from support.videos import write_counter_video
+
+from numpro_plugin import NumProError, NumProSettings
+from numpro_plugin.cli.main import main
+from numpro_plugin.clips.clip import write_clip
+from numpro_plugin.families import Loaded, load_model
+from numpro_plugin.inference.generation import Answer, Generator
+from numpro_plugin.inference.localize import localize, settings_for
+from numpro_plugin.weights.record import RECORD
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory) -> Path:
+    return save_tiny("longva", tmp_path_factory.mktemp("tiny") / "longva")
+
+
+@pytest.fixture(scope="module")
+def loaded(folder) -> Loaded:
+    return load_model(folder, dtype="float32")
+
+
+@pytest.fixture(scope="module")
+def video(tmp_path_factory) -> Path:
+    return write_counter_video(tmp_path_factory.mktemp("video") / "mine.mp4", [k * 250 for k in range(130)], rate=4)  # 32.5 s
+
+
+def says(monkeypatch, *texts: str) -> None:
+    """The model runs, but other words come out."""
+    words = cycle(texts)
+    monkeypatch.setattr(Generator, "_answer", lambda self, ids, closing, options: Answer(next(words), len(ids)))
+
+
+def test_answers_are_in_seconds_of_the_video(loaded, video, monkeypatch):
+    says(monkeypatch, "From Frame 2 to Frame 6.", "From Frame 16 to Frame 9.", "I cannot tell.")
+    passes = []
+    tower = loaded.model.model.vision_tower.register_forward_hook(lambda *_: passes.append(1))
+    found = localize(video, ["a hat", "a cat", "a dog"], loaded, NumProSettings(), max_new_tokens=3)
+    tower.remove()
+    assert [one.span_s for one in found] == [(4, 12), (18, 32), None]
+    assert [one.query for one in found] == ["a hat", "a cat", "a dog"]
+    assert found[2].reason == "the answer has no number"
+    assert len(passes) == 1
+
+
+def test_the_end_of_the_video_is_the_last_answer(loaded, video, monkeypatch):
+    says(monkeypatch, "From Frame 2 to Frame 500.")
+    (found,) = localize(video, ["a hat"], loaded, NumProSettings(), max_new_tokens=1)
+    assert found.span_s == (4, 32.5)
+
+
+def test_of_a_part_the_seconds_are_the_whole_videos(loaded, video, monkeypatch):
+    says(monkeypatch, "From Frame 1 to Frame 2.")
+    (found,) = localize(video, ["a hat"], loaded, NumProSettings(fps=1), start_s=10.5, end_s=20, max_new_tokens=1)
+    assert found.span_s == (11.5, 12.5)
+
+
+def test_highlights_have_times_and_scores(loaded, video, monkeypatch):
+    says(monkeypatch, "The highlight frames are in the 3, 4 frames. Their saliency scores are 1.5, 4.0.")
+    (found,) = localize(video, ["a hat"], loaded, NumProSettings(), highlights=True, max_new_tokens=1)
+    assert found.highlights == ((6, 1.5), (8, 4))
+
+
+def test_highlights_beyond_the_video_are_left_out_and_counted(loaded, video, monkeypatch):
+    says(monkeypatch, "The highlight frames are in the 3, 900 frames. Their saliency scores are 1.5, 4.0.")
+    (found,) = localize(video, ["a hat"], loaded, NumProSettings(), highlights=True, max_new_tokens=1)
+    assert found.highlights == ((6, 1.5),)
+    assert found.reason.endswith("; 1 beyond the video left out")
+
+
+def test_a_numbered_clip_is_not_numbered_again(loaded, video, tmp_path):
+    write_clip(video, tmp_path / "numbered.mp4")
+    with pytest.raises(NumProError, match=r"numbered\.mp4: is already a NumPro clip; start from the original video"):
+        localize(tmp_path / "numbered.mp4", ["a hat"], loaded, NumProSettings())
+
+
+def test_equal_queries_are_answered_each(loaded, video):
+    found = localize(video, ["a hat", "a hat", "b"], loaded, NumProSettings(), max_new_tokens=3)
+    assert found[0] == found[1]
+    assert len(found) == 3
+
+
+def test_nothing_to_look_for_is_an_error(loaded, video):
+    for queries in ([], ["a", " "]):
+        with pytest.raises(NumProError, match="what to look for"):
+            localize(video, queries, loaded, NumProSettings())
+
+
+def test_settings_follow_the_model_and_the_adapter(loaded, folder, tmp_path):
+    assert settings_for(loaded, folder) == NumProSettings()
+    assert settings_for(loaded, folder, tmp_path).prompt == "ft"  # the reference's adapters say nothing
+    (tmp_path / RECORD).write_text(json.dumps({"settings": NumProSettings(fps=1.0, prompt="ft").to_dict()}))
+    assert settings_for(loaded, tmp_path).fps == 1.0  # a merged model
+    assert settings_for(loaded, folder, tmp_path, max_frames=9) == NumProSettings(fps=1.0, prompt="ft", max_frames=9)
+    with pytest.raises(NumProError, match="trained with 1 numbers a second, fps=0.5 is another"):
+        settings_for(loaded, folder, tmp_path, fps=0.5)
+
+
+def test_the_command(folder, video, tmp_path, capsys, monkeypatch):
+    says(monkeypatch, "From Frame 2 to Frame 6.", "Who knows.")
+    arguments = ["ask", str(video), "a hat", "a cat", "--model", str(folder), "--max-new-tokens", "2", "--json", str(tmp_path / "out.json")]
+    assert main(arguments) == 1  # one query has no answer
+    out = capsys.readouterr().out
+    assert "a hat\n  4.0 - 12.0 s\n  the model: From Frame 2 to Frame 6.\n\na cat\n  no answer: the answer has no number\n" in out
+    said = json.loads((tmp_path / "out.json").read_text())
+    assert said["answers"][0]["span_s"] == [4, 12]
+    assert said["settings"]["fps"] == 0.5
+    assert main(["ask", str(video), "a hat", "--model", str(folder), "--max-new-tokens", "2", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["answers"] == said["answers"][:1]
+
+
+def test_what_is_wrong_is_said_at_once(folder, video, capsys, tmp_path):
+    assert main(["ask", str(tmp_path / "no.mp4"), "x", "--model", "/nowhere/at/all"]) == 1
+    assert "no.mp4: no such file" in capsys.readouterr().err
+    assert main(["ask", str(video), "x", "--model", "/nowhere/at/all"]) == 1
+    assert "is no model" in capsys.readouterr().err
+    assert main(["ask", str(video), "x", "--model", "/nowhere/at/all", "--json", "/no/where.json"]) == 1
+    assert "there is no folder /no" in capsys.readouterr().err
+    assert main(["ask", str(video), "x", "--model", str(folder), "--max-new-tokens", "-2"]) == 1
+    assert "max_new_tokens=-2" in capsys.readouterr().err

@@ -1,0 +1,145 @@
+"""The recipe: typed, complete in YAML, and no key or value is taken on trust."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from numpro_plugin.errors import NumProError
+from numpro_plugin.trainer.cli import main
+from numpro_plugin.trainer.recipe.record import Recipe, known_keys, load_recipe, recipe_names
+
+PAPER = ("longva_7b", "qwen2_vl_7b", "qwen2_5_vl_7b")
+
+
+@pytest.mark.parametrize("name", PAPER)
+def test_the_papers_hyperparameters(name: str) -> None:
+    recipe = load_recipe(name)
+    assert (recipe.tuning, recipe.lora.rank, recipe.lora.alpha, recipe.lora.dropout, recipe.lora.projector) == ("lora", 64, 128, 0.05, True)
+    optimizer = recipe.optimizer
+    assert (optimizer.lr, optimizer.schedule, optimizer.warmup, optimizer.weight_decay) == (1e-4, "cosine", 0.05, 0)
+    assert (optimizer.batch_size, optimizer.micro_batch_size, optimizer.epochs) == (16 * 8, 1, 3)
+    assert (recipe.memory.dtype, recipe.memory.deepspeed, recipe.memory.gradient_checkpointing) == ("bfloat16", "zero2", True)
+    assert (recipe.numpro.fps, recipe.numpro.frame_size, recipe.numpro.max_frames) == (0.5, (336, 336), 240)
+    assert recipe.numpro.prompt == "ft"
+
+
+@pytest.mark.parametrize("name", recipe_names())
+def test_every_recipe_that_comes_along_reads_back(name: str) -> None:
+    recipe = load_recipe(name)
+    assert Recipe.from_dict(recipe.to_dict()) == recipe
+
+
+@given(
+    rank=st.integers(1, 512),
+    lr=st.floats(1e-8, 1),
+    shards=st.lists(st.text(min_size=1), max_size=3),
+    size=st.integers(16, 64),
+    font_size=st.floats(4, 336),
+)
+def test_dict_and_back(rank: int, lr: float, shards: list[str], size: int, font_size: float) -> None:
+    changes = {"lora__rank": rank, "optimizer__lr": lr, "data__shards": shards}
+    recipe = Recipe().replace(**changes, numpro__frame_size=[size, size], numpro__style__font_size=font_size)
+    assert (recipe.lora.rank, recipe.optimizer.lr, recipe.data.shards) == (rank, lr, tuple(shards))
+    assert (recipe.numpro.frame_size, recipe.numpro.style.font_size) == ((size, size), font_size)
+    assert Recipe.from_dict(recipe.to_dict()) == recipe
+
+
+@pytest.mark.parametrize(
+    ("change", "key", "value"),
+    [
+        ("optimizer.lr=5e-5", "optimizer.lr", 5e-5),
+        ("data.shards=a/*.parquet", "data.shards", ("a/*.parquet",)),
+        ("data.shards=[a, b]", "data.shards", ("a", "b")),
+        ("numpro.frame_size=48", "numpro.frame_size", (48, 48)),
+        ("numpro.frame_size=448x336", "numpro.frame_size", (448, 336)),
+        ("numpro.style.font_size=119", "numpro.style.font_size", 119.0),
+        ("numpro.numbers=false", "numpro.numbers", False),
+        ("run.report_to=wandb", "run.report_to", ("wandb",)),
+        ("model=a=b", "model", "a=b"),
+    ],
+)
+def test_changes_on_the_command_line(change: str, key: str, value: object) -> None:
+    found: object = load_recipe("tiny", [change])
+    for part in key.split("."):
+        found = getattr(found, part)
+    assert found == value
+    assert key in known_keys()
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ("optimiser.lr=1", r"'optimiser\.lr'.*did you mean 'optimizer\.lr'"),
+        ("lr=1", r"'lr'.*did you mean 'optimizer\.lr'"),
+        ("numpro.style.fontsize=3", r"did you mean 'numpro\.style\.font_size'"),
+        ("xyzzy=1", r"'xyzzy'.*there are: .*optimizer\.lr"),
+        ("seed.x=1", r"'seed\.x'"),
+        ("optimizer=3", r"'optimizer'.*did you mean"),
+        ("optimizer.lr=fast", r"optimizer\.lr='fast'.*number"),
+        ("optimizer.lr=2", r"optimizer\.lr=2.*0 to 1"),
+        ("optimizer.epochs=0", r"optimizer\.epochs=0.*above 0"),
+        ("optimizer.lr=.nan", r"optimizer\.lr=nan"),
+        ("optimizer.batch_size=3", r"batch_size=3 must be a multiple of optimizer\.micro_batch_size=2"),
+        ("optimizer.betas=[0.9, 1.0]", r"betas.*below 1"),
+        ("tuning=lorra", r"tuning='lorra'.*'lora' or 'full'"),
+        ("data.numbering=rand", r"'grid', 'offset' or 'random'"),
+        ("numpro.fps=0", r"fps=0.*above 0"),
+        ("numpro.frame_size=wide", r"frame_size='wide'"),
+        ("memory.deepspeed=null", r"memory\.deepspeed=None"),
+        ("model", r"key=value"),
+        ("seed=1.5", r"seed=1\.5.*integer"),
+    ],
+)
+def test_a_change_that_cannot_be_says_why(change: str, said: str) -> None:
+    with pytest.raises(NumProError, match=said):
+        load_recipe("tiny", [change])
+
+
+def test_choices_that_do_not_go_together() -> None:
+    with pytest.raises(NumProError, match="lora only"):
+        load_recipe("tiny", ["tuning=full", "memory.quantize=4bit"])
+    with pytest.raises(NumProError, match="zero3"):
+        load_recipe("tiny", ["memory.deepspeed=zero3", "memory.quantize=4bit"])
+    with pytest.raises(NumProError, match="numbering=offset does not go with numpro.numbers=false"):
+        load_recipe("tiny", ["data.numbering=offset", "numpro.numbers=false"])
+    with pytest.raises(NumProError, match="eval_steps=10 needs questions"):
+        load_recipe("tiny", ["run.eval_steps=10"])
+    with pytest.raises(NumProError, match="highest_number=100.*max_frames=240"):
+        load_recipe("tiny", ["data.numbering=random", "data.highest_number=100"])
+
+
+def test_files(tmp_path: Path) -> None:
+    file = tmp_path / "mine.yaml"
+    file.write_text("model: there\noptimizer:\n  lr: 1e-5\n", encoding="utf-8")
+    assert load_recipe(file).optimizer.lr == 1e-5
+    file.write_text("- model\n", encoding="utf-8")
+    with pytest.raises(NumProError, match="list instead of keys"):
+        load_recipe(file)
+    file.write_text("model: [\n", encoding="utf-8")
+    with pytest.raises(NumProError, match="not YAML"):
+        load_recipe(file)
+    with pytest.raises(NumProError, match="no recipe 'longva'.*longva_7b"):
+        load_recipe("longva")
+
+
+def test_the_whole_recipe_can_be_shown(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    assert main(["run", "longva_7b", "optimizer.lr=5e-5", "--show"]) == 0
+    file = tmp_path / "shown.yaml"
+    file.write_text(capsys.readouterr().out, encoding="utf-8")
+    assert load_recipe(file) == load_recipe("longva_7b", ["optimizer.lr=5e-5"])
+
+
+def test_a_mistake_is_said_before_anything_heavy_is_loaded() -> None:
+    code = (
+        "import sys; from numpro_plugin.trainer.cli import main; code = main(['run', 'tiny', 'optimiser.lr=1']); "
+        "assert 'torch' not in sys.modules and 'transformers' not in sys.modules; sys.exit(code)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert done.stderr == "numpro-train: unknown key 'optimiser.lr' in the recipe; did you mean 'optimizer.lr'?\n"

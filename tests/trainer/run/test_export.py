@@ -1,0 +1,97 @@
+"""What training leaves can be opened: as an adapter, and merged into a checkpoint of its own, for every family."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+from support.shards import video_row
+from support.tiny_families import FAMILIES, save_tiny
+from support.tiny_longva import save_tiny_adapter, save_tiny_longva
+
+from numpro_plugin.errors import NumProError
+from numpro_plugin.families import Loaded, load_model
+from numpro_plugin.settings import NumProSettings
+from numpro_plugin.trainer.batches.collator import Collator, Item
+from numpro_plugin.trainer.cli import main
+from numpro_plugin.trainer.recipe.record import load_recipe
+from numpro_plugin.trainer.run.export import merge, training_record, write_record
+from numpro_plugin.trainer.run.model import open_for_training
+from numpro_plugin.trainer.shards.index import ShardIndex
+from numpro_plugin.weights.record import numpro_settings_of, read_record
+
+
+@torch.no_grad()
+def logits(loaded: Loaded, model: object = None) -> torch.Tensor:
+    size = loaded.family.frame_size
+    recipe = load_recipe("tiny").replace(numpro__frame_size=list(size))
+    batch = Collator(loaded.family, loaded.processor, recipe)([Item("v", video_row("v", 6.0, size=size))])
+    inputs = {name: value for name, value in batch.items() if isinstance(value, torch.Tensor) and name != "labels"}
+    return (model or loaded.model).eval()(**inputs).logits
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_an_adapter_opens_and_merges_with_the_same_logits(family: str, tmp_path: Path) -> None:
+    base = save_tiny(family, tmp_path / "base")
+    recipe = load_recipe("tiny", [f"model={base}"])
+    trained = open_for_training(recipe)
+    torch.manual_seed(0)
+    for parameter in trained.model.parameters():
+        if parameter.requires_grad:
+            parameter.data += 0.05 * torch.randn_like(parameter)
+    trained.model.save_pretrained(tmp_path / "adapter")
+    index = ShardIndex(("a/one.parquet",), *[torch.zeros(0, 3).numpy()] * 3)
+    write_record(tmp_path / "adapter", training_record(recipe, index, processes=1))
+    wanted = logits(trained)
+    assert (wanted - logits(load_model(base, dtype="float32"))).abs().max() > 1e-2
+    assert torch.allclose(logits(load_model(base, tmp_path / "adapter", dtype="float32")), wanted, atol=1e-5)
+    merged = merge(base, tmp_path / "adapter", tmp_path / "merged")
+    assert torch.allclose(logits(load_model(merged, dtype="float32")), wanted, atol=1e-4)
+    assert numpro_settings_of(merged) == recipe.numpro
+    assert read_record(merged)["tuning"] == "merged"
+
+
+def test_merging_the_references_adapter(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    base, adapter = save_tiny_longva(tmp_path), save_tiny_adapter(tmp_path / "adapter")
+    assert numpro_settings_of(adapter) is None
+    assert main(["merge", str(base), str(adapter), str(tmp_path / "merged")]) == 0
+    assert capsys.readouterr().out.strip().endswith("merged")
+    wanted = logits(load_model(base, adapter, dtype="float32"))
+    assert torch.allclose(logits(load_model(tmp_path / "merged", dtype="float32")), wanted, atol=5e-4)
+    assert numpro_settings_of(tmp_path / "merged") is None
+    assert main(["merge", str(base), str(adapter), str(tmp_path / "merged")]) == 1
+    assert "merged is there already" in capsys.readouterr().err
+    assert not list(tmp_path.glob(".*.part"))
+
+
+@pytest.mark.shared
+def test_the_golden_adapter_merges_to_the_references_logits(shared: Path, tmp_path: Path) -> None:
+    golden = shared / "golden" / "longva"
+    merged = merge(golden / "longva-tiny", golden / "adapter-tiny", tmp_path / "merged")
+    model, processor, _ = load_model(merged)
+    case = load_file(golden / "adapter.b1_v5.safetensors")
+    ids = case["input_ids"][0].tolist()
+    at = ids.index(-200)
+    video = [processor.video_token_id] * (5 * processor.tokens_per_frame)
+    full = torch.tensor([ids[:at] + video + ids[at + 1 :]])
+    pixels = load_file(golden / "frames.safetensors")["pixel_values_a"][None]
+    with torch.no_grad():
+        out = model(input_ids=full, attention_mask=torch.ones_like(full), pixel_values_videos=pixels, labels=case["expanded_labels"])
+    assert abs(out.loss.item() - case["loss"].item()) < 1e-5
+
+
+def test_records_that_are_damaged_or_absent(tmp_path: Path) -> None:
+    assert numpro_settings_of(tmp_path) is None
+    file = tmp_path / "numpro.json"
+    file.write_text(json.dumps({"settings": NumProSettings(fps=2).to_dict()}))
+    assert numpro_settings_of(tmp_path) == NumProSettings(fps=2)
+    for text in ("{", "[]", "{}", '{"settings": 3}'):
+        file.write_text(text)
+        with pytest.raises(NumProError, match=r"numpro\.json cannot be read"):
+            numpro_settings_of(tmp_path)
+    file.write_text('{"settings": {"fpss": 1}}')
+    with pytest.raises(NumProError, match="fpss"):
+        numpro_settings_of(tmp_path)

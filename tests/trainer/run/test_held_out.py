@@ -1,0 +1,76 @@
+"""Which held-out questions are asked, by whom, and what an answer counts."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from support.shards import question, video_row, write_shard
+from support.tiny_longva import save_tiny_longva
+
+from numpro_plugin.errors import NumProError
+from numpro_plugin.families import load_model
+from numpro_plugin.inference.generation import Answer, Generator
+from numpro_plugin.trainer.batches.collator import Collator
+from numpro_plugin.trainer.recipe.record import load_recipe
+from numpro_plugin.trainer.run.held_out import HeldOut, moment_in
+from numpro_plugin.trainer.shard_format import turn
+from numpro_plugin.trainer.shards.index import ShardIndex
+
+SIZE = (16, 16)
+ASKED = turn("user", "When does a person open the door?")
+
+
+@pytest.mark.parametrize(
+    ("answer", "span"),
+    [
+        (("From Frame ", 3, " to Frame ", 9, "."), (3, 9)),
+        (("From ", 3, " to ", 3, "."), (3, 3)),
+        (("The door is opened between frames ", 3, " and ", 9, " of the video."), (3, 9)),
+        (("frames ", 3, "-", 9), (3, 9)),
+        (("Frame ", 3, "."), None),
+        (("It does not happen.",), None),
+        (("The highlight frames are in the ", 3, ", ", 9, " frames. Their saliency scores are 1.3, 2.6"), None),
+        (("The highlight frames are in the ", 3, ", ", 9, " frames."), None),
+        (("Frames ", 3, " and ", 9, "."), None),
+        (("From ", 0, " to ", 9, ", a man runs. From ", 10, " to ", 20, ", he sits."), None),
+        (("From ", 0, " to ", 9, ", a man runs."), None),
+        (("From Frame 3 to Frame 9.",), None),  # whose numbers are no frames' as far as the shard knows
+    ],
+)
+def test_what_is_a_moment(answer: tuple[Any, ...], span: tuple[int, int] | None) -> None:
+    assert moment_in([ASKED, turn("assistant", *answer)]) == span
+    assert moment_in([ASKED, turn("assistant", *answer), ASKED, turn("assistant", "From ", 7, " to ", 8, ".")]) == span
+
+
+def test_conversations_without_an_answer_are_no_moment() -> None:
+    assert moment_in([]) is moment_in([ASKED]) is moment_in([{**turn("user", "?"), "numbers": None}]) is None
+
+
+def made(folder: Path, conversations: list[Any]) -> tuple[HeldOut, Any]:
+    row = {**video_row("h", 40.0, size=SIZE), "conversations": conversations}
+    index_of = [str(write_shard(folder / "held.parquet", [row], size=SIZE))]
+    recipe = load_recipe("tiny").replace(numpro__frame_size=list(SIZE))
+    loaded = load_model(save_tiny_longva(folder / "model"), dtype="float32")
+    return HeldOut(ShardIndex.read(index_of, recipe.numpro), Collator(loaded.family, loaded.processor, recipe), max_new_tokens=4), loaded
+
+
+def test_every_process_generates_equally_often_and_nothing_counts_twice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    caption = [ASKED, turn("assistant", "A man runs.")]
+    held, loaded = made(tmp_path, [question(0, 3, 3), caption, question(1, 2, 6), question(2, 4, 8)])
+    asked: list[int] = []
+    answers = iter(["From Frame 3 to Frame 3.", "From Frame 4 to Frame 8.", "From Frame 2 to Frame 4.", "?"])
+    monkeypatch.setattr(Generator, "batch", lambda self, samples, options: asked.append(1) or [Answer(next(answers), 1)])
+    gathered: list[Any] = []
+    collect = lambda found: gathered.extend(found) or list(gathered)  # noqa: E731
+    for rank in range(2):
+        before = len(asked)
+        scores = held.scores(loaded, rank=rank, world=2, gather=collect, together=True)
+        assert len(asked) - before == 2
+    assert (scores["samples"], scores["parse_fail"], scores["mIoU"]) == (3, 0, pytest.approx(100 * (1 + 1 + 0.5) / 3))
+
+
+def test_no_question_to_ask_is_said(tmp_path: Path) -> None:
+    with pytest.raises(NumProError, match=r"none of the 1 held-out conversations in .*held\.parquet asks for a moment"):
+        made(tmp_path, [[ASKED, turn("assistant", "A man runs.")]])

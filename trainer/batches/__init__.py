@@ -1,0 +1,1 @@
+"""Shards -> batches of a model's inputs."""

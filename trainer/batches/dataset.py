@@ -1,0 +1,200 @@
+"""Shards -> samples, and in which order: every sample exactly once an epoch, however many processes and workers there are.
+
+One row of a shard is a video; each of its conversations is one sample. The order of an epoch depends on seed and epoch alone. It is cut
+into micro-batches that are dealt to the processes in turn, so that an optimizer step sees the same samples on one process or many::
+
+    order        7 2 5 0 | 3 6 1 4 | 8 . . .        four samples a step; "." fills up and teaches nothing
+    process 0    7   5   | 3   1   | 8   .
+    process 1      2   0 |   6   4 |   .   .
+"""
+
+# mypy: allow-untyped-calls
+
+from __future__ import annotations
+
+import math
+from collections import OrderedDict
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from torch.utils.data import Dataset, Sampler
+
+from ..shard_format import SCHEMA
+from ..shards.index import open_shard
+from .collator import Item
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+    from numpy.typing import NDArray
+
+    from ..shards.index import ShardIndex
+
+FILLER = -1
+"""Stands for a sample where there is none left."""
+
+Key = tuple[int, int]
+"""(epoch, sample): what the samplers ask the dataset for."""
+
+
+class ArrowRows:
+    """Rows from datasets' copy of the shards in its cache (or the folder ``cache``): any row at once, mapped from disk."""
+
+    def __init__(self, files: Sequence[str], *, cache: str | None = None) -> None:
+        import datasets
+
+        self._rows = datasets.load_dataset("parquet", data_files=list(files), split="train", cache_dir=cache)
+
+    def __getitem__(self, row: int) -> dict[str, Any]:
+        found: dict[str, Any] = self._rows[row]
+        return found
+
+
+class ParquetRows:
+    """Rows from the shards where they lie, a row group at a time; the last ``keep`` groups stay in memory."""
+
+    def __init__(self, index: ShardIndex, *, keep: int) -> None:
+        self._index, self._keep = index, keep
+        self._held: OrderedDict[int, pa.Table] = OrderedDict()
+        self._files: dict[str, pq.ParquetFile] = {}
+
+    def __getitem__(self, row: int) -> dict[str, Any]:
+        first_rows = self._index.group_rows[:, 2]
+        group = int(np.searchsorted(first_rows, row, side="right")) - 1
+        if group not in self._held:
+            number, inside, _ = self._index.group_rows[group].tolist()
+            name = self._index.files[number]
+            if name not in self._files:
+                self._files = {name: open_shard(name)}
+            self._held[group] = self._files[name].read_row_group(inside, columns=SCHEMA.names)
+            while len(self._held) > self._keep:
+                self._held.popitem(last=False)
+        self._held.move_to_end(group)
+        found: dict[str, Any] = self._held[group].slice(row - int(first_rows[group]), 1).to_pylist()[0]
+        return found
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_held": OrderedDict(), "_files": {}}
+
+
+class Samples(Dataset[Item]):
+    """Map-style dataset: ``samples[epoch, k]`` is sample k as an ``Item``; pictures are decoded by the collator."""
+
+    def __init__(self, index: ShardIndex, rows: ArrowRows | ParquetRows) -> None:
+        self._rows, self._of_sample = rows, index.sample_rows
+        self._first = np.concatenate([[0], np.cumsum(index.conversations)])
+
+    def __len__(self) -> int:
+        return len(self._of_sample)
+
+    def __getitem__(self, key: Key) -> Item:
+        epoch, sample = key
+        if sample == FILLER:
+            return Item("filler", None)
+        row = int(self._of_sample[sample])
+        conversation = sample - int(self._first[row])
+        found = self._rows[row]
+        return Item(f"{found['source']}/{found['video']}#{conversation}", found, conversation, epoch)
+
+
+def random_order(lengths: NDArray[np.int64], *, seed: int, epoch: int, batch_size: int, group: bool) -> NDArray[np.int64]:
+    """A permutation of all samples (N,); with ``group`` the samples of a batch are about equally long (``lengths`` (N,)).
+
+    The longest sample comes with the very first batch: if memory does not suffice, that shows at once.
+    """
+    rng = np.random.default_rng([seed, epoch])
+    order = rng.permutation(len(lengths))
+    if not group:
+        return order
+    parts = []
+    for chunk in np.split(order, range(32 * batch_size, len(order), 32 * batch_size)):
+        by_length = chunk[np.argsort(-lengths[chunk], kind="stable")]
+        full = len(by_length) // batch_size * batch_size
+        batches = by_length[:full].reshape(-1, batch_size)
+        parts += [batches[rng.permutation(len(batches))].ravel(), by_length[full:]]
+    order = np.concatenate(parts)
+    first = int(np.argmax(lengths[order])) // batch_size * batch_size
+    if 0 < first <= len(order) - batch_size:
+        batch = order[first : first + batch_size].copy()
+        order[first : first + batch_size], order[:batch_size] = order[:batch_size].copy(), batch
+    return order
+
+
+def near_order(index: ShardIndex, *, seed: int, epoch: int, streams: int, rows: int) -> list[NDArray[np.int64]]:
+    """The samples as ``streams`` sequences that each read row groups one after the other, for shards that are not copied.
+
+    Row groups come in random order, and within every ``rows`` videos or so samples are mixed. The sequences are equally long up to one.
+    """
+    rng = np.random.default_rng([seed, epoch])
+    starts = np.append(index.group_rows[:, 2], len(index.conversations))
+    first = np.concatenate([[0], np.cumsum(index.conversations)])
+    groups = rng.permutation(len(index.group_rows))
+    sequence = np.concatenate([np.arange(first[starts[g]], first[starts[g + 1]]) for g in groups])
+    mean = max(1, round(len(sequence) / max(1, len(index.conversations)) * rows))
+    made = []
+    for stream in np.array_split(sequence, streams):
+        mixed = [rng.permutation(window) for window in np.split(stream, range(mean, len(stream), mean))]
+        made.append(np.concatenate(mixed) if mixed else stream)
+    return made
+
+
+class RandomBatches(Sampler[list[Key]]):
+    """One process's micro-batches of an epoch in ``random_order``."""
+
+    def __init__(
+        self,
+        lengths: NDArray[np.int64],
+        *,
+        seed: int,
+        batch_size: int,
+        micro_batch_size: int,
+        rank: int = 0,
+        world: int = 1,
+        group: bool = True,
+    ) -> None:
+        self._lengths, self._seed, self._batch, self._micro, self._group = lengths, seed, batch_size, micro_batch_size, group
+        self._rank, self._world, self.epoch = rank, world, 0
+
+    def set_epoch(self, epoch: int) -> None:
+        """Which epoch is next."""
+        self.epoch = epoch
+
+    def __len__(self) -> int:
+        return math.ceil(len(self._lengths) / (self._micro * self._world))
+
+    def __iter__(self) -> Iterator[list[Key]]:
+        order = random_order(self._lengths, seed=self._seed, epoch=self.epoch, batch_size=self._batch, group=self._group)
+        padded = np.full(len(self) * self._micro * self._world, FILLER)
+        padded[: len(order)] = order
+        for batch in padded.reshape(-1, self._micro)[self._rank :: self._world].tolist():
+            yield [(self.epoch, sample) for sample in batch]
+
+
+class NearBatches(Sampler[list[Key]]):
+    """One process's micro-batches of an epoch in ``near_order``: each of its workers reads a part of the shards of its own."""
+
+    def __init__(
+        self, index: ShardIndex, *, seed: int, micro_batch_size: int, rows: int, workers: int, rank: int = 0, world: int = 1
+    ) -> None:
+        self._index, self._seed, self._micro, self._rows, self._workers = index, seed, micro_batch_size, rows, max(1, workers)
+        self._rank, self._world, self.epoch = rank, world, 0
+
+    def set_epoch(self, epoch: int) -> None:
+        """Which epoch is next."""
+        self.epoch = epoch
+
+    def __len__(self) -> int:
+        longest = math.ceil(self._index.samples / (self._world * self._workers))
+        return math.ceil(longest / self._micro) * self._workers
+
+    def __iter__(self) -> Iterator[list[Key]]:
+        streams = self._world * self._workers
+        parts = near_order(self._index, seed=self._seed, epoch=self.epoch, streams=streams, rows=self._rows)
+        mine = parts[self._rank * self._workers : (self._rank + 1) * self._workers]
+        padded = np.full((self._workers, len(self) // self._workers, self._micro), FILLER)
+        for part, place in zip(mine, padded, strict=True):
+            place.reshape(-1)[: len(part)] = part
+        for batch in padded.swapaxes(0, 1).reshape(-1, self._micro).tolist():  # the loader deals batches to its workers in turn
+            yield [(self.epoch, sample) for sample in batch]

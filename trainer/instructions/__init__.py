@@ -1,0 +1,1 @@
+"""Instruction files and prepared tables -> videos with what is said about them."""

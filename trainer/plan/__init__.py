@@ -1,0 +1,1 @@
+"""`numpro-train plan`: what a recipe needs, before a GPU is rented."""

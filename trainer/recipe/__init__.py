@@ -1,0 +1,1 @@
+"""The recipe: everything a training run is made of."""

@@ -1,0 +1,1 @@
+"""`numpro-train run`: a recipe and shards -> an adapter."""

@@ -1,0 +1,110 @@
+"""The recipe in the words of transformers' Trainer and of DeepSpeed."""
+
+# mypy: allow-untyped-calls
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+from importlib.resources import files
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from transformers import TrainingArguments
+
+from numpro_plugin.errors import NumProError
+
+if TYPE_CHECKING:
+    from ..recipe.record import Recipe
+
+
+def training_arguments(recipe: Recipe) -> TrainingArguments:
+    """Trainer's arguments for this process among those of its launcher; they start what processes need to talk to each other.
+
+    Raises:
+        NumProError: a batch that cannot be cut for so many processes, or a DeepSpeed configuration that cannot be read.
+    """
+    optimizer, every, memory = recipe.optimizer, recipe.run, recipe.memory
+    world = processes()
+    accumulation, rest = divmod(optimizer.batch_size, optimizer.micro_batch_size * world)
+    if rest or not accumulation:
+        raise NumProError(
+            f"optimizer.batch_size={optimizer.batch_size} cannot be cut into optimizer.micro_batch_size={optimizer.micro_batch_size} on "
+            f"{world} processes: it must be a multiple of {optimizer.micro_batch_size * world}"
+        )
+    cpu = not torch.accelerator.is_available()
+    args = TrainingArguments(
+        output_dir=recipe.output,
+        per_device_train_batch_size=optimizer.micro_batch_size,
+        gradient_accumulation_steps=accumulation,
+        optim="adamw_torch",
+        learning_rate=optimizer.lr,
+        lr_scheduler_type=optimizer.schedule,
+        warmup_steps=optimizer.warmup,
+        weight_decay=optimizer.weight_decay,
+        adam_beta1=optimizer.betas[0],
+        adam_beta2=optimizer.betas[1],
+        max_grad_norm=optimizer.max_grad_norm,
+        num_train_epochs=optimizer.epochs,
+        max_steps=optimizer.max_steps or -1,
+        bf16=memory.dtype == "bfloat16",
+        use_cpu=cpu,
+        seed=recipe.seed,
+        deepspeed=_deepspeed(deepspeed_used(recipe)),
+        ddp_find_unused_parameters=False,
+        ddp_backend="gloo" if cpu and world > 1 else None,
+        dataloader_num_workers=recipe.data.workers,
+        remove_unused_columns=False,
+        logging_steps=every.log_steps,
+        logging_first_step=True,
+        logging_nan_inf_filter=False,  # a loss that is no number stops the run; see compute_loss
+        save_strategy="steps" if every.save_steps else "no",
+        save_steps=every.save_steps or 1,
+        eval_strategy="steps" if every.eval_steps and recipe.data.held_out else "no",
+        eval_steps=every.eval_steps or None,
+        report_to=list(every.report_to) or "none",
+    )
+    _ = args.device
+    if args.deepspeed:
+        import deepspeed
+
+        deepspeed.init_distributed()  # ZeRO-3 cuts weights while they are loaded, so it must know how many processes there are
+    args._n_gpu = min(args.n_gpu, 1)  # one process drives one GPU; several are a launcher's business
+    return args
+
+
+def processes() -> int:
+    """How many processes the launcher started; 1 without one."""
+    return int(os.environ.get("WORLD_SIZE", "1"))
+
+
+def deepspeed_used(recipe: Recipe) -> str:
+    """``memory.deepspeed`` if DeepSpeed runs, else ``none``: ``zero2`` and ``zero3`` are left out of one process without a launcher."""
+    choice = recipe.memory.deepspeed
+    return "none" if choice in ("zero2", "zero3") and "WORLD_SIZE" not in os.environ else choice
+
+
+def _deepspeed(choice: str) -> dict[str, Any] | None:
+    """DeepSpeed's configuration for what ``deepspeed_used`` says."""
+    if choice == "none":
+        return None
+    try:
+        import deepspeed  # noqa: F401
+    except Exception as error:
+        raise NumProError(
+            f"memory.deepspeed={choice} needs DeepSpeed ({error}): pip install 'numpro-plugin[train]', or set it to none"
+        ) from None
+    file = files("numpro_plugin.trainer") / "deepspeed" / f"{choice}.json" if choice in ("zero2", "zero3") else Path(choice)
+    try:
+        config: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise NumProError(f"memory.deepspeed={choice}: {error}; it is zero2, zero3, none or the path of a JSON file") from None
+    if "WORLD_SIZE" not in os.environ:  # one process without a launcher, and a file of its own (offloading to RAM, say)
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            port = free.getsockname()[1]
+        alone = {"RANK": "0", "LOCAL_RANK": "0", "WORLD_SIZE": "1", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
+        os.environ.update(alone)
+    return config

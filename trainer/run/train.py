@@ -1,0 +1,299 @@
+"""A training run, from recipe to adapter: transformers' Trainer, peft and DeepSpeed put together."""
+
+# mypy: allow-untyped-calls
+
+from __future__ import annotations
+
+import logging
+import math
+import os
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import cv2
+import torch
+import torch.distributed as dist
+from accelerate.utils import gather_object
+from torch.utils.data import DataLoader
+from transformers import Trainer, set_seed
+
+from numpro_plugin.errors import NumProError
+from numpro_plugin.weights.record import read_record
+
+from ..batches.collator import Collator
+from ..batches.dataset import ArrowRows, NearBatches, ParquetRows, RandomBatches, Samples
+from ..shards.index import ShardIndex
+from .arguments import deepspeed_used, processes, training_arguments
+from .callbacks import CURVE, LOG, JsonLog, Meter, draw_loss_curve, read_log, summarised
+from .checkpoints import checkpoints, claim_output, forget_old, save_whole
+from .export import training_record, write_record
+from .held_out import HeldOut
+from .loss import answer_loss
+from .model import open_for_training
+
+if TYPE_CHECKING:
+    from transformers import TrainingArguments
+
+    from numpro_plugin.families import Loaded
+
+    from ..recipe.record import Recipe
+
+log = logging.getLogger(__name__)
+
+
+def run(recipe: Recipe) -> Path:
+    """Train by a recipe; every process of a launcher (torchrun, deepspeed, accelerate) calls this, or one process alone.
+
+    Returns the folder of the result: ``output/adapter``, or ``output/model`` with ``tuning: full``. ``output`` also holds
+    ``recipe.yaml``, ``log.jsonl``, ``loss.png`` and the last checkpoints.
+
+    Raises:
+        NumProError: a recipe, shards or folder that cannot be used, a loss that is not a number, too many unreadable samples, a
+            checkpoint that cannot be written.
+    """
+    for key, value in (("model", recipe.model), ("output", recipe.output), ("data.shards", recipe.data.shards)):
+        if not value:
+            raise NumProError(f"{key} is missing: set it in the recipe or pass {key}=...")
+    output = Path(recipe.output)
+    result = output / ("adapter" if recipe.tuning == "lora" else "model")
+    index = ShardIndex.read(recipe.data.shards, recipe.numpro)
+    held_out = ShardIndex.read(recipe.data.held_out, recipe.numpro) if recipe.data.held_out else None
+    if _rank() == 0:
+        claim_output(recipe, output, result, _record(recipe, index))
+    args = training_arguments(recipe)  # before the model: ZeRO-3 must know that weights are to be cut when they are loaded
+    _barrier()
+    set_seed(recipe.seed)
+    loaded = open_for_training(recipe)
+    trainer = NumProTrainer(recipe, loaded, args, index, held_out)
+    trainer.go(_newest(output))
+    trainer.export(result)
+    last = trainer.state.global_step
+    if held_out is not None and not any("eval_mIoU" in entry and entry["step"] == last for entry in trainer.state.log_history):
+        trainer.evaluate()  # after the export: whatever becomes of the questions, the result is there
+    if trainer.is_world_process_zero():
+        draw_loss_curve(read_log(output / LOG), output / CURVE)
+    return result
+
+
+class NumProTrainer(Trainer):
+    """transformers' Trainer with this project's data, loss, checkpoints and held-out questions."""
+
+    def __init__(self, recipe: Recipe, loaded: Loaded, args: TrainingArguments, index: ShardIndex, held_out: ShardIndex | None) -> None:
+        self.recipe, self.loaded, self.index = recipe, loaded, index
+        self.meter = Meter()
+        base = loaded.model.get_base_model() if hasattr(loaded.model, "get_base_model") else loaded.model
+        collator = Collator(loaded.family, loaded.processor, recipe, pixels_dtype=next(base.parameters()).dtype)
+        self.held_out = None if held_out is None else HeldOut(held_out, collator, max_new_tokens=recipe.run.max_new_tokens)
+        self.samples = _samples(recipe, index)
+        self._saving_to: str | None = None
+        self._unreadable_logged = 0
+        super().__init__(
+            model=loaded.model,
+            args=args,
+            data_collator=collator,
+            train_dataset=self.samples,
+            eval_dataset=None if self.held_out is None else self.held_out.samples,
+            callbacks=[JsonLog(Path(recipe.output))],
+        )
+        self.model_accepts_loss_kwargs = True  # learned tokens are counted over the whole accumulated batch, for compute_loss
+
+    def get_train_dataloader(self) -> DataLoader[Any]:
+        """This process's micro-batches; accelerate must not cut them once more, so it does not get to see the loader."""
+        where = {"rank": self.args.process_index, "world": self.args.world_size}
+        return _Loader(
+            self.samples,
+            batch_sampler=_batches(self.recipe, self.index, **where),
+            collate_fn=self.data_collator,
+            num_workers=self.args.dataloader_num_workers,
+            pin_memory=torch.cuda.is_available(),
+            worker_init_fn=_start_worker,
+            # A generator of its own: starting an epoch must not draw from the one that dropout draws from.
+            generator=torch.Generator().manual_seed(self.recipe.seed),
+        )
+
+    def go(self, checkpoint: str | None) -> None:
+        """Train to the end, from a checkpoint if there is one; what that knows of unreadable samples is known here too."""
+        if checkpoint is not None:
+            data = (read_record(checkpoint) or {"data": {}})["data"]
+            self.meter.unreadable |= data.get("unreadable", {})
+            self.meter.in_epoch = data.get("unreadable_in_epoch", 0) if self.is_world_process_zero() else 0
+        self.train(resume_from_checkpoint=checkpoint)
+        self._check_unreadable()
+
+    def _run_epoch(self, *args: Any, **kwargs: Any) -> None:
+        if self.state.global_step >= self.state.max_steps:  # stopped between its last step and its export: no step more
+            self.control.should_training_stop = True
+            return
+        gone_on_with = kwargs["epoch"] == kwargs["epochs_trained"] and kwargs["steps_trained_in_current_epoch"]
+        if not gone_on_with:
+            self.meter.in_epoch = 0
+        self._unreadable_logged = 0
+        super()._run_epoch(*args, **kwargs)
+        self._check_unreadable()
+
+    def _check_unreadable(self, count: int | None = None) -> None:
+        """Too many samples of this epoch that cannot be used stop the run; ``count``: those of all processes, if they are known."""
+        if count is None:  # between two log entries, or at the end
+            mine = torch.tensor([self.meter.in_epoch], device=self.args.device)
+            count = int(self.accelerator.gather(mine).sum())
+            if count > self._unreadable_logged:
+                self.log({"unreadable": count})
+        self._unreadable_logged = count
+        if count > self.recipe.data.max_unreadable * self.index.samples:
+            raise NumProError(
+                f"{count} of {self.index.samples} samples cannot be used, more than data.max_unreadable="
+                f"{self.recipe.data.max_unreadable:g}, for example: {next(iter(self.meter.unreadable.items()), 'see the log')}"
+            )
+
+    def _maybe_log_save_evaluate(self, tr_loss: Any, grad_norm: Any, *args: Any, **kwargs: Any) -> None:
+        # Gradients that are no numbers show in the next step's loss, but before that they must not get into a checkpoint or the result.
+        kept = self.control.should_save or self.state.global_step >= self.state.max_steps
+        if kept and grad_norm is not None and not math.isfinite(grad_norm):
+            raise NumProError(
+                f"the gradient's norm is {float(grad_norm)} at step {self.state.global_step}: a lower optimizer.lr or memory.dtype=float32 "
+                "may help. Earlier checkpoints are as they were"
+            )
+        super()._maybe_log_save_evaluate(tr_loss, grad_norm, *args, **kwargs)
+
+    def get_batch_samples(self, epoch_iterator: Any, num_batches: int, device: Any) -> Any:
+        """The micro-batches of one optimizer step and how many learned tokens they hold over all processes."""
+        began = time.perf_counter()
+        batches = [batch for _, batch in zip(range(num_batches), epoch_iterator, strict=False)]
+        self.meter.waited_s += time.perf_counter() - began
+        return batches, self._get_num_items_in_batch(batches, device)
+
+    def compute_loss(self, model: Any, inputs: Any, return_outputs: bool = False, num_items_in_batch: Any = None) -> Any:
+        """Cross entropy per learned token of the whole step; gradients are averaged over processes, hence their number in it."""
+        inputs = dict(inputs)
+        ids = inputs.pop("ids")
+        self.meter.count(inputs.pop("tokens"), inputs.pop("frames"), inputs.pop("unreadable"))
+        loss = answer_loss(model, inputs, num_items=num_items_in_batch.clamp(min=1) / self.args.world_size)
+        if not torch.isfinite(loss):
+            raise NumProError(
+                f"the loss is {loss.item()} at step {self.state.global_step + 1}, on the samples {', '.join(ids)}: look at them; if they "
+                "are sound, a lower optimizer.lr or memory.dtype=float32 may help. Earlier checkpoints are as they were"
+            )
+        return loss
+
+    def floating_point_ops(self, inputs: Any) -> int:
+        """Not counted here: transformers' estimate knows nothing of frozen weights and logits that are not computed."""
+        return 0
+
+    def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
+        """Beside the loss: speed, waiting for data, memory. Stops the run when too much of the data cannot be read."""
+        if "loss" in logs:
+            mine = torch.tensor([self.meter.take()], dtype=torch.float32, device=self.args.device)
+            logs = {**logs, **summarised(self.accelerator.gather(mine).cpu())}
+            self._check_unreadable(int(logs["unreadable"]))
+        super().log(logs, start_time)
+
+    def evaluate(self, *_: Any, **__: Any) -> dict[str, float]:
+        """mIoU on the held-out questions, by generation."""
+        if self.held_out is None:
+            return {}
+        began = time.perf_counter()
+        more = {"synced_gpus": True} if self._zero3 else {}
+        where = {"rank": self.args.process_index, "world": self.args.world_size}
+        self.loaded.model.eval()
+        with self.accelerator.autocast():
+            scores = self.held_out.scores(self.loaded, **where, gather=gather_object, together=self._zero3, **more)
+        self.loaded.model.train()
+        metrics = {f"eval_{name}": value for name, value in scores.items()} | {"eval_seconds": round(time.perf_counter() - began, 2)}
+        self.log(metrics)
+        self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
+        self.meter.take()  # what the questions took is no time of training
+        return metrics
+
+    @property
+    def _zero3(self) -> bool:
+        plugin = getattr(self.accelerator.state, "deepspeed_plugin", None)
+        return plugin is not None and plugin.zero_stage == 3
+
+    def _get_output_dir(self, trial: Any) -> str:
+        return self._saving_to or super()._get_output_dir(trial)
+
+    def _save_checkpoint(self, model: Any, trial: Any) -> None:
+        folder = Path(self.recipe.output) / f"checkpoint-{self.state.global_step}"
+        if folder.exists():
+            return
+
+        def write(part: Path) -> None:
+            self._saving_to = str(part)
+            try:
+                super(NumProTrainer, self)._save_checkpoint(model, trial)
+            finally:
+                self._saving_to = None
+
+        save_whole(folder, write, main=self.is_world_process_zero(), barrier=_barrier, inner=folder.name)
+        if self.is_world_process_zero():
+            forget_old(folder.parent, self.recipe.run.save_total_limit)
+
+    def save_model(self, output_dir: str | None = None, _internal_call: bool = False) -> None:
+        """As in ``Trainer``, but without a copy of the whole base model in memory under ZeRO-2."""
+        if self.is_deepspeed_enabled and not self._zero3:
+            self._save(output_dir)
+        else:
+            super().save_model(output_dir, _internal_call)
+
+    def _save(self, output_dir: str | None = None, state_dict: Any = None) -> None:
+        super()._save(output_dir, state_dict)
+        unreadable = dict(gather_object(list(self.meter.unreadable.items())))  # of all processes, which all come here
+        in_epoch = sum(gather_object([self.meter.in_epoch]))
+        if self.args.should_save and output_dir is not None:
+            place = Path(output_dir)
+            (place / "training_args.bin").unlink(missing_ok=True)  # a pickle that says nothing that the record does not
+            if self.recipe.tuning == "full":
+                self.loaded.processor.save_pretrained(place)
+            record = _record(self.recipe, self.index)
+            record["data"] |= {"unreadable": unreadable, "unreadable_in_epoch": in_epoch}
+            write_record(place, record)
+
+    def export(self, folder: Path) -> None:
+        """Write the result: the adapter with its projector, or the whole model."""
+        save_whole(folder, lambda part: self.save_model(str(part)), main=self.is_world_process_zero(), barrier=_barrier)
+
+
+class _Loader(DataLoader[Any]):
+    """A loader whose sampler is told which epoch it is."""
+
+    def set_epoch(self, epoch: int) -> None:
+        self.batch_sampler.set_epoch(epoch)  # type: ignore[union-attr]
+
+
+def _record(recipe: Recipe, index: ShardIndex) -> dict[str, Any]:
+    return training_record(recipe, index, processes=processes(), deepspeed=deepspeed_used(recipe))
+
+
+def _samples(recipe: Recipe, index: ShardIndex) -> Samples:
+    if not recipe.data.streaming:
+        return Samples(index, ArrowRows(index.files))
+    in_group = max(1, len(index.conversations) // len(index.group_rows))
+    return Samples(index, ParquetRows(index, keep=math.ceil(recipe.data.shuffle_buffer / in_group) + 2))
+
+
+def _batches(recipe: Recipe, index: ShardIndex, *, rank: int, world: int) -> RandomBatches | NearBatches:
+    data, optimizer = recipe.data, recipe.optimizer
+    common = {"seed": recipe.seed, "micro_batch_size": optimizer.micro_batch_size, "rank": rank, "world": world}
+    if data.streaming:
+        return NearBatches(index, rows=data.shuffle_buffer, workers=data.workers, **common)
+    return RandomBatches(index.sample_frames, group=data.group_by_length, batch_size=optimizer.batch_size, **common)
+
+
+def _start_worker(_: int) -> None:
+    cv2.setNumThreads(1)
+    os.environ["TOKENIZERS_PARALLELISM"] = "false"
+
+
+def _newest(output: Path) -> str | None:
+    found = checkpoints(output)
+    return str(found[-1]) if found else None
+
+
+def _rank() -> int:
+    return int(os.environ.get("RANK", "0"))
+
+
+def _barrier() -> None:
+    if dist.is_available() and dist.is_initialized():
+        dist.barrier()

@@ -1,0 +1,1 @@
+"""`numpro-train shards`: videos and conversations -> parquet files."""

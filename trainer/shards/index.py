@@ -1,0 +1,161 @@
+"""What training must know of shards before it reads them: which there are, whether they are whole, and what is in them."""
+
+# mypy: allow-untyped-calls
+
+from __future__ import annotations
+
+import glob
+import hashlib
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from numpro_plugin.errors import NumProError
+from numpro_plugin.timeline import Timeline
+
+from ..shard_format import ShardInfo
+from .manifest import MANIFEST, read_manifest
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    from numpro_plugin.settings import NumProSettings
+
+
+@dataclass(frozen=True, eq=False)
+class ShardIndex:
+    """What training must know of all rows without reading their pictures."""
+
+    files: tuple[str, ...]
+    group_rows: NDArray[np.int64]
+    """(G, 3): file, row group in the file, first row of the whole set; one row a row group."""
+    frames: NDArray[np.int64]
+    """(R,) frames of each row."""
+    conversations: NDArray[np.int64]
+    """(R,) conversations of each row."""
+    sizes: tuple[int, ...] = ()
+    """Bytes of each file."""
+
+    @classmethod
+    def read(cls, patterns: Sequence[str], settings: NumProSettings) -> ShardIndex:
+        """Find the shards and check that they are what the settings want.
+
+        Raises:
+            NumProError: no files, no shards, not all made yet, another version, frames sampled at another rate or size or thinned to
+                fewer.
+        """
+        files = find_shards(patterns)
+        groups, frames, conversations, rows = [], [], [], 0
+        for number, file in enumerate(files):
+            opened = open_shard(file)
+            info = ShardInfo.of(opened.schema_arrow, file)
+            _check(info, settings, file)
+            for group in range(opened.num_row_groups):
+                groups.append((number, group, rows))
+                rows += opened.metadata.row_group(group).num_rows
+            # Of the conversations one small column is enough to count them.
+            columns = ["duration_s", "fps", "conversations.list.element.list.element.role"]
+            table = opened.read(columns=columns)
+            counts = [Timeline(d, f).count for d, f in zip(table["duration_s"].to_pylist(), table["fps"].to_pylist(), strict=True)]
+            frames.append(np.minimum(np.array(counts, dtype=np.int64), info.max_frames))
+            conversations.append(pc.list_value_length(table["conversations"]).to_numpy())
+        counted = np.concatenate(frames), np.concatenate(conversations)
+        sizes = tuple(os.path.getsize(file) for file in files)
+        index = cls(tuple(files), np.array(groups, dtype=np.int64).reshape(-1, 3), *counted, sizes)
+        if not index.samples:
+            raise NumProError(f"the shards {_some(files)} hold no conversation at all")
+        return index
+
+    @property
+    def samples(self) -> int:
+        """How many samples there are."""
+        return int(self.conversations.sum())
+
+    @property
+    def fingerprint(self) -> str:
+        """Differs when the shards do: other files, or files with other rows, conversations or sizes. Where they lie does not count."""
+        made = hashlib.sha256(repr([[os.path.basename(file) for file in self.files], self.sizes]).encode())
+        for numbers in (self.group_rows, self.frames, self.conversations):
+            made.update(np.asarray(numbers, dtype=np.int64).tobytes() + b"|")
+        return made.hexdigest()[:16]
+
+    @property
+    def sample_rows(self) -> NDArray[np.int64]:
+        """(N,) the row of each sample; samples are in the order of rows and their conversations."""
+        return np.repeat(np.arange(len(self.conversations)), self.conversations)
+
+    @property
+    def sample_frames(self) -> NDArray[np.int64]:
+        """(N,) how many frames each sample has."""
+        return self.frames[self.sample_rows]
+
+
+def find_shards(patterns: Sequence[str]) -> list[str]:
+    """Files of patterns, folders (their ``*.parquet``) and single files, in order and each once.
+
+    Raises:
+        NumProError: nothing is there, or it is a folder or pattern of shards that are not all made yet.
+    """
+    found: dict[str, None] = {}
+    for pattern in patterns:
+        inside = os.path.join(glob.escape(pattern), "**", "*.parquet") if os.path.isdir(pattern) else pattern
+        files = sorted(glob.glob(inside, recursive=True))
+        if not files:
+            raise NumProError(f"no shards at {pattern!r}: pass files, folders or patterns of what `numpro-train shards` wrote")
+        if files != [pattern]:
+            _check_complete(files)
+        found |= dict.fromkeys(files)
+    if not found:
+        raise NumProError("no shards are given: set data.shards to what `numpro-train shards` wrote")
+    return list(found)
+
+
+def _check_complete(files: Sequence[str]) -> None:
+    for folder in sorted({Path(file).parent for file in files}):
+        if not (folder / MANIFEST).is_file():
+            continue
+        manifest = read_manifest(folder)
+        if not manifest.get("complete"):
+            units = manifest.get("units")
+            made = f"{units['done']} of {units['all']} files are made" if units else "no job has ended yet"
+            raise NumProError(
+                f"{folder} is not complete ({MANIFEST}: {made}): let `numpro-train shards` end, every job of --shard I/N, or name the "
+                "files themselves in data.shards"
+            )
+
+
+def conversations_of(index: ShardIndex) -> list[list[Any]]:
+    """(N,) the conversation of each sample, read without pictures."""
+    tables = [open_shard(file).read(columns=["conversations"]) for file in index.files]
+    return [conversation for table in tables for row in table["conversations"].to_pylist() for conversation in row]
+
+
+def open_shard(file: str) -> pq.ParquetFile:
+    """The file, mapped from disk. Raises NumProError if it is no whole parquet file."""
+    try:
+        return pq.ParquetFile(file, memory_map=True)
+    except (pa.ArrowInvalid, OSError) as error:
+        raise NumProError(f"{file} cannot be read as parquet ({str(error).splitlines()[0]}): was writing it stopped?") from None
+
+
+def _check(info: ShardInfo, settings: NumProSettings, file: str) -> None:
+    for name, there, wanted in (("fps", info.fps, settings.fps), ("frame_size", info.frame_size, settings.frame_size)):
+        if there != wanted:
+            raise NumProError(f"{file} has frames of {name}={there}, the recipe says numpro.{name}={wanted}: change one of them")
+    if info.max_frames < settings.max_frames:
+        raise NumProError(
+            f"{file} holds at most {info.max_frames} frames of a video, the recipe says numpro.max_frames={settings.max_frames}: lower it, "
+            "or make the shards again with more"
+        )
+
+
+def _some(files: Sequence[str]) -> str:
+    return ", ".join(files[:3]) + (f" and {len(files) - 3} more" if len(files) > 3 else "")

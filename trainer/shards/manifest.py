@@ -1,0 +1,170 @@
+"""``manifest.json``: what went into the shards of a folder, what is in them, and what is not and why."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections import Counter
+from typing import TYPE_CHECKING, Any
+
+from numpro_plugin import __version__
+from numpro_plugin.errors import NumProError
+
+from ..instructions.conversations import AFTER_LAST
+from .units import Record, Unit, read_record, write_whole
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+    from pathlib import Path
+
+    from ..instructions.conversations import BadRow
+    from ..instructions.sources import Work
+
+MANIFEST = "manifest.json"
+_COUNTS = (*("rows_in", "videos_in", "rows_written", "conversations", "frames", "thinned", "spans_beyond_end", "past_last", "rows_unsure"),)
+_LISTS = ("skipped_videos", "warnings", "other_lengths", "files")
+_EXAMPLES = 20
+
+
+def claim(out: Path, settings: Mapping[str, Any], inputs: Sequence[Mapping[str, Any]]) -> None:
+    """Make a folder's manifest if it has none yet, so that work of another kind cannot get between.
+
+    Raises:
+        NumProError: the folder holds shards made with other settings or from other inputs, or files of an unknown making.
+    """
+    path = out / MANIFEST
+    if not path.exists():
+        if strange := next(out.glob("*.parquet"), None):
+            raise NumProError(f"{strange.name} is in {out}, but no {MANIFEST} that says how it was made; choose an empty folder")
+        write_whole(path, json.dumps({"settings": dict(settings), "inputs": list(inputs), "complete": False}, indent=1))
+        return
+    before = read_manifest(out)
+    for what, then, now in _differences(before, settings, inputs):
+        raise NumProError(f"{out} holds shards made with {what} {then}, now it is {now}; choose another folder, or empty this one")
+
+
+def read_manifest(out: Path) -> dict[str, Any]:
+    """The manifest of a folder of shards. Raises NumProError if there is none, or it cannot be read."""
+    path = out / MANIFEST
+    try:
+        manifest = json.loads(path.read_text())
+        manifest["settings"], manifest["inputs"]
+    except FileNotFoundError:
+        raise NumProError(f"{out}: has no {MANIFEST}; is it a folder of `numpro-train shards`?") from None
+    except (ValueError, KeyError, TypeError) as error:
+        raise NumProError(f"{path}: cannot be read ({error}); choose another folder, or empty this one") from None
+    return manifest
+
+
+def _differences(
+    before: Mapping[str, Any], settings: Mapping[str, Any], inputs: Sequence[Mapping[str, Any]]
+) -> Iterable[tuple[str, object, object]]:
+    then = before["settings"]
+    for key in sorted({*then, *settings}):
+        if then.get(key) != settings.get(key):
+            yield key, then.get(key), settings.get(key)
+    hashes = [one["sha256"] for one in before["inputs"]], [one["sha256"] for one in inputs]
+    if hashes[0] != hashes[1]:
+        names = [", ".join(one["file"] for one in side) for side in (before["inputs"], inputs)]
+        yield "inputs", names[0], f"{names[1]}{' (changed since)' if names[0] == names[1] else ''}"
+
+
+def write_manifest(out: Path, settings: Mapping[str, Any], work: Work, units: Sequence[Unit]) -> dict[str, Any]:
+    """Put together the records of all units that are done, whoever did them. Returns the manifest."""
+    while True:
+        records = {unit.name: record for unit in units if (record := read_record(out, unit)) is not None}
+        manifest = {
+            "numpro_version": __version__,
+            "settings": dict(settings),
+            "inputs": work.inputs,
+            "complete": len(records) == len(units),
+            "units": {"done": len(records), "all": len(units)},
+            "sources": _sources(records.values(), work.bad_rows),
+        }
+        write_whole(out / MANIFEST, json.dumps(manifest, indent=1))
+        # Another job may have finished meanwhile and written its manifest before this one's: look again.
+        if sum(read_record(out, unit) is not None for unit in units) == len(records):
+            return manifest
+
+
+def _sources(records: Iterable[Record], bad_rows: Sequence[BadRow]) -> dict[str, dict[str, Any]]:
+    sources: dict[str, dict[str, Any]] = {}
+    for bad in bad_rows:
+        one = _source(sources, bad.source)
+        one["rows_in"] += 1
+        one["skipped_rows"].append({"row": bad.row, "video": bad.video, "reason": bad.reason})
+    for record in records:
+        one = _source(sources, record["source"])
+        for key in _COUNTS:
+            one[key] += record[key]
+        for key in _LISTS:
+            one[key].update(record[key])
+        one["skipped_rows"] += record["skipped_rows"]
+        one["unsure"] = (one["unsure"] + record["unsure"])[:_EXAMPLES]
+    for one in sources.values():
+        one["rows_skipped"] = one["rows_in"] - one["conversations"]
+    return dict(sorted(sources.items()))
+
+
+def _source(sources: dict[str, dict[str, Any]], name: str) -> dict[str, Any]:
+    empty = {**dict.fromkeys(_COUNTS, 0), "rows_skipped": 0, **{key: {} for key in _LISTS}, "skipped_rows": [], "unsure": []}
+    return sources.setdefault(name, empty)
+
+
+def report(manifest: Mapping[str, Any], out: Path) -> str:
+    """What a manifest says, for people."""
+    lines = []
+    for name, one in manifest["sources"].items():
+        videos = f"{one['rows_written']} of {one['videos_in']} videos, {one['frames']} frames"
+        lines.append(f"{name}: {one['conversations']} of {one['rows_in']} rows in {videos}")
+        lines += [f"  {text}: {one[key]}" for key, text in _SAYINGS.items() if one[key]]
+        lines += [f"  {title}: {len(one[key])}" for key, title in _LISTED.items() if one[key]]
+        for reason, count in reasons(one).most_common(_MOST_REASONS):
+            lines.append(f"  left out, {reason}: {count}")
+    done = "complete" if manifest["complete"] else f"{manifest['units']['done']} of {manifest['units']['all']} files so far"
+    return "\n".join([*lines, f"{out}: {done}; {out / MANIFEST} names every video and row that was left out"])
+
+
+_SAYINGS = {
+    "thinned": "videos with more numbers than frames",
+    "spans_beyond_end": "times after their video's end (normal; they became its last number)",
+    "past_last": "frame numbers just past the last (taken for it)",
+    "rows_unsure": "rows with digits that may or may not be frame numbers (left as they are)",
+}
+_LISTED = {"warnings": "videos read with a warning", "other_lengths": "videos of another length than annotated"}
+_MOST_REASONS = 5
+
+
+def reasons(source: Mapping[str, Any]) -> Counter[str]:
+    """Why rows of a source were left out, without the numbers and names in which reasons differ, and how many rows each."""
+    found: Counter[str] = Counter()
+    for one in source["skipped_rows"]:
+        found[_kind_of(one["reason"])] += 1
+    for one in source["skipped_videos"].values():
+        if one["rows"]:
+            found[_kind_of(one["reason"])] += one["rows"]
+    return found
+
+
+def _kind_of(reason: str) -> str:
+    """A reason without what is particular to one video."""
+    return re.sub(r"\d+(?:\.\d+)?", "N", re.sub(r"^(?:/|[A-Za-z]:\\).*?: ", "", reason))
+
+
+def too_many_skipped(manifest: Mapping[str, Any], allowed: float) -> str | None:
+    """What to say if of any source more than the allowed fraction of rows is not in the shards; None if of none is."""
+    found = []
+    past_by_one = 0
+    for name, one in manifest["sources"].items():
+        if one["rows_in"] and one["rows_skipped"] > allowed * one["rows_in"]:
+            percent = 100 * one["rows_skipped"] / one["rows_in"]
+            found.append(f"{name}: {one['rows_skipped']} of {one['rows_in']} rows ({percent:.1f} %) are left out")
+            past_by_one += sum(count for reason, count in reasons(one).items() if reason.startswith(AFTER_LAST))
+    if not found:
+        return None
+    if past_by_one:
+        found.append(
+            f"{past_by_one} of these only name the number after a video's last (its end, rounded up): --past-last 1 takes the last"
+        )
+    found.append("the shards are written")
+    return f"{'; '.join(found)}: complete the videos and add --retry-skipped, or accept it with --allow-skipped FRACTION (now {allowed:g})"
