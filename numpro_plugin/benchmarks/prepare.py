@@ -18,7 +18,7 @@ from numpro_plugin.benchmarks.custom import read_annotations as read_flat
 from numpro_plugin.benchmarks.didemo import read_hashes
 from numpro_plugin.benchmarks.table import Report, default_split, read_report, read_rows, sha256_of, table_path, write_table
 from numpro_plugin.errors import NumProError
-from numpro_plugin.video.decoders import decode_held, decode_pyav
+from numpro_plugin.video.decoders import DECODERS, decode_everything
 from numpro_plugin.video.packets import read_packets
 
 if TYPE_CHECKING:
@@ -180,7 +180,7 @@ def _probe(path: Path) -> _Probed:
     try:
         index = read_packets(path)
         first = np.zeros(1, dtype=np.int64)
-        if not any(True for decode in (decode_pyav, decode_held) for _ in decode(index, first)):
+        if not any(True for decode in (DECODERS["pyav"], decode_everything) for _ in decode(index, first)):
             return _Probed(path, 0.0, f"{path}: none of its frames can be decoded", None)
         return _Probed(path, index.duration_s, None, index.damage)
     except NumProError as error:

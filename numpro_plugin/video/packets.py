@@ -11,7 +11,8 @@ import logging
 import os
 from dataclasses import dataclass, replace
 from fractions import Fraction
-from typing import TYPE_CHECKING
+from itertools import islice, pairwise
+from typing import TYPE_CHECKING, cast
 
 import av
 import numpy as np
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 _KEPT_BYTES = 64_000_000  # packets are kept for the decoder up to this much; a larger file is read a second time
+_MOMENT_S = 0.5  # times may go back a little in careless files without a new clock
+_HOUR_S = 3600
 _FINE = 2  # ticks a frame from which on a container's clock is finer than its frames
 
 
@@ -56,7 +59,7 @@ class PacketIndex:
     """For each packet in decoding order, (P,): whether decoding can start there."""
 
     trusted: bool
-    """Whether decoded frames carry these times. In AVI they do not: frames come in display order but their stamps are guesses."""
+    """Whether the packets' times are those of their frames. In AVI they are not: they only count packets in decoding order."""
 
     damage: str | None
     """Why the file's end is missing, or None: an error while reading, or a header that promises far more."""
@@ -68,7 +71,7 @@ class PacketIndex:
     """Whether the container may give the decoder new parameters along with any packet, so that none may be skipped."""
 
     packets: tuple[av.Packet, ...] | None
-    """The packets in decoding order, or None if they are too large to keep (`_KEPT_BYTES`): read the file again."""
+    """The packets in decoding order, tagged, or None if they are too large to keep (`_KEPT_BYTES`): `tagged_packets` reads them again."""
 
     @property
     def duration_s(self) -> float:
@@ -100,19 +103,29 @@ def open_video(path: str | os.PathLike[str]) -> tuple[InputContainer, VideoStrea
         raise NumProError(f"{name}: is a folder, not a video file")
     if os.path.getsize(name) == 0:
         raise NumProError(f"{name}: the file is empty (0 bytes); download or copy it again")
+    if _is_animated_webp(name):
+        raise NumProError(f"{name}: animated WebP pictures are not supported; convert it to a video, to mp4 for example")
     try:
         container = av.open(os.path.abspath(name), metadata_errors="replace")  # "10:30.mp4" alone would be a protocol called 10
     except (FFmpegError, OSError) as error:
-        raise NumProError(f"{name}: cannot be opened as a video ({_said(error)}); it may be truncated or of another kind") from error
-    streams = [s for s in container.streams.video if not s.disposition & av.stream.Disposition.attached_pic]
+        raise NumProError(f"{name}: cannot be opened as a video ({_message(error)}); it may be truncated or of another kind") from error
+    best = container.streams.best("video")  # FFmpeg's choice, so that every player's stream is ours
+    streams = [s for s in (best, *container.streams.video) if s is not None and not s.disposition & av.stream.Disposition.attached_pic]
     if not streams:
         kinds = ", ".join(kind for kind in ("audio", "subtitles", "data") if getattr(container.streams, kind)) or "none"
         container.close()
         raise NumProError(f"{name}: has no video stream (streams: {kinds})")
-    if streams[0].codec_context is None:
+    stream = cast("VideoStream", streams[0])
+    if stream.codec_context is None:
         container.close()
         raise NumProError(f"{name}: there is no decoder for its video codec; convert it, to H.264 for example")
-    return container, streams[0]
+    return container, stream
+
+
+def _is_animated_webp(name: str) -> bool:
+    with open(name, "rb") as file:
+        head = file.read(4096)
+    return head[:4] == b"RIFF" and head[8:12] == b"WEBP" and b"ANIM" in head
 
 
 def demux(container: InputContainer, stream: VideoStream) -> Iterator[av.Packet]:
@@ -125,49 +138,38 @@ def demux(container: InputContainer, stream: VideoStream) -> Iterator[av.Packet]
         return
 
 
+def tagged_packets(container: InputContainer, stream: VideoStream, count: int) -> Iterator[av.Packet]:
+    """The first ``count`` packets of a stream, each with its place in decoding order as its time.
+
+    Decoders hand a packet's time on to its frame. With the place in its stead a frame always tells which packet it came in, even where
+    times are missing, repeated or start again.
+    """
+    for k, packet in enumerate(islice(demux(container, stream), count)):
+        packet.pts = k
+        yield packet
+
+
 def read_packets(path: str | os.PathLike[str]) -> PacketIndex:
-    """Read every packet's time (not its picture). A few milliseconds a minute of video; packets are not kept.
+    """Read every packet's time (not its picture). A few milliseconds a minute of video.
 
     Raises:
         NumProError: as `open_video`, and for a video stream without a single frame.
     """
     name = os.fspath(path)
     container, stream = open_video(name)
+    read = _Read()
     with container:
-        pts: list[int | None] = []
-        dts: list[int | None] = []
-        duration: list[int] = []
-        key: list[bool] = []
-        shown: list[bool] = []
-        damage = None
-        kept: list[av.Packet] | None = []
-        kept_bytes = 0
-        is_vp8 = stream.codec_context.name == "vp8"
-        try:
-            for packet in demux(container, stream):
-                pts.append(packet.pts)
-                dts.append(packet.dts)
-                duration.append(max(0, packet.duration or 0))
-                key.append(packet.is_keyframe)
-                kept_bytes += packet.size
-                if kept is not None:
-                    kept.append(packet)
-                    if kept_bytes > _KEPT_BYTES:
-                        kept = None
-                # VP8 stores reference pictures that are never shown (bit 4 of the first byte clear) as packets of their own.
-                hidden = packet.is_discard or packet.size == 0 or (is_vp8 and not memoryview(packet)[0] & 0x10)
-                shown.append(not hidden)
-        except FFmpegError as error:
-            damage = _said(error)
-            log.warning("%s: reading stops after %d packets (%s); the rest of the file is lost", name, len(pts), damage)
+        read.all_of(container, stream, name)
         time_base = stream.time_base or Fraction(1, 1000)
         rate = stream.average_rate or stream.guessed_rate
-        promised_s = _promised_duration_s(stream)
+        promised_s = _promised_duration_s(container, stream)
         context = stream.codec_context
         format_name = container.format.name
         reorders = context.has_b_frames
+    pts, dts = _carried_on(read.pts, read.dts, time_base, name)
     times = [p if p is not None else d for p, d in zip(pts, dts, strict=True)]
     stamped = [t is not None for t in times]
+    shown = read.shown
     if sum(stamped) * 2 >= len(stamped):
         # Field-coded H.264: the second field is a packet of its own without a stamp and belongs to the picture before it.
         shown = [show and has for show, has in zip(shown, stamped, strict=True)]
@@ -176,20 +178,16 @@ def read_packets(path: str | os.PathLike[str]) -> PacketIndex:
     else:
         known = _by_rate(len(times), rate, time_base)
         missing = True
-    trusted = not (missing or format_name == "avi" or (reorders and _in_decoding_order(pts, dts)))
     index = _index(
         name,
         known,
-        duration,
-        key,
+        read,
         shown,
         time_base=time_base,
         rate=rate,
-        trusted=trusted,
-        damage=damage,
+        trusted=not (missing or format_name == "avi" or (reorders and _in_decoding_order(pts, dts))),
         context=context,
         may_change=format_name == "flv",
-        packets=None if kept is None else tuple(kept),
     )
     if index.damage is None and promised_s is not None and promised_s - index.duration_s > max(1.0, 0.02 * promised_s):
         index = replace(
@@ -199,13 +197,74 @@ def read_packets(path: str | os.PathLike[str]) -> PacketIndex:
     return index
 
 
+class _Read:
+    """What the packets of one stream say, in decoding order."""
+
+    def __init__(self) -> None:
+        self.pts: list[int | None] = []
+        self.dts: list[int | None] = []
+        self.duration: list[int] = []
+        self.key: list[bool] = []
+        self.shown: list[bool] = []
+        self.damage: str | None = None
+        self.packets: list[av.Packet] | None = []
+
+    def all_of(self, container: InputContainer, stream: VideoStream, name: str) -> None:
+        """Read the stream to its end, or to the first error."""
+        kept_bytes = 0
+        is_vp8 = stream.codec_context.name == "vp8"
+        try:
+            for packet in demux(container, stream):
+                self.pts.append(packet.pts)
+                self.dts.append(packet.dts)
+                self.duration.append(max(0, packet.duration or 0))
+                self.key.append(packet.is_keyframe)
+                kept_bytes += packet.size
+                if self.packets is not None:
+                    packet.pts = len(self.packets)  # its tag, see `tagged_packets`
+                    self.packets.append(packet)
+                    if kept_bytes > _KEPT_BYTES:
+                        self.packets = None
+                # VP8 stores reference pictures that are never shown (bit 4 of the first byte clear) as packets of their own.
+                hidden = packet.is_discard or packet.size == 0 or (is_vp8 and not memoryview(packet)[0] & 0x10)
+                self.shown.append(not hidden)
+        except FFmpegError as error:
+            self.damage = _message(error)
+            log.warning("%s: reading stops after %d packets (%s); the rest of the file is lost", name, len(self.pts), self.damage)
+
+
+def _carried_on(pts: list[int | None], dts: list[int | None], time_base: Fraction, name: str) -> tuple[list[int | None], list[int | None]]:
+    """The times of packets, on one clock.
+
+    Files that were put together (``cat a.ts b.ts``, MPEG-PS) start their clock again with every piece: where the decoding time goes back
+    by more than a moment, the piece follows the one before it. A clock that jumps ahead by an hour is left as it is, with a warning.
+    """
+    ticks = [d if d is not None else p for p, d in zip(pts, dts, strict=True)]
+    steps = [b - a for a, b in pairwise(t for t in ticks if t is not None) if b > a]
+    step = int(np.median(steps)) if steps else 0
+    shift, before = 0, None
+    shifts = []
+    for tick in ticks:
+        if tick is not None:
+            if before is not None and (before - tick - shift) * time_base > _MOMENT_S:
+                shift = before + step - tick
+            if before is not None and (tick + shift - before) * time_base > _HOUR_S:
+                log.warning("%s: its clock jumps ahead by %.1f hours; is it damaged?", name, (tick + shift - before) * time_base / 3600)
+            before = tick + shift
+        shifts.append(shift)
+    if not shift:
+        return pts, dts
+    log.warning("%s: its clock starts again; the pieces are taken one after the other", name)
+    return tuple([None if t is None else t + s for t, s in zip(times, shifts, strict=True)] for times in (pts, dts))  # type: ignore[return-value]
+
+
 def _in_decoding_order(pts: list[int | None], dts: list[int | None]) -> bool:
     """Whether presentation times only repeat decoding times (ASF, MXF): in a stream with B-frames they are then no such times."""
     shifts = {p - d for p, d in zip(pts, dts, strict=True) if p is not None and d is not None}
     return len(pts) > 2 and len(shifts) <= 1
 
 
-def _promised_duration_s(stream: VideoStream) -> float | None:
+def _promised_duration_s(container: InputContainer, stream: VideoStream) -> float | None:
     """What the header says the stream lasts; good for noticing that the rest of a file is missing, and for nothing else."""
     if stream.duration is not None and stream.time_base is not None:
         return float(stream.duration * stream.time_base)
@@ -213,47 +272,45 @@ def _promised_duration_s(stream: VideoStream) -> float | None:
     try:
         hours, minutes, seconds = map(float, parts)
     except ValueError:
-        return None
+        return float(container.duration) / av.time_base if container.format.name == "flv" and container.duration else None
     return hours * 3600 + minutes * 60 + seconds
 
 
 def _index(
     name: str,
     times: list[int],
-    duration: list[int],
-    key: list[bool],
+    read: _Read,
     shown: list[bool],
     *,
     time_base: Fraction,
     rate: Fraction | None,
     trusted: bool,
-    damage: str | None,
     context: VideoCodecContext,
     may_change: bool,
-    packets: tuple[av.Packet, ...] | None,
 ) -> PacketIndex:
     """Sort the packets into presentation order."""
     stamps = np.asarray(times, dtype=np.int64)
     visible = np.asarray(shown, dtype=bool)
     if not visible.any():
         raise NumProError(f"{name}: the video stream holds no frame; the file is truncated or was never finished")
-    # A stamp that occurs twice is one moment: the later packet's picture replaces the earlier one at once.
-    pts = np.unique(stamps[visible])
-    decode_order = np.where(visible, np.searchsorted(pts, stamps), -1)
-    last = int(np.flatnonzero(visible & (stamps == pts[-1]))[-1])
-    last_duration = duration[last] or _usual_step(pts, rate, time_base)
+    # A time that occurs twice is one moment: the later picture replaces the earlier one at once.
+    pts, last = np.unique(stamps[visible][::-1], return_index=True)
+    places = np.flatnonzero(visible)[::-1][last]
+    decode_order = np.full(len(stamps), -1, dtype=np.int64)
+    decode_order[places] = np.arange(len(pts))
+    last_duration = read.duration[int(places[-1])] or _usual_step(pts, rate, time_base)
     return PacketIndex(
         path=name,
         pts=pts,
         end_pts=int(pts[-1]) + last_duration,
         time_base=time_base,
         decode_order=decode_order,
-        keyframe=np.asarray(key, dtype=bool),
+        keyframe=np.asarray(read.key, dtype=bool),
         trusted=trusted,
-        damage=damage,
+        damage=read.damage,
         context=context,
         may_change=may_change,
-        packets=packets,
+        packets=None if read.packets is None else tuple(read.packets),
     )
 
 
@@ -270,5 +327,5 @@ def _by_rate(count: int, rate: Fraction | None, time_base: Fraction) -> list[int
     return [round(k * step) for k in range(count)]
 
 
-def _said(error: Exception) -> str:
+def _message(error: Exception) -> str:
     return (getattr(error, "strerror", None) or str(error)).strip().rstrip(".")

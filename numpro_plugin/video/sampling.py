@@ -13,7 +13,7 @@ import numpy as np
 from numpro_plugin.environment import decoder_name
 from numpro_plugin.errors import NumProError
 from numpro_plugin.timeline import Timeline, kept_numbers
-from numpro_plugin.video.decoders import DECODERS, decode_held
+from numpro_plugin.video.decoders import DECODERS, decode_everything
 from numpro_plugin.video.packets import read_packets
 
 if TYPE_CHECKING:
@@ -87,7 +87,7 @@ def sample_frames(
     wanted = np.unique(shown)
     pixels: NDArray[np.uint8] | None = None
     missing = set(wanted.tolist())
-    for decode in (DECODERS[decoder_name()], decode_held):
+    for decode in (DECODERS[decoder_name()], decode_everything):
         with _one_opencv_thread:
             for position, picture in decode(index, np.array(sorted(missing), dtype=np.int64)):
                 # A video may change its size on the way; without a size asked for, its first frame's counts.

@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 from support.videos import MATRICES, as_displayed, counter_frame, read_counter, set_display_matrix, write_counter_video
 
 from numpro_plugin import Frames, NumProError, Timeline, sample_frames
-from numpro_plugin.video import decoders, packets
-from numpro_plugin.video.decoders import decode_pyav
+from numpro_plugin.video import everything, packets, skipping
 from numpro_plugin.video.packets import read_packets
+from numpro_plugin.video.skipping import decode_skipping
 
 CFR = [round(k * 1000 / 25) for k in range(200)]
 NTSC = [k * 1001 for k in range(240)]
@@ -103,10 +103,12 @@ def test_skipping_changes_no_pixel(tmp_path, data):
     index = read_packets(path)
     wanted = np.array(sorted(data.draw(st.sets(st.integers(0, 89), min_size=1, max_size=12))))
     with av.open(str(path)) as container:
-        everything = [frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)]
-    got = list(decode_pyav(index, wanted))
+        pictures = [frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)]
+    got = list(decode_skipping(index, wanted))
+    left = np.setdiff1d(wanted, [position for position, _ in got])
+    got += list(everything.decode_everything(index, left))
     assert [position for position, _ in got] == wanted.tolist()
-    assert all(np.array_equal(pixels, everything[position]) for position, pixels in got)
+    assert all(np.array_equal(pixels, pictures[position]) for position, pixels in got)
 
 
 @pytest.mark.parametrize("name", MATRICES)
@@ -169,9 +171,9 @@ def test_end_beyond_the_video_changes_nothing(tmp_path):
 
 def test_what_nobody_needs_is_not_decoded(tmp_path):
     path = write_counter_video(tmp_path / "a.mp4", CFR, options={"g": "50", "bf": "3", "b": "1M"})
-    action, restart = decoders._plan(read_packets(path), np.array([0, 60, 110]))
-    assert (action == decoders._SKIP).sum() > 100
-    assert (action == decoders._SHOW).sum() == 3
+    action, restart = skipping.plan(read_packets(path), np.array([0, 60, 110]))
+    assert (action == skipping.SKIP).sum() > 100
+    assert (action == skipping.SHOW).sum() == 3
     assert restart.any()
 
 
@@ -399,11 +401,11 @@ def test_counter_video_shows_the_right_frame(shared, fps):
     """The file has 'Frame = n' (from 1) burned in, 10 frames a second; every decoded frame is compared with all frames of the file."""
     path = shared / "videos" / "pyscenedetect_counter.mp4"
     with av.open(str(path)) as container:
-        everything = [frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)]
+        pictures = [frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)]
     frames = sample_frames(path, fps=fps, frame_size=None)
     for number, pixels in zip(frames.numbers.tolist(), frames.pixels, strict=True):
         shown = int(number / fps * 10 + 1e-6)  # frame n (from 0) is on screen from n / 10 s
-        assert np.array_equal(pixels, everything[shown])
+        assert np.array_equal(pixels, pictures[shown])
         assert [k for k, other in enumerate(everything) if np.array_equal(pixels, other)] == [shown]
 
 

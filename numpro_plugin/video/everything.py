@@ -1,0 +1,109 @@
+"""Decoding every packet of a file in one thread: the pixels that all other ways must give, and what remains of damaged files."""
+
+from __future__ import annotations
+
+import logging
+from collections import deque
+from typing import TYPE_CHECKING
+
+from av.error import FFmpegError
+
+from numpro_plugin.video.packets import open_video, tagged_packets
+from numpro_plugin.video.pictures import PictureConverter
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    import av
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from numpro_plugin.video.packets import PacketIndex
+    from numpro_plugin.video.pictures import Pixels
+
+log = logging.getLogger(__name__)
+
+_MOST_REORDERED = 17  # H.264 holds back 16 pictures at most
+
+
+def decode_everything(index: PacketIndex, wanted: NDArray[np.int64]) -> Iterator[tuple[int, Pixels]]:
+    """What a player shows: for each wanted frame the last one up to it that can be decoded (else the first after it).
+
+    Positions and pixels as every `decoders.Decoder`. Stops after the last wanted frame.
+    """
+    pending = deque(int(position) for position in wanted)
+    replaced = 0
+    picture = PictureConverter()
+    held: tuple[int, av.VideoFrame] | None = None
+    for position, frame in _positioned(index):
+        while pending and position > pending[0]:
+            shown, pixels = held or (position, frame)
+            replaced += shown != pending[0]
+            yield pending.popleft(), picture.rgb(pixels)
+        if not pending:
+            break
+        held = position, frame
+    if held is not None:
+        for position in pending:
+            replaced += held[0] != position
+            yield position, picture.rgb(held[1])
+    if replaced:
+        log.warning("%s: %d wanted frames are damaged; the frames before them are shown, as players do", index.path, replaced)
+
+
+def _positioned(index: PacketIndex) -> Iterator[tuple[int, av.VideoFrame]]:
+    """Every frame with its position in ``index.pts``, in display order."""
+    if index.trusted:
+        for frame in _frames(index):
+            # The tag is the packet that the frame came in.
+            if frame.pts is not None and (position := int(index.decode_order[frame.pts])) >= 0:
+                yield position, frame
+        return
+    yield from _in_display_order(_frames(index), len(index.pts))
+
+
+def _in_display_order(frames: Iterator[av.VideoFrame], count: int) -> Iterator[tuple[int, av.VideoFrame]]:
+    """Without time stamps to trust, the k-th frame to come out is the k-th to be shown, and a packet that gives none keeps its place.
+
+    A packet is known to give no frame when those of later packets have come out and its own does not come within the next few.
+    """
+    waiting: deque[av.VideoFrame] = deque()
+    come: set[int] = set()
+    rank = newest = lost = 0
+    checked = -1  # packets up to here have come or are counted as lost
+
+    def place(frame: av.VideoFrame) -> int:
+        nonlocal rank, newest, lost, checked
+        newest = max(newest, frame.pts or 0)
+        while checked + 1 < newest:
+            checked += 1
+            lost += checked not in come
+            come.discard(checked)
+        rank += 1
+        return min(rank - 1 + lost, count - 1)
+
+    for frame in frames:
+        come.add(frame.pts or 0)
+        waiting.append(frame)
+        if len(waiting) > _MOST_REORDERED:
+            frame = waiting.popleft()  # noqa: PLW2901
+            yield place(frame), frame
+    for frame in waiting:
+        yield place(frame), frame
+
+
+def _frames(index: PacketIndex) -> Iterator[av.VideoFrame]:
+    """Every frame that can be decoded, in display order; damaged packets are skipped. One thread: concealment is then repeatable."""
+    container, stream = open_video(index.path)
+    with container:
+        context = stream.codec_context
+        context.thread_count = 1
+        for packet in tagged_packets(container, stream, len(index.decode_order)):
+            try:
+                yield from context.decode(packet)
+            except FFmpegError as error:
+                log.debug("%s: a packet cannot be decoded: %s", index.path, error)
+        try:
+            yield from context.decode(None)
+        except FFmpegError as error:
+            log.debug("%s: the last frames cannot be decoded: %s", index.path, error)

@@ -1,0 +1,46 @@
+"""Decoded frames -> upright RGB arrays in the colours that the file declares."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, cast
+
+import numpy as np
+from av.video.reformatter import VideoReformatter
+
+if TYPE_CHECKING:
+    import av
+    from numpy.typing import NDArray
+
+    Pixels = NDArray[np.uint8]
+
+_MATRICES = (1, 4, 5, 6, 7, 9, 10)  # those of FFmpeg's colour spaces for which its converter has a matrix
+_BT601 = 5  # what players assume of a file that declares nothing
+
+
+class PictureConverter:
+    """Converts the frames of one video; keeps FFmpeg's converter between frames."""
+
+    def __init__(self) -> None:
+        self._reformatter = VideoReformatter()
+        self._declared: tuple[int, int] | None = None
+
+    def rgb(self, frame: av.VideoFrame) -> Pixels:
+        """uint8 RGB, (H, W, 3), rotated and mirrored as the file's display matrix says."""
+        # PyAV assumes BT.601 unless both ends are named, and its converter keeps the first matrix it was given.
+        declared = (frame.colorspace if frame.colorspace in _MATRICES else _BT601, frame.color_range)
+        if declared != self._declared:
+            self._declared, self._reformatter = declared, VideoReformatter()
+        rgb = self._reformatter.reformat(
+            frame, format="rgb24", src_colorspace=declared[0], dst_colorspace=_BT601, src_color_range=declared[1]
+        )
+        pixels = cast("Pixels", rgb.to_ndarray())
+        matrix = cast("Any", frame.side_data.get("DISPLAYMATRIX"))
+        return pixels if matrix is None else _upright(pixels, np.frombuffer(matrix, dtype=np.int32))
+
+
+def _upright(pixels: Pixels, matrix: NDArray[np.int32]) -> Pixels:
+    """Apply a display matrix (x' = a x + c y, y' = b x + d y, stored a b u c d v x y w), quarter turns and mirrorings alike."""
+    a, b, c, d = (int(matrix[k]) for k in (0, 1, 3, 4))
+    if abs(b) > abs(a):
+        pixels, a, d = pixels.swapaxes(0, 1), c, b
+    return np.ascontiguousarray(pixels[:: -1 if d < 0 else 1, :: -1 if a < 0 else 1])
