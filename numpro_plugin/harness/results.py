@@ -1,4 +1,4 @@
-"""Model's words -> scores: lmms-eval's ``process_results`` of every task. Metrics are in percent, so their mean is the score."""
+"""A model's words -> scores of one row. Metrics are in percent, so their mean is the score. Nothing here knows lmms-eval."""
 
 from __future__ import annotations
 
@@ -10,8 +10,6 @@ from numpro_plugin.answers.highlights import HighlightAnswer, parse_highlights
 from numpro_plugin.answers.moments import MomentAnswer, parse_moment
 from numpro_plugin.answers.timechat import parse_highlights_timechat
 from numpro_plugin.benchmarks.annotations import EXTRA_COLUMNS
-from numpro_plugin.harness.session import task_settings
-from numpro_plugin.harness.task import video_problem
 from numpro_plugin.metrics.highlights import CLIP_S, LEVELS, Rule, clip_scores, query_highlight_scores, saliency_matrix
 from numpro_plugin.metrics.moments import THRESHOLDS, query_iou, recall_name
 from numpro_plugin.timeline import Timeline, kept_numbers
@@ -21,22 +19,28 @@ if TYPE_CHECKING:
 
     from numpro_plugin.settings import NumProSettings
 
-FAILURE_MARKER = "[LMMS_EVAL_REQUEST_FAILED"
-"""How lmms-eval's API models begin the text that stands for a request without an answer."""
 
+def moment_scores(doc: Mapping[str, Any], text: str, settings: NumProSettings, problem: str | None) -> dict[str, Any]:
+    """Score one answer of moment retrieval; without annotated spans only failures are counted.
 
-def moment_results(doc: Mapping[str, Any], results: list[str]) -> dict[str, Any]:
-    """Score one moment answer; under ``numpro`` stands how the scores came about. Without annotated spans only failures are counted."""
-    settings = task_settings()
-    problem = _problem(doc, results)
-    answer = MomentAnswer(None, None, problem) if problem else parse_moment(results[0])
+    Args:
+        doc: row of a benchmark's table.
+        text: the model's words.
+        settings: how the video was shown.
+        problem: why there is no answer, if there is none: counts as ``request_fail``.
+
+    Returns:
+        The metrics in percent, and under ``numpro`` how they came about (see `_log_entry`), with ``parsed``: the span as written;
+        ``unit``: frames or seconds; ``span_s`` and ``truth_s``: spans in seconds; ``iou``: 0 to 1; ``reason``: how it was read.
+    """
+    answer = MomentAnswer(None, None, problem) if problem else parse_moment(text)
     timeline = Timeline(doc["duration_s"], settings.fps)
     span_s = timeline.span_seconds(*answer.numbers) if answer.numbers else None
     reason = answer.reason
     if answer.unit == "seconds":
         reason += "; the task asks for frames, so this counts as not understood"
-    said = {
-        **_said(doc, timeline, settings),
+    log_entry = {
+        **_log_entry(doc, timeline, settings),
         "parsed": _finite(answer.span),
         "unit": answer.unit,
         "span_s": _finite(span_s),
@@ -45,21 +49,29 @@ def moment_results(doc: Mapping[str, Any], results: list[str]) -> dict[str, Any]
     }
     failures = {"parse_fail": 100.0 * (problem is None and span_s is None), "request_fail": 100.0 * (problem is not None)}
     if not doc["spans_s"]:
-        return {**failures, "numpro": said}
+        return {**failures, "numpro": log_entry}
     iou = float(query_iou(span_s, doc["spans_s"], annotators=doc.get("annotators"))) if span_s else 0.0
     recalls = {recall_name(t): 100.0 * (iou >= t) for t in THRESHOLDS}
-    return {**recalls, "mIoU": 100.0 * iou, **failures, "numpro": {**said, "iou": iou}}
+    return {**recalls, "mIoU": 100.0 * iou, **failures, "numpro": {**log_entry, "iou": iou}}
 
 
-def highlight_results(doc: Mapping[str, Any], results: list[str]) -> dict[str, Any]:
-    """Score one highlight answer: mAP and HIT@1 at VeryGood (plain names), Good and Fair.
+def highlight_scores(doc: Mapping[str, Any], text: str, settings: NumProSettings, problem: str | None) -> dict[str, Any]:
+    """Score one answer of highlight detection: mAP and HIT@1 at VeryGood (plain names), Good and Fair.
 
     The plain metrics read the answer as a person would and take frame i for the clip that starts with it; those that end in
     ``_timechat`` do what TimeChat's converter does (one clip early, and its own parser).
+
+    Args:
+        doc: row of a benchmark's table.
+        text: the model's words.
+        settings: how the video was shown.
+        problem: why there is no answer, if there is none: counts as ``request_fail``.
+
+    Returns:
+        The metrics in percent, and under ``numpro`` how they came about (see `_log_entry`), with ``frames`` and ``scores`` as written
+        and ``reason``: how they were read.
     """
-    settings = task_settings()
-    problem = _problem(doc, results)
-    text = "" if problem else results[0]
+    text = "" if problem else text
     answer = HighlightAnswer((), (), problem) if problem else parse_highlights(text, doc["query"])
     duration_s = float(doc["clips"] * CLIP_S)  # of the annotation: a real file may be a few frames shorter
     truth = saliency_matrix(duration_s, doc["relevant_clip_ids"], doc["saliency_scores"])
@@ -77,7 +89,7 @@ def highlight_results(doc: Mapping[str, Any], results: list[str]) -> dict[str, A
         "parse_fail": 100.0 * (problem is None and not answer.understood),
         "request_fail": 100.0 * (problem is not None),
         "numpro": {
-            **_said(doc, Timeline(doc["duration_s"], settings.fps), settings),
+            **_log_entry(doc, Timeline(doc["duration_s"], settings.fps), settings),
             "frames": list(answer.frames),
             "scores": list(answer.scores),
             "reason": answer.reason,
@@ -85,19 +97,25 @@ def highlight_results(doc: Mapping[str, Any], results: list[str]) -> dict[str, A
     }
 
 
-def _said(doc: Mapping[str, Any], timeline: Timeline, settings: NumProSettings) -> dict[str, Any]:
-    """What every logged sample says: enough to score it again without the table."""
-    numbers = kept_numbers(timeline.count, settings.max_frames).tolist()
+def _log_entry(doc: Mapping[str, Any], timeline: Timeline, settings: NumProSettings) -> dict[str, Any]:
+    """What every logged sample has: enough to score it again, or to draw it, without the table.
+
+    ``id`` and ``query`` of the row; ``video``: path; ``duration_s``, and ``end_s`` where only the beginning is shown; ``settings``;
+    ``fps``; ``numbers``: of the frames shown; and the truth beyond spans, for benchmarks that have it.
+    """
     truth = {f"{key}_s" if key == "annotators" else key: doc[key] for key in EXTRA_COLUMNS if doc.get(key) is not None}
-    return {"id": doc["id"], "query": doc["query"], "fps": settings.fps, "numbers": numbers, **truth}
-
-
-def _problem(doc: Mapping[str, Any], results: list[str]) -> str | None:
-    """Why there is no answer to score: an unreadable video, or a request that failed."""
-    if problem := video_problem(doc):
-        return problem
-    text = results[0] if results else ""
-    return f"the request failed: {text.strip()}" if text.lstrip().startswith(FAILURE_MARKER) else None
+    end = {} if doc.get("end_s") is None else {"end_s": doc["end_s"]}
+    return {
+        "id": doc["id"],
+        "query": doc["query"],
+        "video": doc["video"],
+        "duration_s": doc["duration_s"],
+        **end,
+        "settings": settings.to_dict(),
+        "fps": settings.fps,
+        "numbers": kept_numbers(timeline.count, settings.max_frames).tolist(),
+        **truth,
+    }
 
 
 def _finite(span: tuple[float, float] | None) -> list[float] | None:

@@ -15,10 +15,18 @@ from lmms_eval.api.instance import GenerationResult
 from tqdm import tqdm
 
 from numpro_plugin.errors import NumProError
-from numpro_plugin.harness import task
-from numpro_plugin.harness.sources import VideoFile, flat_settings
-from numpro_plugin.harness.wrap.ahead import Ahead
-from numpro_plugin.harness.wrap.messages import Replacer, Source, message_sources, sources_of
+from numpro_plugin.harness.lmms import (
+    document,
+    failed_answer,
+    generation_options,
+    keep_out_of_cache,
+    protocol_of,
+    shows_at,
+)
+from numpro_plugin.harness.session import Announcement
+from numpro_plugin.harness.sources import Source, VideoFile, message_sources, sources_of
+from numpro_plugin.harness.wrap.background import BackgroundWork
+from numpro_plugin.harness.wrap.clip_maker import flat_settings
 from numpro_plugin.inference.prefetch import prefetch
 
 if TYPE_CHECKING:
@@ -26,11 +34,11 @@ if TYPE_CHECKING:
 
     from lmms_eval.api.instance import Instance
 
+    from numpro_plugin.harness.wrap.messages import Replacer
+
 log = logging.getLogger(__name__)
 
 _PROBED = 3  # requests of a task that are looked at before the model is asked anything
-FAILED = "[LMMS_EVAL_REQUEST_FAILED] NumPro: "
-"""How an answer begins where the video could not be read: lmms-eval's own mark, by which NumPro's scores know it."""
 
 
 class _Stop(BaseException):
@@ -54,7 +62,7 @@ class Rewriter:
         self.base = base
         self.replacer = replacer
         self.chat = chat
-        self._ahead = Ahead(())
+        self._background = BackgroundWork(())
 
     def answers(
         self,
@@ -62,7 +70,7 @@ class Rewriter:
         ask: Callable[[list[Instance]], Iterable[Any]],
         requests: list[Instance],
         *,
-        failed: Callable[[str], Any] = lambda reason: GenerationResult(FAILED + reason),
+        failed: Callable[[str], Any] = lambda reason: GenerationResult(failed_answer(reason)),
     ) -> list[Any]:
         """What ``ask``, a method of the base, answers to the rewritten requests, in order.
 
@@ -78,7 +86,7 @@ class Rewriter:
                 answers = self._by_count(model, ask, requests, rewritten)
             else:
                 work = [partial(self._make, model, request) for request in requests if request.task_name in showing]
-                with Ahead(work) as self._ahead:
+                with BackgroundWork(work) as self._background:
                     answers = list(ask(rewritten))
         except _Stop as stop:
             raise stop.error from stop.error.__cause__
@@ -99,6 +107,8 @@ class Rewriter:
         asked: dict[str, int] = {}
         for request in requests:
             task = request.task_name
+            if task not in asked and (protocol := protocol_of(request)) is not None:
+                Announcement().check_task(task, protocol)
             asked[task] = asked.get(task, 0) + 1
             if asked[task] <= _PROBED:
                 seen.setdefault(task, []).extend(self._sources(model, request))
@@ -106,7 +116,9 @@ class Rewriter:
             problems = [problem for source in sources if (problem := self.replacer.clips.shown(source).problem)]
             # That the first ones are unreadable alone proves nothing: of a run out of the response cache they may be all that is left.
             if sources and len(problems) == len(sources) and not any(map(_in_a_folder, sources)):
-                raise NumProError(f"task {task}: {problems[0]}, nor is there anything else in its folder; where are the task's videos?")
+                raise NumProError(
+                    f"task {task}: {problems[0]}, and its folder has no other files; check where the task looks for its videos"
+                )
         return {task for task, sources in seen.items() if sources}
 
     def _by_count(
@@ -130,59 +142,54 @@ class Rewriter:
         return answers
 
     def _rewrite(self, model: Any, request: Instance) -> Instance:
-        arguments = list(request.args)
-        place = self._place(request)
-        if place is None:
+        index = shows_at(request, chat=self.chat)
+        if index is None:
             return request
-        shows = arguments[place]
-        ours = is_numpro_task(shows)
+        arguments = list(request.args)
+        shows = arguments[index]
+        ours = protocol_of(request) is not None
         arguments = [copy.deepcopy(a) if isinstance(a, dict) else a for a in arguments]  # bases write into it
         if self.chat:
-            arguments[place] = self._messages(shows, say=not ours)
+            arguments[index] = self._messages(shows, add_sentence=not ours)
         else:
-            arguments[place] = _stopping(lambda doc: self.replacer.visuals(shows(doc)), self._asked)
+            arguments[index] = _stopping(lambda doc: self.replacer.visuals(shows(doc)), self._asked)
             if not ours:
-                arguments[0] = self.replacer.text(arguments[0], sources_of(shows(_document(model, request))))
-            if callable(arguments[place + 1]):
-                arguments[place + 1] = self._rounds(arguments[place + 1])
+                arguments[0] = self.replacer.text(arguments[0], sources_of(shows(document(model, request))))
+            if callable(arguments[index + 1]):
+                arguments[index + 1] = self._rounds(arguments[index + 1])
         rewritten = copy.copy(request)
         rewritten.arguments = tuple(arguments)
         return rewritten
 
-    def _place(self, request: Instance) -> int | None:
-        """Where in a request's arguments the function is that gives messages or visuals; None if the request shows nothing."""
-        place = 1 if self.chat else 2
-        return place if len(request.args) >= 6 and callable(request.args[place]) else None
-
-    def _messages(self, doc_to_messages: Callable[..., Any], *, say: bool) -> Callable[..., Any]:
+    def _messages(self, doc_to_messages: Callable[..., Any], *, add_sentence: bool) -> Callable[..., Any]:
         def messages(doc: Any, **round_: Any) -> Any:
-            said = doc_to_messages(doc, **round_)
-            if isinstance(said, tuple):  # a later round: messages, whether that was all, and what went before
-                return (said[0] and self.replacer.messages(said[0], say=say), *said[1:])
-            return self.replacer.messages(said, say=say)
+            given = doc_to_messages(doc, **round_)
+            if isinstance(given, tuple):  # a later round: messages, whether that was all, and what went before
+                return (given[0] and self.replacer.messages(given[0], add_sentence=add_sentence), *given[1:])
+            return self.replacer.messages(given, add_sentence=add_sentence)
 
         return _stopping(messages, self._asked)
 
     def _asked(self) -> None:
-        self._ahead.asked()
+        self._background.advance()
 
     def _rounds(self, doc_to_text: Callable[..., Any]) -> Callable[..., Any]:
         """Of later rounds a simple model learns through ``doc_to_text``: visuals, text, and what went before."""
 
         def text(*arguments: Any, **round_: Any) -> Any:
-            said = doc_to_text(*arguments, **round_)
-            if isinstance(said, tuple) and len(said) == 5 and said[0]:
-                return (self.replacer.visuals(said[0]), self.replacer.text(said[1], sources_of(said[0])), *said[2:])
-            return said
+            given = doc_to_text(*arguments, **round_)
+            if isinstance(given, tuple) and len(given) == 5 and given[0]:
+                return (self.replacer.visuals(given[0]), self.replacer.text(given[1], sources_of(given[0])), *given[2:])
+            return given
 
         return _stopping(text, self._asked)
 
     def _sources(self, model: Any, request: Instance) -> list[Source]:
         """The videos of a request."""
-        place = self._place(request)
-        if place is None:
+        index = shows_at(request, chat=self.chat)
+        if index is None:
             return []
-        shown = request.args[place](_document(model, request))
+        shown = request.args[index](document(model, request))
         return message_sources(shown) if self.chat else sources_of(shown)
 
     def _marked(self, model: Any, requests: list[Instance], answers: list[Any], failed: Callable[[str], Any]) -> list[Any]:
@@ -190,38 +197,24 @@ class Rewriter:
         problems = self.replacer.clips.problems
         count = 0
         for k, request in enumerate(requests):
-            place = self._place(request)
-            if place is None or is_numpro_task(request.args[place]):
+            if shows_at(request, chat=self.chat) is None or protocol_of(request) is not None:
                 continue  # NumPro's tasks have the protocol in their metadata and count what could not be read
-            options = next((a for a in request.args if isinstance(a, dict)), {})
-            options["numpro"] = {"base": self.base, **flat_settings(self.replacer.clips.settings)}
+            generation_options(request)["numpro"] = {"base": self.base, **flat_settings(self.replacer.clips.settings)}
             reason = next((problems[s.name] for s in self._sources(model, request) if s.name in problems), None) if problems else None
             if reason is not None:
                 count += 1
                 answer = failed(reason)
                 answers[k] = [answer.text] if isinstance(answers[k], list) and isinstance(answer, GenerationResult) else answer
-                # lmms-eval keeps only deterministic answers in its cache; this one must not outlive the broken file.
-                options["do_sample"] = "not asked: the video cannot be read"
+                keep_out_of_cache(request)
         if count:
             log.error("%d of %d requests failed because %d videos cannot be read", count, len(requests), len(problems))
         return answers
-
-
-def is_numpro_task(shows: Any) -> bool:
-    """Whether a request's function belongs to a task of NumPro's own, which makes its clips and words its questions itself."""
-    config = getattr(getattr(shows, "__self__", None), "config", None)
-    return getattr(config, "doc_to_visual", None) is task.visual
 
 
 def _in_a_folder(source: Source) -> bool:
     """Whether a video's folder is there with something in it."""
     folder = os.path.dirname(os.path.abspath(source.path if isinstance(source, VideoFile) else source.name))
     return os.path.isdir(folder) and any(os.scandir(folder))
-
-
-def _document(model: Any, request: Instance) -> Any:
-    doc_id, task, split = request.args[-3:]
-    return model.task_dict[task][split][doc_id]
 
 
 def _stopping(function: Callable[..., Any], asked: Callable[[], None]) -> Callable[..., Any]:
