@@ -17,13 +17,13 @@ if TYPE_CHECKING:
 
     from lmms_eval.api.instance import Instance
 
-REQUEST_FAILED = "[LMMS_EVAL_REQUEST_FAILED"
+FAILURE_MARKER = "[LMMS_EVAL_REQUEST_FAILED"
 """How lmms-eval's API models begin the text that stands for a request without an answer."""
 
 
 def failed_answer(reason: str) -> str:
     """The text that stands for a request that NumPro could not have answered."""
-    return f"{REQUEST_FAILED}] NumPro: {reason}"
+    return f"{FAILURE_MARKER}] NumPro: {reason}"
 
 
 # ---------------------------------------------------------------- requests

@@ -52,7 +52,7 @@ class NumProOracle(lmms):
             numbers = self._drawn(request, doc, settings := NumProSettings.from_dict(protocol["settings"]))
             if not len(numbers):
                 answers.append("There are no numbers on the frames.")
-            elif protocol["kind"] == "highlight":
+            elif protocol["task"] == "highlight":
                 answers.append(perfect_highlights(doc, numbers, settings.fps))
             elif not doc["spans_s"]:
                 answers.append("Nobody told me when it happens.")

@@ -1,19 +1,17 @@
-"""What one evaluation knows and lmms-eval gives no way to hand on: what its model announced, and which videos were shown to it.
+"""What one evaluation knows: what its model announced, and which videos could not be shown to it.
 
-lmms-eval makes a model, then loads the tasks, asks the model, calls its ``clean()`` and only then scores the answers. A session begins
-when a model is made and ends with its ``clean()`` (lmms.py sees to that). Tasks keep the session in which they were loaded, for their
-scores too, and it goes when they go.
+lmms-eval makes a model first and its tasks afterwards, and gives no way to hand anything from the one to the other. A session stands in
+for that way. It begins when a model is made, by lmms-eval or by hand, and ends when the model has answered everything (its ``clean``);
+`lmms.follow_evaluations` sees to both. Tasks are bound to the session in which they are loaded, and keep it until they are scored.
 """
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from numpro_plugin.environment import settings_from_environment
 from numpro_plugin.errors import NumProError
-from numpro_plugin.video.packets import read_packets
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -23,19 +21,19 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Announcement:
-    """What a model that samples frames itself tells the tasks, which are loaded after it is made."""
+    """What a model that takes part in sampling tells its tasks."""
 
     source: str = ""
-    """Which model it is, for errors."""
+    """Name of the model, for errors."""
 
     values: Mapping[str, Any] = field(default_factory=dict)
     """Fields of ``NumProSettings`` that the model decides, such as its ``frame_size``."""
 
     identity: Mapping[str, Any] = field(default_factory=dict)
-    """What its answers depend on (contents of an adapter, precision, ...); becomes part of the results' protocol."""
+    """What makes its answers what they are (contents of an adapter, precision, ...): part of the protocol of results."""
 
     def check_task(self, task: str, protocol: Mapping[str, Any]) -> None:
-        """Refuse to answer a task that follows the announcement of another model.
+        """Refuse to answer a task that follows another model.
 
         Args:
             task: its name, for the error.
@@ -54,51 +52,42 @@ class Announcement:
             )
 
 
-@dataclass(frozen=True)
 class Session:
-    """One evaluation."""
+    """One evaluation of one model."""
 
-    announcement: Announcement = field(default_factory=Announcement)
-
-    _shown: dict[tuple[str, str], str | None] = field(default_factory=dict)
-    """By video and query: why the model was shown a blank clip, or None if it saw the video."""
+    def __init__(self, announcement: Announcement | None = None) -> None:
+        self.announcement = announcement or Announcement()
+        self._problems: dict[tuple[str, str], str | None] = {}
 
     def settings(self, *, numbers: bool = True) -> NumProSettings:
-        """The settings of the tasks now: the environment's, where the model has not decided.
+        """The settings of the environment, where the model has not decided otherwise.
 
         Raises:
-            NumProError: a ``NUMPRO_*`` variable is unknown or out of range, or differs from what the model decided.
+            NumProError: a wrong ``NUMPRO_*`` variable, or one that differs from what the model decided.
         """
-        return settings_from_environment(numbers=numbers, fixed=self.announcement.values, source=self.announcement.source)
+        announced = self.announcement
+        return settings_from_environment(numbers=numbers, fixed=announced.values, source=announced.source)
 
     def note_shown(self, doc: Mapping[str, Any], problem: str | None) -> None:
-        """Keep for the scores whether the model saw a row's video (None), or why not."""
-        self._shown[doc["video"], doc["id"]] = problem
+        """Remember whether the model saw a row's video (``problem`` is None) or why it did not."""
+        self._problems[doc["video"], doc["id"]] = problem
 
-    def video_problem(self, doc: Mapping[str, Any]) -> str | None:
-        """Why a row's video could not be shown, or None (also for a row of a table without videos).
+    def was_asked(self, doc: Mapping[str, Any]) -> bool:
+        """Whether the model was asked about a row in this session; otherwise its answer comes from a cache."""
+        return (doc["video"], doc["id"]) in self._problems
 
-        What was shown in this evaluation counts. For an answer out of a response cache the video is examined now.
-        """
-        video = doc["video"]
-        if not os.path.isabs(video):
-            return None
-        if (video, doc["id"]) in self._shown:
-            return self._shown[video, doc["id"]]
-        try:
-            read_packets(video)
-        except NumProError as error:
-            return str(error)
-        return None
+    def problem(self, doc: Mapping[str, Any]) -> str | None:
+        """Why the model did not see a row's video; None if it did, or was not asked."""
+        return self._problems.get((doc["video"], doc["id"]))
 
 
 _current = Session()
 
 
 def begin(announcement: Announcement | None = None) -> Session:
-    """Start a session: a model is made, or has told what it knows, or is finished. Tasks loaded from now on follow it."""
-    global _current  # noqa: PLW0603 (task files are loaded by name; there is no argument to hand them a session)
-    _current = Session(announcement or Announcement())
+    """Begin the session of a new model, or of none; tasks loaded from now on belong to it."""
+    global _current  # noqa: PLW0603 (lmms-eval loads tasks by name, so nothing can be handed to them)
+    _current = Session(announcement)
     return _current
 
 

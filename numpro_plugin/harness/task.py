@@ -1,83 +1,68 @@
-"""What the task files name after ``!function``: the table, the protocol, and the functions that ask and score, bound to one evaluation.
+"""What the task files refer to: row -> clip, question and score. The table and the protocol are in protocol.py.
 
-lmms-eval reads a task's YAML file when the task is run, after the model is made, and takes each name from this module as an attribute.
-`__getattr__` makes it at that moment. So a task's settings are fixed when it is loaded: what is asked, what is shown and what is scored
-agree, whatever the environment or a later model says.
+lmms-eval resolves ``!function numpro_plugin.harness.task.NAME`` when it loads a task for an evaluation. The names are made at that
+moment (`__getattr__` below lists them), so that a task has the settings and the session of its evaluation, whatever happens later.
 """
 
 from __future__ import annotations
 
-import hashlib
+import contextlib
 import logging
 import os
-from typing import TYPE_CHECKING, Any, NoReturn
+from functools import cached_property, partial
+from typing import TYPE_CHECKING, Any
 
-from numpro_plugin import __version__
 from numpro_plugin.benchmarks import BENCHMARKS
-from numpro_plugin.benchmarks.table import default_split, read_report, read_rows, table_path
 from numpro_plugin.clips.clip import blank_clip, numbered_clip
 from numpro_plugin.errors import NumProError
-from numpro_plugin.harness import session
-from numpro_plugin.harness.lmms import REQUEST_FAILED
-from numpro_plugin.harness.results import highlight_scores, moment_scores
-from numpro_plugin.prompts import highlight_prompt, moment_prompt
+from numpro_plugin.harness import protocol, results, session
+from numpro_plugin.video.packets import read_packets
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
-    from pathlib import Path
 
     from numpro_plugin.harness.session import Session
     from numpro_plugin.settings import NumProSettings
 
 log = logging.getLogger(__name__)
 
-_MAX_NEW_TOKENS = {"zeroshot": 512, "ft": 1024}
-"""Length of a highlight answer, by prompt kind, as in the reference."""
-
 
 def __getattr__(name: str) -> Any:
-    """What a task file asks for, made now.
+    """What a task file asks for, made for the current session.
 
-    - ``visual``, ``moment_question``, ``moment_results``, ``highlight_question``, ``highlight_results`` (``*_plain``: without numbers):
-      methods of `BoundTask`;
-    - ``charades_table``, ``didemo_table``, ``activitynet_table``, ``qvhighlights_table``, ``custom_table``: dataset arguments;
-    - ``charades_protocol``, ``didemo_protocol``, ``activitynet_protocol``, ``qvhighlights_protocol``, ``custom_protocol``,
-      ``qvhighlights_protocol_hd`` (``*_plain``: without numbers): metadata;
-    - ``highlight_generation``: generation arguments.
+    - ``visual``, ``moment_text``, ``moment_target``, ``moment_results``, ``highlight_text``, ``highlight_target``, ``highlight_results``:
+      methods of `TaskFunctions`; with ``_plain`` behind them those of tasks whose frames have no numbers
+    - ``BENCHMARK_table``: dataset arguments
+    - ``BENCHMARK_protocol``, ``BENCHMARK_protocol_plain``, ``BENCHMARK_protocol_hd``, ``BENCHMARK_protocol_hd_plain``: metadata
+    - ``highlight_generation``: generation arguments
     """
-    if name == "highlight_generation":
-        return _highlight_generation()
-    what = name.removesuffix("_plain")
-    numbers = what == name
-    if what in _FUNCTIONS:
-        return _bound(what, numbers=numbers)
-    benchmark, _, part = what.partition("_")
-    if benchmark in BENCHMARKS:
-        path = table_path(benchmark, default_split(BENCHMARKS[benchmark]))
-        if part == "table" and numbers:
-            return _table(path)
-        if part in {"protocol", "protocol_hd"}:
-            return _protocol(path, numbers=numbers, highlights=part == "protocol_hd")
+    function = name.removesuffix("_plain")
+    if function in _FUNCTIONS:
+        return getattr(TaskFunctions(session.current(), numbers=function == name), function)
+    if name in _VALUES:
+        return _VALUES[name](session.current())
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
-class BoundTask:
-    """The functions of a task with the settings and the session that it was loaded with.
+class TaskFunctions:
+    """The functions of one task in one evaluation. Rows (``doc``) are those of the prepared table."""
 
-    Args:
-        settings: how videos are shown and what is asked.
-        session: of the evaluation that the task is part of.
-    """
-
-    def __init__(self, settings: NumProSettings, session: Session) -> None:
-        self.settings = settings
+    def __init__(self, session: Session, *, numbers: bool) -> None:
         self.session = session
+        self._numbers = numbers
+        with contextlib.suppress(NumProError):  # what is wrong with the environment is raised when the table is opened
+            self.settings  # noqa: B018 (read now: the settings are fixed when the task is loaded)
 
     def __repr__(self) -> str:
-        return f"{type(self).__name__}({self.settings})"  # stands in the results file and in the response cache's keys
+        return f"{type(self).__name__}(numbers={self._numbers})"  # stands in results files and in the response cache's keys
 
-    def __deepcopy__(self, memo: dict[int, Any]) -> BoundTask:
-        return self  # lmms-eval copies a task's functions to print them
+    def __deepcopy__(self, memo: dict[int, Any]) -> TaskFunctions:
+        return self  # copies of a task belong to the same evaluation
+
+    @cached_property
+    def settings(self) -> NumProSettings:
+        """How frames are sampled, numbered and asked about."""
+        return self.session.settings(numbers=self._numbers)
 
     def visual(self, doc: Mapping[str, Any]) -> list[str]:
         """The clip of a row, as lmms-eval's ``doc_to_visual``.
@@ -85,58 +70,53 @@ class BoundTask:
         A video that has become unreadable since the table was made does not end the run: the model gets a blank clip, and the query
         counts as ``request_fail`` whatever it answers.
         """
-        video = source_video(doc)
+        video, settings = source_video(doc), self.settings
         try:
-            clip = numbered_clip(video, self.settings, end_s=doc.get("end_s"))
+            clip = numbered_clip(video, settings, end_s=doc.get("end_s"))
             self.session.note_shown(doc, None)
         except NumProError as error:
             log.error("query %s: %s; it will count as request_fail", doc["id"], error)
             self.session.note_shown(doc, str(error))
-            clip = blank_clip(self.settings)
+            clip = blank_clip(settings)
         return [str(clip)]
 
-    def moment_question(self, doc: Mapping[str, Any]) -> str:
+    def moment_text(self, doc: Mapping[str, Any]) -> str:
         """The question of moment retrieval for a row, as lmms-eval's ``doc_to_text``."""
-        return _question(doc["query"], self.settings, highlights=False)
+        return protocol.question(doc["query"], self.settings, highlights=False)
 
-    def highlight_question(self, doc: Mapping[str, Any]) -> str:
+    def highlight_text(self, doc: Mapping[str, Any]) -> str:
         """The question of highlight detection for a row, as lmms-eval's ``doc_to_text``."""
-        return _question(doc["query"], self.settings, highlights=True)
+        return protocol.question(doc["query"], self.settings, highlights=True)
 
-    def moment_results(self, doc: Mapping[str, Any], results: list[str]) -> dict[str, Any]:
-        """Scores of an answer of moment retrieval, as lmms-eval's ``process_results``."""
-        return moment_scores(doc, _text(results), self.settings, self._problem(doc, results))
+    def moment_target(self, doc: Mapping[str, Any]) -> str:
+        """The annotated spans of a row in words, for sample logs."""
+        return ", ".join(f"{start:g}-{end:g} s" for start, end in doc["spans_s"]) or "not annotated"
 
-    def highlight_results(self, doc: Mapping[str, Any], results: list[str]) -> dict[str, Any]:
-        """Scores of an answer of highlight detection, as lmms-eval's ``process_results``."""
-        return highlight_scores(doc, _text(results), self.settings, self._problem(doc, results))
+    def highlight_target(self, doc: Mapping[str, Any]) -> str:
+        """The relevant clips of a row in words, for sample logs."""
+        return "clips of 2 s: " + ", ".join(map(str, doc["relevant_clip_ids"]))
 
-    def _problem(self, doc: Mapping[str, Any], results: list[str]) -> str | None:
-        """Why there is no answer to score: an unreadable video, or a request that failed."""
-        if problem := self.session.video_problem(doc):
-            return problem
-        text = _text(results).strip()
-        return f"the request failed: {text}" if text.startswith(REQUEST_FAILED) else None
+    def moment_results(self, doc: Mapping[str, Any], answers: list[str]) -> dict[str, Any]:
+        """The scores of one moment answer, as lmms-eval's ``process_results``."""
+        return results.moment_results(doc, answers, self.settings, video_problem=self._video_problem(doc))
 
+    def highlight_results(self, doc: Mapping[str, Any], answers: list[str]) -> dict[str, Any]:
+        """The scores of one highlight answer, as lmms-eval's ``process_results``."""
+        return results.highlight_results(doc, answers, self.settings, video_problem=self._video_problem(doc))
 
-_FUNCTIONS = ("visual", "moment_question", "moment_results", "highlight_question", "highlight_results")
+    def _video_problem(self, doc: Mapping[str, Any]) -> str | None:
+        """Why a row's video could not be shown; None if it was, and for rows of a table without videos.
 
-
-def _bound(method: str, *, numbers: bool) -> Callable[..., Any]:
-    current = session.current()
-    try:
-        function: Callable[..., Any] = getattr(BoundTask(current.settings(numbers=numbers), current), method)
-    except NumProError as error:
-        problem = error  # raised when it is called: see _UnusableTable
-
-        def function(*_: Any) -> NoReturn:
-            raise problem
-
-    return function
-
-
-def _text(results: list[str]) -> str:
-    return results[0] if results else ""
+        For an answer out of a response cache the video is looked at now.
+        """
+        video = doc["video"]
+        if not os.path.isabs(video) or self.session.was_asked(doc):
+            return self.session.problem(doc)
+        try:
+            read_packets(video)
+        except NumProError as error:
+            return str(error)
+        return None
 
 
 def source_video(doc: Mapping[str, Any]) -> str:
@@ -149,90 +129,11 @@ def source_video(doc: Mapping[str, Any]) -> str:
     return str(doc["video"])
 
 
-def moment_target(doc: Mapping[str, Any]) -> str:
-    """The annotated spans of a row in words, for sample logs."""
-    return ", ".join(f"{start:g}-{end:g} s" for start, end in doc["spans_s"]) or "not annotated"
-
-
-def highlight_target(doc: Mapping[str, Any]) -> str:
-    """The relevant clips of a row in words, for sample logs."""
-    return "clips of 2 s: " + ", ".join(map(str, doc["relevant_clip_ids"]))
-
-
-class _UnusableTable(dict[str, Any]):
-    """Dataset arguments of a task that cannot run: whoever uses them gets the error that says what to do.
-
-    An error raised while the YAML file is read would reach the user wrapped in lmms-eval's own about failing imports.
-    """
-
-    def __init__(self, error: NumProError) -> None:
-        super().__init__()
-        self.error = error
-
-    def __contains__(self, key: object) -> bool:
-        raise self.error
-
-
-def _table(path: Path) -> dict[str, Any]:
-    try:
-        session.current().settings()
-        report = read_report(path)
-    except NumProError as error:
-        return _UnusableTable(error)
-    if report.n_used < report.n_expected:
-        log.warning("%s %s: only %d of %d queries are used", report.benchmark, report.split, report.n_used, report.n_expected)
-    return {"data_files": {"test": str(path)}}
-
-
-def _protocol(path: Path, *, numbers: bool, highlights: bool) -> dict[str, Any]:
-    """A task's metadata: lmms-eval writes it into the results file, into its response cache's keys and into every request.
-
-    Models of NumPro know by ``numpro`` in it that a task is NumPro's, and by ``kind`` what it asks for.
-    """
-    try:
-        data, settings = read_report(path).protocol(), session.current().settings(numbers=numbers)
-    except NumProError:
-        return {"version": 1}  # the table's part of the task says what is wrong
-    prompt_id = f"highlight_{settings.prompt}" if highlights else "moment"
-    protocol = {
-        **data,
-        "kind": "highlight" if highlights else "moment",
-        "settings": settings.to_dict(),
-        "prompt_id": prompt_id if numbers else f"{prompt_id}_plain",
-        "prompt": _question("{query}", settings, highlights=highlights),
-        "videos_state": _state_of_videos(path),
-        "numpro_version": __version__,
-        **({"model": dict(identity)} if (identity := session.current().announcement.identity) else {}),
-    }
-    return {"version": 1, "numpro": protocol}
-
-
-def _state_of_videos(table: Path) -> str:
-    """Hash over path, size and time of change of every video of a table.
-
-    It stands in the metadata for lmms-eval's response cache: an answer to other pixels, or to the blank clip of a video that was
-    mended since, is not served again.
-    """
-    state = hashlib.sha256()
-    for video in sorted({row["video"] for row in read_rows(table)}):
-        try:
-            stat = os.stat(video) if os.path.isabs(video) else None
-        except OSError:
-            stat = None
-        state.update(repr((video, stat and (stat.st_size, stat.st_mtime_ns))).encode())
-    return state.hexdigest()[:16]
-
-
-def _highlight_generation() -> dict[str, Any]:
-    """Greedy, as long as the reference lets the kind of model speak; without ``until`` lmms-eval cuts at the first blank line."""
-    try:
-        kind = session.current().settings().prompt
-    except NumProError:
-        kind = "zeroshot"  # the table's part of the task says what is wrong
-    return {"max_new_tokens": _MAX_NEW_TOKENS[kind], "temperature": 0, "do_sample": False, "until": ["<|im_end|>"]}
-
-
-def _question(query: str, settings: NumProSettings, *, highlights: bool) -> str:
-    if highlights:
-        return highlight_prompt(query, kind=settings.prompt, numbers=settings.numbers, color=settings.style.color)
-    return moment_prompt(query, numbers=settings.numbers, color=settings.style.color)
+_FUNCTIONS = {name for name in vars(TaskFunctions) if name.startswith(("moment_", "highlight_")) or name == "visual"}
+_VALUES: dict[str, Callable[[Session], Any]] = {"highlight_generation": protocol.highlight_generation}
+for _benchmark in BENCHMARKS:
+    _VALUES[f"{_benchmark}_table"] = partial(protocol.table, _benchmark)
+    for _suffix in ("", "_plain", "_hd", "_hd_plain"):
+        _VALUES[f"{_benchmark}_protocol{_suffix}"] = partial(
+            protocol.protocol, _benchmark, numbers=not _suffix.endswith("_plain"), highlights="_hd" in _suffix
+        )

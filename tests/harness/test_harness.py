@@ -14,7 +14,7 @@ from support.harness import evaluate
 from support.tiny_qwen import save_tiny_qwen2_5_vl, watch_qwen
 from support.videos import write_counter_video
 
-from numpro_plugin import NumProError, NumProSettings
+from numpro_plugin import NumProError, NumProSettings, __version__
 from numpro_plugin.benchmarks import BENCHMARKS
 from numpro_plugin.benchmarks.charades import CHARADES
 from numpro_plugin.benchmarks.prepare import prepare
@@ -171,7 +171,7 @@ def test_protocol_is_in_the_results(table, monkeypatch):
     assert said["settings"]["fps"] == 1
     assert said["settings"]["style"]["color"] == "blue"
     assert said["prompt_id"] == "moment"
-    assert said["numpro_version"] == evaluation.__version__
+    assert said["numpro_version"] == __version__
     plain = results["configs"]["numpro_charades_plain"]["metadata"]["numpro"]
     assert plain["prompt_id"] == "moment_plain"
     assert plain["settings"]["numbers"] is False
@@ -468,3 +468,11 @@ def test_oracle_reaches_the_ceilings_of_all_benchmarks(shared, monkeypatch):
         for level, name in (("VeryGood", ""), ("Good", "_Good"), ("Fair", "_Fair")):
             assert round(highlights[f"mAP{name}{suffix},none"], 2) == expected[rule][f"HL-min-{level}-mAP"]
             assert round(highlights[f"HIT@1{name}{suffix},none"], 2) == expected[rule][f"HL-min-{level}-Hit1"]
+
+
+def test_settings_are_those_of_the_moment_when_the_task_was_loaded(monkeypatch):
+    monkeypatch.setenv("NUMPRO_FPS", "1")
+    question, plain = evaluation.moment_text, evaluation.moment_text_plain
+    monkeypatch.setenv("NUMPRO_FPS", "2")
+    assert question.__self__.settings == NumProSettings(fps=1)
+    assert plain.__self__.settings == NumProSettings(fps=1, numbers=False)

@@ -106,7 +106,7 @@ def test_a_model_that_never_ran_leaves_nothing_behind(checkpoint, table, oracle_
     NumProHF(str(checkpoint), dtype="float32", device="cpu", max_frames=4, resume=False)
     register_bases()
     ChatBase()
-    assert session.current() == session.Session()
+    assert session.current().announcement == session.Announcement()
     assert task.charades_protocol["numpro"]["settings"]["max_frames"] == 240
 
 
@@ -123,7 +123,7 @@ def test_tasks_that_follow_another_model_are_refused(checkpoint, table):
 
 def test_settings_are_fixed_when_a_task_is_loaded(table, monkeypatch):
     """A variable that changes afterwards changes neither the question nor the scores."""
-    question, score, protocol = task.moment_question, task.moment_results, task.charades_protocol["numpro"]
+    question, score, protocol = task.moment_text, task.moment_results, task.charades_protocol["numpro"]
     doc = {"id": "0", "query": "a dog", "video": "EVENS", "duration_s": 32.0, "spans_s": [[4.0, 12.0]]}
     before = question(doc), score(doc, ["From Frame 2 to Frame 6."])
     monkeypatch.setenv("NUMPRO_FPS", "2")
@@ -131,7 +131,7 @@ def test_settings_are_fixed_when_a_task_is_loaded(table, monkeypatch):
     assert (question(doc), score(doc, ["From Frame 2 to Frame 6."])) == before
     assert before[1]["mIoU"] == 100
     assert before[1]["numpro"]["settings"] == protocol["settings"]
-    assert "blue" in task.moment_question(doc)
+    assert "blue" in task.moment_text(doc)
     assert task.moment_results(doc, ["From Frame 2 to Frame 6."])["numpro"]["settings"]["fps"] == 2
 
 

@@ -249,7 +249,7 @@ class NumProHF(lmms):
 
     def _check_question(self, asked: Asked, protocol: Mapping[str, Any] | None) -> None:
         """Say once what is asked of a model that was made for something else; it does worse than it could."""
-        if protocol and protocol["kind"] == "highlight":
+        if protocol and protocol["task"] == "highlight":
             kind = asked.settings.prompt
             fits = "zeroshot" if self._tuned is None else "ft"
             what = "without an adapter" if self._tuned is None else f"with {self._tuned}"
