@@ -1,14 +1,12 @@
-"""All that is known of lmms-eval's insides: its private and undocumented names, and what is changed in it.
+"""All that is known of lmms-eval's insides: the order of a request's arguments, how a failed request is marked, and four patches.
 
-lmms-eval has an entry point for models, but none for tasks, sessions or its response cache. What is missing is put in from here when
-its models are imported. ``tests/harness/test_lmms.py`` names everything that this module leans on; written for release 0.7.3.
+Written against lmms-eval 0.7.3. Whatever here is private or undocumented there is named, one by one, in
+``tests/harness/test_lmms_internals.py``.
 """
 
 from __future__ import annotations
 
-import copy
 import weakref
-from dataclasses import dataclass
 from functools import wraps
 from typing import TYPE_CHECKING, Any
 
@@ -23,168 +21,151 @@ FAILURE_MARKER = "[LMMS_EVAL_REQUEST_FAILED"
 """How lmms-eval's API models begin the text that stands for a request without an answer."""
 
 
-@dataclass(frozen=True)
-class RequestArguments:
-    """The arguments of a request by name; in ``Instance.args`` their order depends on the kind of model.
-
-    ======  =====================================================================================
-    chat    context, doc_to_messages, generation arguments, doc id, task, split
-    simple  context, generation arguments or target, doc_to_visual, [doc_to_text], doc id, task, split
-    ======  =====================================================================================
-    """
-
-    request: Instance
-    chat: bool
-
-    @property
-    def context(self) -> str:
-        """The question's text."""
-        return str(self.request.args[0])
-
-    @property
-    def shows(self) -> Callable[..., Any] | None:
-        """doc_to_messages or doc_to_visual; None if the request shows nothing."""
-        arguments, place = self.request.args, self._shows_at
-        return arguments[place] if len(arguments) >= 6 and callable(arguments[place]) else None
-
-    @property
-    def later_rounds(self) -> Callable[..., Any] | None:
-        """A simple model's doc_to_text, by which it learns of later rounds; None for one round."""
-        following = self.request.args[self._shows_at + 1]
-        return following if not self.chat and callable(following) else None
-
-    @property
-    def options(self) -> dict[str, Any]:
-        """The generation arguments themselves, not a copy; empty if there are none."""
-        return next((argument for argument in self.request.args if isinstance(argument, dict)), {})
-
-    @property
-    def task(self) -> str:
-        """Name of the task."""
-        return str(self.request.args[-2])
-
-    def document(self, model: Any) -> Any:
-        """The row that the request is about."""
-        doc_id, task, split = self.request.args[-3:]
-        return model.task_dict[task][split][doc_id]
-
-    def metadata(self) -> Mapping[str, Any]:
-        """What a task of NumPro's says about itself, see `protocol.protocol`; empty for other tasks."""
-        config = getattr(getattr(self.shows, "__self__", None), "config", None)
-        metadata = getattr(config, "metadata", None)
-        numpro = metadata.get("numpro") if isinstance(metadata, dict) else None
-        return numpro if isinstance(numpro, dict) and "task" in numpro else {}
-
-    def functions(self) -> Any:
-        """The `task.TaskFunctions` of a task of NumPro's."""
-        return self.shows.__self__.config.doc_to_visual.__self__  # type: ignore[union-attr]
-
-    def replaced(self, *, context: str | None = None, shows: Any = None, later_rounds: Any = None) -> Instance:
-        """A copy of the request with other arguments. Its generation arguments are copied too, because bases write into them."""
-        arguments = [copy.deepcopy(one) if isinstance(one, dict) else one for one in self.request.args]
-        if context is not None:
-            arguments[0] = context
-        if shows is not None:
-            arguments[self._shows_at] = shows
-        if later_rounds is not None:
-            arguments[self._shows_at + 1] = later_rounds
-        request = copy.copy(self.request)
-        request.arguments = tuple(arguments)
-        return request
-
-    @property
-    def _shows_at(self) -> int:
-        return 1 if self.chat else 2
-
-
-def failure_text(reason: str) -> str:
-    """The text that stands for an answer that a model could not give."""
+def failed_answer(reason: str) -> str:
+    """The text that stands for a request that NumPro could not have answered."""
     return f"{FAILURE_MARKER}] NumPro: {reason}"
 
 
-def keep_out_of_response_cache(request: Instance, *, chat: bool) -> None:
-    """See to it that lmms-eval does not store the answer to a request: it stores only what is deterministic."""
-    RequestArguments(request, chat).options["do_sample"] = "not asked: the video cannot be read"
+# ---------------------------------------------------------------- requests
+#
+# What ``request.args`` holds, by request type and kind of model:
+#   generate_until              chat:   context, doc_to_messages, options, doc_id, task, split
+#   generate_until_multi_round  chat:   the same
+#   generate_until              simple: context, options, doc_to_visual, doc_id, task, split      (generate_visual_cot too)
+#   generate_until_multi_round  simple: context, options, doc_to_visual, doc_to_text, doc_id, task, split
+#   loglikelihood               simple: context, continuation, doc_to_visual, doc_id, task, split
+#   loglikelihood without media simple: context, continuation
 
 
-def begin_sessions() -> None:
-    """Have every model that lmms-eval makes begin a session of its own: its class is looked up right before it is made."""
-    from lmms_eval.models.registry_v2 import ModelRegistryV2
+def shows_at(request: Instance, *, chat: bool) -> int | None:
+    """The index in ``request.args`` of the function that gives messages (chat) or visuals (simple); None if nothing is shown."""
+    index = 1 if chat else 2
+    return index if len(request.args) >= 6 and callable(request.args[index]) else None
 
-    original = ModelRegistryV2.get_model_class
-    if getattr(original, "_numpro", False):
-        return
 
-    @wraps(original)
-    def get_model_class(self: Any, *args: Any, **kwargs: Any) -> Any:
-        session.begin()
-        return original(self, *args, **kwargs)
+def document(model: Any, request: Instance) -> Any:
+    """The row of its task's dataset that a request asks about."""
+    doc_id, task, split = request.args[-3:]
+    return model.task_dict[task][split][doc_id]
 
-    get_model_class._numpro = True  # type: ignore[attr-defined]
-    ModelRegistryV2.get_model_class = get_model_class
+
+def messages_of(request: Instance, doc: Any) -> list[dict[str, Any]]:
+    """The conversation that a chat model is asked to continue."""
+    messages: list[dict[str, Any]] = request.args[1](doc)
+    return messages
+
+
+def generation_options(request: Instance) -> dict[str, Any]:
+    """A request's own generation options; they are logged with its sample."""
+    return next((argument for argument in request.args if isinstance(argument, dict)), {})
+
+
+def keep_out_of_cache(request: Instance) -> None:
+    """Mark a request that was not asked, so that the response cache does not store its failure: it stores deterministic answers only."""
+    generation_options(request)["do_sample"] = "not asked: the video cannot be read"
+
+
+def protocol_of(request: Instance) -> Mapping[str, Any] | None:
+    """What the metadata of a request's task say under ``numpro``; None for tasks that are not NumPro's."""
+    protocol: Mapping[str, Any] | None = request.metadata.get("numpro")
+    return protocol
+
+
+# ---------------------------------------------------------------- patches
+
+
+def _patch(owner: type, name: str, make: Callable[[Callable[..., Any]], Callable[..., Any]]) -> None:
+    """Replace a method by ``make(method)``, once."""
+    original = getattr(owner, name)
+    if not getattr(original, "_numpro", False):
+        replacement = wraps(original)(make(original))
+        replacement._numpro = True  # type: ignore[attr-defined]
+        setattr(owner, name, replacement)
 
 
 _task_managers: weakref.WeakSet[Any] = weakref.WeakSet()
+"""Task managers that were made for the model called ``numpro``."""
+
+
+def add_tasks_folder(folder: str) -> None:
+    """Tell lmms-eval's task index of one more folder: there is an entry point for models but none for tasks."""
+    from lmms_eval.tasks import TaskManager
+
+    def initialize_tasks(original: Callable[..., Any]) -> Callable[..., Any]:
+        def with_folder(self: Any, include_path: str | list[str] | None = None, *args: Any, **kwargs: Any) -> Any:
+            if getattr(self, "model_name", None) == "numpro":
+                _task_managers.add(self)
+            given = [include_path] if isinstance(include_path, str) else list(include_path or [])
+            return original(self, [*given, *([] if folder in given else [folder])], *args, **kwargs)
+
+        return with_folder
+
+    _patch(TaskManager, "initialize_tasks", initialize_tasks)
 
 
 def use_prompts_of(base: str) -> None:
-    """Tell lmms-eval's task managers that the model called ``numpro`` is this base, so that tasks use their prompts for the base.
+    """Have tasks use their prompts for ``base`` until the evaluation ends.
 
-    A manager is made before the model, with the name on the command line; it builds the tasks after it.
+    A task manager is made before the model, with the name on the command line (``numpro``); it loads the tasks after it.
     """
     for manager in _task_managers:
         manager.model_name = base
 
 
-def add_tasks_folder(folder: str) -> None:
-    """Have lmms-eval's task index look into one more folder."""
-    from lmms_eval.tasks import TaskManager
+def follow_evaluations() -> None:
+    """Begin a session whenever a model is made, and end it with the model's ``clean()``."""
+    from lmms_eval.api.model import lmms
 
-    original = TaskManager.initialize_tasks
-    if getattr(original, "_numpro", False):
-        return
+    def forget() -> None:
+        session.begin()
+        for manager in _task_managers:
+            manager.model_name = "numpro"
 
-    @wraps(original)
-    def initialize_tasks(self: Any, include_path: str | list[str] | None = None, *args: Any, **kwargs: Any) -> Any:
-        if getattr(self, "model_name", None) == "numpro":
-            _task_managers.add(self)
-        given = [include_path] if isinstance(include_path, str) else list(include_path or [])
-        return original(self, [*given, *([] if folder in given else [folder])], *args, **kwargs)
+    def begin(original: Callable[..., Any]) -> Callable[..., Any]:
+        def __init__(self: Any, *args: Any, **kwargs: Any) -> None:
+            forget()
+            original(self, *args, **kwargs)
 
-    initialize_tasks._numpro = True  # type: ignore[attr-defined]
-    TaskManager.initialize_tasks = initialize_tasks
+        return __init__
+
+    def end(original: Callable[..., Any]) -> Callable[..., Any]:
+        def clean(self: Any) -> None:
+            forget()
+            original(self)
+
+        return clean
+
+    _patch(lmms, "__init__", begin)
+    _patch(lmms, "clean", end)
 
 
 def guard_response_cache(kind: type) -> None:
-    """Let the response cache serve models of this kind NumPro's own tasks only, and have it call them in every process.
+    """Let ``--use_cache`` serve models of this kind NumPro's own tasks only, and have it call them in every process.
 
-    The cache's keys know a task's metadata. Those of NumPro's tasks hold settings and adapter; of other tasks it would serve answers to
-    other pixels or of another adapter (the answer log knows better). And it does not call a model that has nothing left to answer,
-    although the model's other processes wait for it.
+    The cache's keys know a task's metadata. Those of our tasks hold settings and adapter; of other tasks it would serve answers to other
+    pixels or of another adapter (the answer log knows better). And it does not call a model that has nothing left to answer, while those
+    in other processes wait for it.
+
+    Args:
+        kind: model class that counts in ``calls`` how often it was asked.
     """
     from lmms_eval.caching.response_cache import ResponseCache
 
-    original = ResponseCache.execute
-    if getattr(original, "_numpro", False):
-        return
+    def execute(original: Callable[..., Any]) -> Callable[..., Any]:
+        def guarded(self: Any, lm: Any, reqtype: str, requests: list[Instance]) -> list[Any]:
+            if not isinstance(lm, kind) or reqtype != "generate_until":
+                answers: list[Any] = original(self, lm, reqtype, requests)
+                return answers
+            ours = [k for k, request in enumerate(requests) if protocol_of(request) is not None]
+            others = [k for k, request in enumerate(requests) if protocol_of(request) is None]
+            before = lm.calls  # type: ignore[attr-defined]
+            cached = original(self, lm, reqtype, [requests[k] for k in ours])
+            if lm.calls == before:  # type: ignore[attr-defined]
+                lm.generate_until([])  # type: ignore[attr-defined]
+            asked = lm.generate_until([requests[k] for k in others])  # type: ignore[attr-defined]
+            by_index = dict(zip([*ours, *others], [*cached, *asked], strict=True))
+            return [by_index[k] for k in range(len(requests))]
 
-    @wraps(original)
-    def execute(self: Any, lm: Any, reqtype: str, requests: list[Instance]) -> list[Any]:
-        if not isinstance(lm, kind) or reqtype != "generate_until":
-            answers: list[Any] = original(self, lm, reqtype, requests)
-            return answers
-        ours = [k for k, request in enumerate(requests) if RequestArguments(request, chat=True).metadata()]
-        others = sorted(set(range(len(requests))) - set(ours))
-        made: list[Any] = [None] * len(requests)
-        before = lm.calls  # type: ignore[attr-defined]
-        cached = original(self, lm, reqtype, [requests[k] for k in ours])
-        if lm.calls == before:  # type: ignore[attr-defined]
-            lm.generate_until([])  # type: ignore[attr-defined]
-        asked = lm.generate_until([requests[k] for k in others])  # type: ignore[attr-defined]
-        for places, part in ((ours, cached), (others, asked)):
-            for k, answer in zip(places, part, strict=True):
-                made[k] = answer
-        return made
+        return guarded
 
-    execute._numpro = True  # type: ignore[attr-defined]
-    ResponseCache.execute = execute
+    _patch(ResponseCache, "execute", execute)

@@ -12,10 +12,11 @@ from tqdm import tqdm
 from numpro_plugin.answers.highlights import format_highlights
 from numpro_plugin.clips.clip import read_clip_info
 from numpro_plugin.errors import NumProError
-from numpro_plugin.harness import session
-from numpro_plugin.harness.lmms import RequestArguments
+from numpro_plugin.harness.lmms import document, messages_of, protocol_of
+from numpro_plugin.harness.session import Announcement
 from numpro_plugin.metrics.highlights import CLIP_S
 from numpro_plugin.metrics.moments import best_numbers
+from numpro_plugin.settings import NumProSettings
 from numpro_plugin.timeline import Timeline, kept_numbers
 
 if TYPE_CHECKING:
@@ -38,42 +39,37 @@ class NumProOracle(lmms):
         super().__init__()
         if kwargs:
             raise NumProError(f"numpro_oracle has no argument {', '.join(kwargs)}; it takes none")
-        session.begin()
 
     def generate_until(self, requests: list[Instance]) -> list[str]:
         """One sentence per request, in order."""
         answers = []
         for request in tqdm(requests, desc="numpro_oracle", disable=self.rank != 0):
-            arguments = RequestArguments(request, chat=True)
-            metadata, doc = arguments.metadata(), arguments.document(self)
-            if not metadata:
-                raise NumProError(f"numpro_oracle only answers NumPro's tasks; {arguments.task!r} is not one of them")
-            numbers, fps = self._drawn(doc, arguments)
+            protocol = protocol_of(request)
+            if protocol is None:
+                raise NumProError(f"numpro_oracle only answers NumPro's tasks; {request.task_name!r} is another")
+            Announcement().check_task(request.task_name, protocol)
+            doc = document(self, request)
+            numbers = self._drawn(request, doc, settings := NumProSettings.from_dict(protocol["settings"]))
             if not len(numbers):
                 answers.append("There are no numbers on the frames.")
-            elif metadata["task"] == "highlight":
-                answers.append(perfect_highlights(doc, numbers, fps))
+            elif protocol["task"] == "highlight":
+                answers.append(perfect_highlights(doc, numbers, settings.fps))
             elif not doc["spans_s"]:
                 answers.append("Nobody told me when it happens.")
             else:
-                first, last, _ = best_numbers(doc["spans_s"], numbers, fps, annotators=doc.get("annotators"))
+                first, last, _ = best_numbers(doc["spans_s"], numbers, settings.fps, annotators=doc.get("annotators"))
                 answers.append(f"From Frame {first} to Frame {last}.")
         return answers
 
-    def _drawn(self, doc: Mapping[str, Any], arguments: RequestArguments) -> tuple[NDArray[np.int64], float]:
-        """The numbers on the row's clip (none on a plain one) and how many there are per second."""
-        nothing = np.zeros(0, dtype=np.int64), 1.0
+    def _drawn(self, request: Instance, doc: Mapping[str, Any], settings: NumProSettings) -> NDArray[np.int64]:
+        """The numbers on the row's clip, read from the clip; none on a plain one. Without a video: those that would be drawn."""
         if not os.path.isabs(doc["video"]):
-            settings = arguments.functions().settings
-            if not settings.numbers:
-                return nothing
-            return kept_numbers(Timeline(doc["duration_s"], settings.fps).count, settings.max_frames), settings.fps
-        assert arguments.shows is not None
-        contents = [content for message in arguments.shows(doc) for content in message["content"]]
+            numbers = kept_numbers(Timeline(doc["duration_s"], settings.fps).count, settings.max_frames)
+            return numbers if settings.numbers else numbers[:0]
+        contents = [content for message in messages_of(request, doc) for content in message["content"]]
         info = read_clip_info(next(content["url"] for content in contents if content["type"] == "video"))
-        if info is None or not info.settings["numbers"]:
-            return nothing
-        return np.array(info.numbers, dtype=np.int64), info.settings["fps"]
+        drawn = info.numbers if info is not None and info.settings["numbers"] else ()
+        return np.array(drawn, dtype=np.int64)
 
     def loglikelihood(self, requests: list[Instance]) -> list[tuple[float, bool]]:
         """Not for an oracle that speaks."""

@@ -7,6 +7,8 @@ from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from numpro_plugin.harness import lmms
+
 if TYPE_CHECKING:
     from lmms_eval.models.registry_v2 import ModelManifest
 
@@ -17,20 +19,21 @@ def tasks_path() -> Path:
 
 
 def register() -> list[ModelManifest]:
-    """What lmms-eval's entry-point group ``lmms_eval.models`` calls at its start. Never raises."""
-    try:
-        from numpro_plugin.harness.lmms import add_tasks_folder, begin_sessions
+    """What lmms-eval's entry-point group ``lmms_eval.models`` calls at its start.
 
-        begin_sessions()
-        add_tasks_folder(str(tasks_path()))
-    except Exception as error:  # whatever lmms-eval changes, its own start must not break
+    A release of lmms-eval in which the tasks cannot be added gets a warning: its own start must not break.
+    """
+    from lmms_eval.models.registry_v2 import ModelManifest
+
+    lmms.follow_evaluations()
+    try:
+        lmms.add_tasks_folder(str(tasks_path()))
+    except Exception as error:
         warnings.warn(
             f"NumPro's tasks could not be added to this version of lmms-eval ({type(error).__name__}: {error}); "
             'run it with --include_path "$(numpro tasks-path)"',
             stacklevel=2,
         )
-    from lmms_eval.models.registry_v2 import ModelManifest
-
     return [
         ModelManifest(model_id="numpro_oracle", chat_class_path="numpro_plugin.harness.oracle.NumProOracle"),
         ModelManifest(model_id="numpro_hf", chat_class_path="numpro_plugin.harness.hf.model.NumProHF"),

@@ -1,8 +1,8 @@
 """What one evaluation knows: what its model announced, and which videos could not be shown to it.
 
 lmms-eval makes a model first and its tasks afterwards, and gives no way to hand anything from the one to the other. A session stands in
-for that way. It begins when lmms-eval asks for a model's class (`lmms.begin_sessions`) or when one of NumPro's models is made by hand,
-and it ends when the model has answered everything (its ``clean``). Tasks are bound to the session in which they are loaded.
+for that way. It begins when a model is made, by lmms-eval or by hand, and ends when the model has answered everything (its ``clean``);
+`lmms.follow_evaluations` sees to both. Tasks are bound to the session in which they are loaded, and keep it until they are scored.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from numpro_plugin.environment import settings_from_environment
+from numpro_plugin.errors import NumProError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -30,6 +31,25 @@ class Announcement:
 
     identity: Mapping[str, Any] = field(default_factory=dict)
     """What makes its answers what they are (contents of an adapter, precision, ...): part of the protocol of results."""
+
+    def check_task(self, task: str, protocol: Mapping[str, Any]) -> None:
+        """Refuse to answer a task that follows another model.
+
+        Args:
+            task: its name, for the error.
+            protocol: what the task's metadata say under ``numpro``.
+
+        Raises:
+            NumProError: another model was made after this one and before the task was loaded.
+        """
+        settings = protocol["settings"]
+        values = {name: list(value) if isinstance(value, tuple) else value for name, value in self.values.items()}
+        different = next((name for name, value in values.items() if settings[name] != value), None)
+        if protocol.get("model", {}) != dict(self.identity) or different is not None:
+            detail = f" (the task has {different}={settings[different]!r}, the model {values[different]!r})" if different else ""
+            raise NumProError(
+                f"task {task} was loaded for another model{detail}; in one process, finish the evaluation of a model before making the next"
+            )
 
 
 class Session:
@@ -61,11 +81,11 @@ class Session:
         return self._problems.get((doc["video"], doc["id"]))
 
 
-_current: Session | None = None
+_current = Session()
 
 
 def begin(announcement: Announcement | None = None) -> Session:
-    """Begin the session of a new model; tasks loaded from now on belong to it."""
+    """Begin the session of a new model, or of none; tasks loaded from now on belong to it."""
     global _current  # noqa: PLW0603 (lmms-eval loads tasks by name, so nothing can be handed to them)
     _current = Session(announcement)
     return _current
@@ -73,11 +93,4 @@ def begin(announcement: Announcement | None = None) -> Session:
 
 def current() -> Session:
     """The session that tasks loaded now belong to."""
-    return _current or begin()
-
-
-def end(session: Session) -> None:
-    """End a session, if it is still the current one. Tasks that were loaded in it keep it until they are scored."""
-    global _current  # noqa: PLW0603
-    if _current is session:
-        _current = None
+    return _current

@@ -53,6 +53,9 @@ class TaskFunctions:
         with contextlib.suppress(NumProError):  # what is wrong with the environment is raised when the table is opened
             self.settings  # noqa: B018 (read now: the settings are fixed when the task is loaded)
 
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}(numbers={self._numbers})"  # stands in results files and in the response cache's keys
+
     def __deepcopy__(self, memo: dict[int, Any]) -> TaskFunctions:
         return self  # copies of a task belong to the same evaluation
 

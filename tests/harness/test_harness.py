@@ -114,6 +114,10 @@ def test_simple_and_chat_models_get_the_clip_and_the_question(table, simple):
     assert sample["numpro"]["numbers"] == list(range(16))
     assert sample["numpro"]["parsed"] == [2, 6]
     assert sample["numpro"]["span_s"] == [4, 12]
+    assert sample["numpro"]["truth_s"] == [[4, 12]]
+    assert (sample["numpro"]["video"], sample["numpro"]["duration_s"]) == (sample["doc"]["video"], 32)
+    assert NumProSettings.from_dict(sample["numpro"]["settings"]) == NumProSettings()
+    assert results["samples"]["numpro_charades_plain"][0]["numpro"]["settings"]["numbers"] is False
     assert sample["numpro"]["iou"] == 1
 
 
@@ -136,11 +140,18 @@ def test_every_kind_of_answer_is_counted(table):
 
 
 @pytest.mark.parametrize(
-    "answer", ["From Frame 9 to Frame 0", "From Frame " + "9" * 400 + " to Frame 3", "from nan to inf", "", "From Frame 0 to Frame 500"]
+    ("answer", "miou", "parse_fail"),
+    [
+        ("From Frame 9 to Frame 0", 16.3889, 0),  # 0 to 18 s: IoU 8/18, 3.4/18, 0 and 0.4/18
+        ("From Frame " + "9" * 400 + " to Frame 3", 0, 0),
+        ("from nan to inf", 0, 100),
+        ("", 0, 100),
+        ("From Frame 0 to Frame 500", 0.5325, 0),  # 0 to 1000 s: IoU 8, 3.4, 9.5 and 0.4 thousandths
+    ],
 )
-def test_odd_answers_never_stop_the_run(table, answer):
+def test_odd_answers_never_stop_the_run(table, answer, miou, parse_fail):
     results = run(Scripted(lambda doc: answer, simple=False), ["numpro_charades"])
-    assert 0 <= scores(results)["mIoU"] <= 100
+    assert (round(scores(results)["mIoU"], 4), scores(results)["parse_fail"]) == (miou, parse_fail)
     json.dumps(results["samples"]["numpro_charades"][0]["numpro"], allow_nan=False)
 
 

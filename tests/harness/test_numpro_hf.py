@@ -24,9 +24,9 @@ from numpro_plugin.benchmarks.prepare import prepare
 from numpro_plugin.clips.clip import write_clip
 from numpro_plugin.families import load_model
 from numpro_plugin.harness.hf import model as hf
-from numpro_plugin.harness.hf import processes as spread
+from numpro_plugin.harness.hf import processes
 from numpro_plugin.harness.hf.model import NumProHF
-from numpro_plugin.harness.hf.processes import fair_parts, together
+from numpro_plugin.harness.hf.processes import balanced_shares, run_in_all
 from numpro_plugin.inference.generation import Generator
 from numpro_plugin.numbering import NumberStyle
 from numpro_plugin.weights.record import RECORD
@@ -340,17 +340,17 @@ def test_a_process_whose_answers_are_all_cached_still_takes_part(checkpoints, ta
 
 
 def test_a_failure_in_one_process_is_a_failure_in_all(monkeypatch):
-    monkeypatch.setattr(spread, "_gathered", lambda item: [item, (None, "the disk is full")])
+    monkeypatch.setattr(processes, "_gathered", lambda item: [item, (None, "the disk is full")])
     with pytest.raises(NumProError, match="process 1 failed: the disk is full"):
-        together(lambda: 1)
+        run_in_all(lambda: 1)
     with pytest.raises(ZeroDivisionError):
-        together(lambda: 1 // 0)
+        run_in_all(lambda: 1 // 0)
 
 
 def test_work_is_shared_fairly():
-    assert fair_parts([5, 1, 1, 1, 2], 2) == [[0], [4, 1, 2, 3]]
-    assert fair_parts([], 3) == [[], [], []]
-    parts = fair_parts([3.0] * 10, 4)
+    assert balanced_shares([5, 1, 1, 1, 2], 2) == [[0], [4, 1, 2, 3]]
+    assert balanced_shares([], 3) == [[], [], []]
+    parts = balanced_shares([3.0] * 10, 4)
     assert sorted(index for part in parts for index in part) == list(range(10))
     assert {len(part) for part in parts} == {2, 3}
 

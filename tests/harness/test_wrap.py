@@ -25,9 +25,10 @@ from numpro_plugin.benchmarks.prepare import prepare
 from numpro_plugin.clips.clip import read_clip_info
 from numpro_plugin.clips.fitted import clip_pictures
 from numpro_plugin.harness import register as harness
-from numpro_plugin.harness.sources import ClipMaker, recognise
-from numpro_plugin.harness.wrap.ahead import Ahead
-from numpro_plugin.harness.wrap.messages import Replacer, sources_of
+from numpro_plugin.harness.sources import recognise, sources_of
+from numpro_plugin.harness.wrap.background import BackgroundWork
+from numpro_plugin.harness.wrap.clip_maker import ClipMaker
+from numpro_plugin.harness.wrap.messages import Replacer
 from numpro_plugin.harness.wrap.readers import READERS, FrameArguments, Reader, frame_arguments
 from numpro_plugin.prompts import NUMBERS_SENTENCE
 
@@ -224,9 +225,9 @@ def test_messages_once_replaced_stay_as_they_are(tmp_path, videos, data):
     )
     before = copy.deepcopy(messages)
     replacer = Replacer(ClipMaker(NumProSettings(), {}), FrameArguments(Reader()))
-    once = replacer.messages(messages, say=True)
+    once = replacer.messages(messages, add_sentence=True)
     assert messages == before
-    assert replacer.messages(once, say=True) == once
+    assert replacer.messages(once, add_sentence=True) == once
     said = [part["text"] for message in once for part in message["content"] if part["type"] == "text"]
     drawn = any(part in parts[:4] for message in messages for part in message["content"])
     already = sum(NUMBERS_SENTENCE in part.get("text", "") for message in messages for part in message["content"])
@@ -272,16 +273,6 @@ def test_without_the_flag_a_base_is_what_it_is_alone(tmp_path, videos):
     results = run(tmp_path, base="numpro_test_simple")
     assert results["config"]["model_backend"].endswith("(simple)")
     assert SimpleBase.seen[0][0] == f"{NUMBERS_SENTENCE} All: Question 0?"  # prompts of tasks for a base are that base's
-
-
-def test_the_command_lines_own_way_of_making_things(tmp_path, videos):
-    """lmms-eval makes the task manager from the model's name if it gets none."""
-    from lmms_eval.tasks import TaskManager
-
-    managers = [TaskManager(include_defaults=False, model_name=name) for name in ("numpro", "other")]
-    write_task(tmp_path / "task", [{"kind": "video", "what": videos / "short.mp4"}])
-    run(tmp_path)
-    assert [manager.model_name for manager in managers] == ["numpro_test_both", "other"]
 
 
 def test_limits_are_raised_unless_the_user_gave_them(tmp_path, videos, caplog):
@@ -340,9 +331,9 @@ def test_work_ahead_is_bounded_and_stops():
         time.sleep(0.05)
         return len(done)
 
-    with Ahead(everything, lead=3) as ahead:
+    with BackgroundWork(everything, lead=3) as background:
         assert soon(3) == 3
-        ahead.asked()
+        background.advance()
         assert soon(4) == 4
     assert soon(4) == 4
     assert done == [0, 1, 2, 3]
@@ -434,7 +425,7 @@ def test_the_table_names_arguments_that_exist():
     ("arguments", "message"),
     [
         ({"base": ""}, "must be told which: --model_args base=qwen2_5_vl"),
-        ({"base": "qwen25_vl"}, r"base=qwen25_vl is no model that lmms-eval knows; did you mean .*qwen2_5_vl"),
+        ({"base": "qwen25_vl"}, r"base=qwen25_vl is not a model of lmms-eval; did you mean .*qwen2_5_vl"),
         ({"base": "numpro"}, "base=numpro numbers frames itself"),
         ({"fps": 0}, r"fps=0.0 must be above 0 .*\(from model_args of numpro\)"),
         ({"fps": "fast"}, r"'fast' is not a number .*\(from model_args of numpro\)"),
@@ -522,9 +513,7 @@ def test_one_unreadable_video_among_many(tmp_path, videos, simple, caplog):
 
 def test_a_wrong_folder_of_videos_shows_at_once(tmp_path):
     write_task(tmp_path / "task", [{"kind": "video", "what": tmp_path / "nowhere" / f"{k}.mp4"} for k in range(9)])
-    with pytest.raises(
-        NumProError, match=r"task foreign: .*nowhere/0.mp4: no such file or directory, nor is there anything else in its folder"
-    ):
+    with pytest.raises(NumProError, match=r"task foreign: .*nowhere/0.mp4: no such file or directory, and its folder has no other files"):
         run(tmp_path)
     assert SimpleBase.seen == []
 

@@ -10,7 +10,7 @@ import logging
 import os
 from collections import defaultdict
 from collections.abc import Mapping
-from dataclasses import asdict, replace
+from dataclasses import replace
 from datetime import timedelta
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -23,13 +23,20 @@ from lmms_eval.utils import simple_parse_args_string as parsed
 from tqdm import tqdm
 
 from numpro_plugin import __version__
-from numpro_plugin.environment import decoder_name, setting_in_environment
+from numpro_plugin.environment import setting_in_environment, settings_from_environment
 from numpro_plugin.errors import NumProError
 from numpro_plugin.families import load_model
 from numpro_plugin.harness import session
-from numpro_plugin.harness.hf.processes import fair_parts, together
-from numpro_plugin.harness.hf.questions import asked_of
-from numpro_plugin.harness.lmms import RequestArguments, failure_text, guard_response_cache, keep_out_of_response_cache
+from numpro_plugin.harness.hf.processes import balanced_shares, run_in_all
+from numpro_plugin.harness.hf.questions import read_request, what_decides
+from numpro_plugin.harness.lmms import (
+    document,
+    failed_answer,
+    generation_options,
+    guard_response_cache,
+    keep_out_of_cache,
+    protocol_of,
+)
 from numpro_plugin.harness.session import Announcement
 from numpro_plugin.inference.answer_log import AnswerLog, digest, folder_state
 from numpro_plugin.inference.asking import Asked, Asker
@@ -49,16 +56,16 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 DEFAULT_TOKEN_BUDGET = 65_536
-_QUESTION_COST = 8  # frames that one more question about a known video is about worth, for a fair share of work
+_QUESTION_COST = 8  # one more question about a video costs about as much as so many frames
 
 
-class _Wish(NamedTuple):
-    """One request: whose it is, what is asked, and the answer if an earlier run had it."""
+class _Request(NamedTuple):
+    """One request: where it came from, what it asks, and the answer if an earlier run had it."""
 
-    owner: tuple[int, int]  # rank, index among its requests
+    origin: tuple[int, int]  # rank, index among its requests
     asked: Asked
     key: str | None  # in the answer log; None for what is sampled
-    known: tuple[str, int] | None
+    known: tuple[str, int] | None  # text and number of tokens
 
 
 class _Outcome(NamedTuple):
@@ -72,7 +79,7 @@ class NumProHF(lmms):
 
     Frames are sampled in the size that the model takes and numbered after that; nothing resamples or resizes them again. Every video is
     read once, in the background, and goes through the model once for all questions about it. Answers are kept as they come: a run
-    that was killed goes on where it stopped.
+    that was killed is continued by the next one.
 
     Args:
         pretrained: folder or hub id of the model.
@@ -117,12 +124,12 @@ class NumProHF(lmms):
             raise NumProError(f"numpro_hf has no argument {', '.join(unknown)}; its arguments are: {allowed}")
         if not pretrained:
             raise NumProError("numpro_hf needs a model: --model_args pretrained=FOLDER_OR_HUB_ID")
-        if not isinstance(share_prefix, bool) or not isinstance(resume, bool):
-            raise NumProError(f"share_prefix={share_prefix!r} and resume={resume!r} must be True or False")
-        if isinstance(workers, bool) or not isinstance(workers, int) or workers < 0:
-            raise NumProError(f"workers={workers!r} must be an integer, 0 or more")
-        if max_new_tokens is not None and not (isinstance(max_new_tokens, int) and max_new_tokens >= 1):
-            raise NumProError(f"max_new_tokens={max_new_tokens!r} must be an integer, 1 or more")
+        name = f"the model {pretrained}"
+        _check_arguments(share_prefix=share_prefix, resume=resume, workers=workers, max_new_tokens=max_new_tokens)
+        if max_frames is not None and not (isinstance(max_frames, int) and max_frames >= 1):
+            raise NumProError(f"max_frames={max_frames!r} of {name} must be an integer, 1 or more")
+        answers_at_once = _batch_size(batch_size)
+        settings_from_environment()  # what is wrong with it shows before the model is loaded
         self._max_new_tokens = max_new_tokens
         guard_response_cache(NumProHF)
         self.calls = 0
@@ -138,7 +145,7 @@ class NumProHF(lmms):
         self._tuned = tuned if adapter is not None or self._trained is not None else None
         self._warned: set[str] = set()
         self._asker: Asker | None = Asker(
-            loaded, batch_size=_batch_size(batch_size), token_budget=token_budget, share_prefix=share_prefix, workers=workers
+            loaded, batch_size=answers_at_once, token_budget=token_budget, share_prefix=share_prefix, workers=workers
         )
         identity = {
             "pretrained": folder_state(local_folder(pretrained), contents=False),
@@ -146,9 +153,9 @@ class NumProHF(lmms):
             "dtype": str(loaded.model.dtype),
             "attn_implementation": attn_implementation,
         }
-        name = f"the model {pretrained}"
-        self._session = session.begin(Announcement(name, _settings_of_model(loaded.family, max_frames, name), identity))
-        _check_trained(tuned, self._trained, self._session.settings())
+        self._session = session.begin(Announcement(name, _decided_by_model(loaded.family, max_frames), identity))
+        self._settings = self._session.settings()
+        _check_trained(tuned, self._trained, self._settings)
         versions = {"numpro": __version__, **{library: version(library) for library in ("torch", "transformers")}}
         self._log = AnswerLog({**identity, **versions}) if resume else None
 
@@ -166,11 +173,10 @@ class NumProHF(lmms):
     def generate_until(self, requests: list[Instance]) -> list[GenerationResult]:
         """One answer per request, in order. All processes share the work, video by video."""
         self.calls += 1
-        everyone = [
-            wish for wishes in together(lambda: [self._wish(request, index) for index, request in enumerate(requests)]) for wish in wishes
-        ]
-        outcomes = {owner: outcome for part in together(lambda: self._answered(everyone)) for owner, outcome in part.items()}
-        return [self._result(requests[index], outcomes[self.rank, index]) for index in range(len(requests))]
+        read_by_rank = run_in_all(lambda: [self._read(request, index) for index, request in enumerate(requests)])
+        everything = [request for read in read_by_rank for request in read]
+        outcomes = {origin: outcome for share in run_in_all(lambda: self._answered(everything)) for origin, outcome in share.items()}
+        return [self._result(request, outcomes[self.rank, index]) for index, request in enumerate(requests)]
 
     def loglikelihood(self, requests: list[Instance]) -> list[tuple[float, bool]]:
         """Not available."""
@@ -183,7 +189,6 @@ class NumProHF(lmms):
     def clean(self) -> None:
         """Free the model; lmms-eval calls it when everything is answered."""
         self._asker = None
-        session.end(self._session)
         super().clean()
 
     def _join_processes(self, device: str | None, device_map: str | None) -> torch.device:
@@ -191,73 +196,68 @@ class NumProHF(lmms):
         if int(os.environ.get("WORLD_SIZE", "1")) > 1:
             self.accelerator = Accelerator(kwargs_handlers=[InitProcessGroupKwargs(timeout=timedelta(weeks=4))])
             if device_map:
-                raise NumProError(f"device_map={device_map} spreads one model over all GPUs; with several processes leave it away")
+                raise NumProError(f"device_map={device_map} spreads one model over all GPUs; leave it out with several processes")
             self._rank, self._world_size = self.accelerator.process_index, self.accelerator.num_processes
             return self.accelerator.device
         return torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
 
-    def _wish(self, request: Instance, index: int) -> _Wish:
-        arguments = RequestArguments(request, chat=True)
-        metadata = arguments.metadata()
-        if metadata and arguments.functions().session is not self._session:
-            raise NumProError(
-                f"task {arguments.task} was loaded for another model than {self._session.announcement.source}: make a model right before "
-                "its tasks, and let one evaluation end before the next model is made"
-            )
-        options = GenerationOptions.from_lmms_eval(arguments.options, max_new_tokens=self._max_new_tokens)
-        asked = asked_of(arguments, arguments.document(self), options, self._session.settings())
-        self._check_question(asked, metadata["settings"]["prompt"] if metadata.get("task") == "highlight" else None)
-        key = None if options.temperature > 0 else digest(_what_decides(asked))
+    def _read(self, request: Instance, index: int) -> _Request:
+        if protocol := protocol_of(request):
+            self._session.announcement.check_task(request.task_name, protocol)
+        options = GenerationOptions.from_lmms_eval(generation_options(request), max_new_tokens=self._max_new_tokens)
+        asked = read_request(request, document(self, request), options, self._settings)
+        self._check_question(asked, protocol)
+        key = None if options.temperature > 0 else digest(what_decides(asked))
         known = self._log.get(key) if self._log is not None and key is not None else None
-        return _Wish((self.rank, index), asked, key, known)
+        return _Request((self.rank, index), asked, key, known)
 
-    def _answered(self, everyone: Sequence[_Wish]) -> dict[tuple[int, int], _Outcome]:
-        """Outcomes of this process's part of the work, and of all that was known."""
-        outcomes = {wish.owner: _Outcome(*wish.known, None) for wish in everyone if wish.known}
-        open_wishes = [wish for wish in everyone if not wish.known]
-        waiting: dict[Any, list[_Wish]] = defaultdict(list)  # equal requests are asked once
-        for wish in open_wishes:
-            waiting[wish.key or wish.owner].append(wish)
-        videos: dict[Any, Asked] = {}
-        for name, (first, *_) in waiting.items():
-            asked = first.asked
-            question = replace(asked.questions[0], key=name)
-            shown = replace(asked, questions=())
-            videos[shown] = replace(asked, questions=(*videos[shown].questions, question) if shown in videos else (question,))
+    def _answered(self, everything: Sequence[_Request]) -> dict[tuple[int, int], _Outcome]:
+        """Outcomes of this process's share of the work, and of all that was known."""
+        outcomes = {request.origin: _Outcome(*request.known, None) for request in everything if request.known}
+        unknown = [request for request in everything if not request.known]
+        waiting: dict[Any, list[_Request]] = defaultdict(list)  # equal requests are asked once
+        for request in unknown:
+            waiting[request.key or request.origin].append(request)
+        videos: dict[Asked, Asked] = {}
+        for key, (first, *_) in waiting.items():
+            question = replace(first.asked.questions[0], key=key)
+            shown = replace(first.asked, questions=())
+            videos[shown] = replace(shown, questions=(*videos[shown].questions, question) if shown in videos else (question,))
         work = list(videos.values())
-        costs = [asked.frames + _QUESTION_COST * len(asked.questions) for asked in work]
-        mine = [work[k] for k in fair_parts(costs, self.world_size)[self.rank]]
-        total = sum(len(asked.questions) for asked in mine)
-        if known := len(everyone) - len(open_wishes):
-            log.warning("%d of %d answers are there from an earlier run (resume=False asks again)", known, len(everyone))
+        costs = [video.frames + _QUESTION_COST * len(video.questions) for video in work]
+        mine = [work[k] for k in balanced_shares(costs, self.world_size)[self.rank]]
+        if known := len(everything) - len(unknown):
+            log.warning("%d of %d answers are there from an earlier run (resume=False asks again)", known, len(everything))
         assert self._asker is not None
+        total = sum(len(video.questions) for video in mine)
         with tqdm(total=total, desc="numpro_hf", unit="question", disable=self.rank != 0) as bar:
             for reply in self._asker.ask(mine):
                 key = reply.question.key
                 if self._log is not None and reply.text is not None and isinstance(key, str):
                     self._log.add(key, reply.text, reply.tokens)
-                outcomes |= {wish.owner: _Outcome(reply.text, reply.tokens, reply.problem) for wish in waiting[key]}
+                outcomes |= {request.origin: _Outcome(reply.text, reply.tokens, reply.problem) for request in waiting[key]}
                 bar.update()
         return outcomes
 
     def _result(self, request: Instance, outcome: _Outcome) -> GenerationResult:
-        arguments = RequestArguments(request, chat=True)
-        if arguments.metadata():
-            self._session.note_shown(arguments.document(self), outcome.problem)
-        if outcome.text is None:  # a failure must not outlive the broken file
-            keep_out_of_response_cache(request, chat=True)
-        text = failure_text(str(outcome.problem)) if outcome.text is None else outcome.text
+        if protocol_of(request):
+            self._session.note_shown(document(self, request), outcome.problem)
+        if outcome.text is None:
+            keep_out_of_cache(request)
+        text = failed_answer(str(outcome.problem)) if outcome.text is None else outcome.text
         return GenerationResult(text=text, token_counts=TokenCounts(output_tokens=outcome.tokens))
 
-    def _check_question(self, asked: Asked, kind: str | None) -> None:
+    def _check_question(self, asked: Asked, protocol: Mapping[str, Any] | None) -> None:
         """Say once what is asked of a model that was made for something else; it does worse than it could."""
-        fits = "zeroshot" if self._tuned is None else "ft"
-        what = "without an adapter" if self._tuned is None else f"with {self._tuned}"
-        if kind not in (None, fits):
-            self._warn(
-                f"numpro_hf {what} is asked for highlights in the wording for the other kind of model (NUMPRO_PROMPT={kind}); "
-                f"use NUMPRO_PROMPT={fits}"
-            )
+        if protocol and protocol["task"] == "highlight":
+            kind = asked.settings.prompt
+            fits = "zeroshot" if self._tuned is None else "ft"
+            what = "without an adapter" if self._tuned is None else f"with {self._tuned}"
+            if kind != fits:
+                self._warn(
+                    f"numpro_hf {what} is asked for highlights in the wording for the other kind of model (NUMPRO_PROMPT={kind}); "
+                    f"use NUMPRO_PROMPT={fits}"
+                )
         if self._trained is not None and not self._trained.numbers and asked.settings.numbers:
             self._warn(f"{self._tuned} was trained without numbers, but the task draws them; its _plain twin does not")
 
@@ -267,49 +267,41 @@ class NumProHF(lmms):
             log.warning("%s", text)
 
 
-def _batch_size(said: int | str) -> int | None:
-    if said == "auto":
+def _check_arguments(*, share_prefix: object, resume: object, workers: object, max_new_tokens: object) -> None:
+    if not isinstance(share_prefix, bool) or not isinstance(resume, bool):
+        raise NumProError(f"share_prefix={share_prefix!r} and resume={resume!r} must be True or False")
+    if isinstance(workers, bool) or not isinstance(workers, int) or workers < 0:
+        raise NumProError(f"workers={workers!r} must be an integer, 0 or more")
+    if max_new_tokens is not None and not (isinstance(max_new_tokens, int) and max_new_tokens >= 1):
+        raise NumProError(f"max_new_tokens={max_new_tokens!r} must be an integer, 1 or more")
+
+
+def _batch_size(value: int | str) -> int | None:
+    if value == "auto":
         return None
     try:
-        return int(said)
+        return int(value)
     except ValueError:
-        raise NumProError(f"batch_size={said!r} must be an integer, 1 or more, or 'auto'") from None
+        raise NumProError(f"batch_size={value!r} must be an integer, 1 or more, or 'auto'") from None
 
 
-def _settings_of_model(family: Family, max_frames: int | None, name: str) -> dict[str, Any]:
-    """What the tasks must follow: the size of frames, and the limit of frames if the model was given one."""
+def _decided_by_model(family: Family, max_frames: int | None) -> dict[str, Any]:
+    """The settings that tasks must take from the model: its size of frames, and the limit of frames if it was given one."""
     size = family.frame_size
     if wanted := setting_in_environment("frame_size"):
-        with contextlib.suppress(ValueError):  # the tasks say what is wrong with it
+        with contextlib.suppress(ValueError):  # the session's settings say what is wrong with it
             size = parse_frame_size(wanted) if family.takes(parse_frame_size(wanted)) else size
-    values: dict[str, Any] = {"frame_size": size}
-    if max_frames is not None:
-        if not (isinstance(max_frames, int) and max_frames >= 1):
-            raise NumProError(f"max_frames={max_frames!r} of {name} must be an integer, 1 or more")
-        values["max_frames"] = max_frames
-    return values
+    return {"frame_size": size, **({} if max_frames is None else {"max_frames": max_frames})}
 
 
-def _check_trained(name: str, trained: NumProSettings | None, asked: NumProSettings) -> None:
+def _check_trained(name: str, trained: NumProSettings | None, shown: NumProSettings) -> None:
     """What was trained on frames of another kind than the tasks show is an error."""
     if trained is None:
         return
     for key in ("fps", "frame_size", *(["style"] if trained.numbers else [])):
-        there, here = getattr(trained, key), getattr(asked, key)
+        there, here = getattr(trained, key), getattr(shown, key)
         if there != here:
             raise NumProError(
                 f"{name} was trained with {key}={there}, the tasks are set to {key}={here}: set the NUMPRO_* variables to what it was "
                 "trained with"
             )
-
-
-def _what_decides(asked: Asked) -> list[Any]:
-    """Of one question: all that decides its answer beside the model, as plain values."""
-    try:
-        stat = os.stat(asked.video)
-        state: Any = [os.path.realpath(asked.video), stat.st_size, stat.st_mtime_ns]
-    except OSError:
-        state = asked.video
-    question = asked.questions[0]
-    shown = [decoder_name(), asked.start_s, asked.end_s, asked.settings.pixel_dict()]
-    return [state, shown, question.turns, asdict(question.options)]

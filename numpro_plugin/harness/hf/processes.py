@@ -1,4 +1,4 @@
-"""One list of work over many processes: everybody sees all of it, takes a fair part, and gives back what came of it."""
+"""One list of work over many processes: each sees all of it, does its share and gives the results to the others."""
 
 # mypy: allow-untyped-calls
 
@@ -14,16 +14,16 @@ from numpro_plugin.errors import NumProError
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-Item = TypeVar("Item")
+Result = TypeVar("Result")
 
 
-def together(work: Callable[[], Item]) -> list[Item]:
-    """What ``work()`` gives in every process, by rank; of a single process its own.
+def run_in_all(work: Callable[[], Result]) -> list[Result]:
+    """The results of ``work()`` in every process, by rank; with a single process its own result.
 
     Raises:
-        NumProError: it failed in some process. Where it failed the error is its own; the others must not wait for it for ever.
+        NumProError: ``work`` failed in another process, which must not leave this one waiting. A failure here is raised as it is.
     """
-    result: Item | None = None
+    result: Result | None = None
     failure: Exception | None = None
     try:
         result = work()
@@ -32,24 +32,24 @@ def together(work: Callable[[], Item]) -> list[Item]:
     everyone = _gathered((result, None if failure is None else str(failure)))
     if failure is not None:
         raise failure
-    for rank, (_, said) in enumerate(everyone):
-        if said is not None:
-            raise NumProError(f"process {rank} failed: {said}")
-    return [item for item, _ in everyone]
+    for rank, (_, problem) in enumerate(everyone):
+        if problem is not None:
+            raise NumProError(f"process {rank} failed: {problem}")
+    return [result for result, _ in everyone]
 
 
-def fair_parts(costs: Sequence[float], parts: int) -> list[list[int]]:
-    """Indices of ``costs`` in ``parts`` lists of about equal sums: the dearest first, each to the part with the least so far.
+def balanced_shares(costs: Sequence[float], count: int) -> list[list[int]]:
+    """Indices of ``costs`` in ``count`` lists of about equal sums: the largest first, each to the list with the smallest sum so far.
 
-    The result depends on the arguments alone, so processes need not talk about it.
+    The result depends on the arguments alone, so every process computes the same one.
     """
-    made: list[list[int]] = [[] for _ in range(parts)]
-    loads = [(0.0, part) for part in range(parts)]
+    shares: list[list[int]] = [[] for _ in range(count)]
+    sums = [(0.0, k) for k in range(count)]
     for index in sorted(range(len(costs)), key=lambda k: (-costs[k], k)):
-        load, part = heapq.heappop(loads)
-        made[part].append(index)
-        heapq.heappush(loads, (load + costs[index], part))
-    return made
+        total, smallest = heapq.heappop(sums)
+        shares[smallest].append(index)
+        heapq.heappush(sums, (total + costs[index], smallest))
+    return shares
 
 
 def _gathered(item: Any) -> list[Any]:

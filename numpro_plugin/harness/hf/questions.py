@@ -2,45 +2,67 @@
 
 from __future__ import annotations
 
+import os
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
+from numpro_plugin.environment import decoder_name
 from numpro_plugin.errors import NumProError
-from numpro_plugin.harness.sources import Stills
+from numpro_plugin.harness.lmms import messages_of, protocol_of
+from numpro_plugin.harness.sources import Stills, content_source
 from numpro_plugin.harness.task import source_video
-from numpro_plugin.harness.wrap.messages import content_source
 from numpro_plugin.inference.asking import Asked, Question
 from numpro_plugin.prompts import SAID_OF_NUMBERS, numbers_sentence
+from numpro_plugin.settings import NumProSettings
 from numpro_plugin.timeline import Timeline
 from numpro_plugin.video.packets import read_packets
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from numpro_plugin.harness.lmms import RequestArguments
+    from lmms_eval.api.instance import Instance
+
     from numpro_plugin.inference.generation import GenerationOptions
-    from numpro_plugin.settings import NumProSettings
 
 
-def asked_of(arguments: RequestArguments, doc: Mapping[str, Any], options: GenerationOptions, settings: NumProSettings) -> Asked:
-    """What a request of a chat model asks.
+def read_request(request: Instance, doc: Mapping[str, Any], options: GenerationOptions, settings: NumProSettings) -> Asked:
+    """What a request of a chat model asks about which video.
 
-    A task of somebody else's must show one video a question; it is numbered as ``settings`` say, and the sentence about the numbers is
-    put before its question.
+    A task of somebody else's must show one video a question; it is numbered like NumPro's, and the sentence about the numbers is put
+    before its question.
+
+    Args:
+        request: lmms-eval's.
+        doc: the row of the task's dataset that it asks about.
+        options: how its answer is generated.
+        settings: for other tasks than NumPro's, which bring their own.
     """
-    if arguments.metadata():
-        settings = arguments.functions().settings
-        return Asked(
-            source_video(doc),
-            settings,
-            (Question(arguments.context, options),),
-            frames=min(settings.max_frames, Timeline(doc["duration_s"], settings.fps).count),
-            end_s=doc.get("end_s"),
-        )
-    assert arguments.shows is not None
-    return _asked_of_messages(arguments.shows(doc), f"task {arguments.request.task_name}", options, settings)
+    protocol = protocol_of(request)
+    if protocol is None:
+        return _read_messages(messages_of(request, doc), f"task {request.task_name}", options, settings)
+    settings = NumProSettings.from_dict(protocol["settings"])
+    return Asked(
+        source_video(doc),
+        settings,
+        (Question(request.args[0], options),),
+        frames=min(settings.max_frames, Timeline(doc["duration_s"], settings.fps).count),
+        end_s=doc.get("end_s"),
+    )
 
 
-def _asked_of_messages(messages: list[dict[str, Any]], task: str, options: GenerationOptions, settings: NumProSettings) -> Asked:
+def what_decides(asked: Asked) -> list[Any]:
+    """All that decides the answer to one question beside the model, as plain values: the answer log's key."""
+    try:
+        stat = os.stat(asked.video)
+        state: Any = [os.path.realpath(asked.video), stat.st_size, stat.st_mtime_ns]
+    except OSError:
+        state = asked.video
+    question = asked.questions[0]
+    shown = [decoder_name(), asked.start_s, asked.end_s, asked.settings.pixel_dict()]
+    return [state, shown, question.turns, asdict(question.options)]
+
+
+def _read_messages(messages: list[dict[str, Any]], task: str, options: GenerationOptions, settings: NumProSettings) -> Asked:
     texts: dict[str, list[str]] = {"system": [], "user": []}
     videos = []
     for message in messages:
@@ -71,7 +93,7 @@ _ELSEWHERE = "; run it with --model numpro --model_args base=..."
 
 
 def _count(video: str, settings: NumProSettings, start_s: float, end_s: float | None) -> int:
-    """How many frames a video will have; 1 for one that cannot be read, which is reported when its turn comes."""
+    """How many frames a video will have; 1 for one that cannot be read, which is reported when it is read."""
     try:
         duration_s = read_packets(video).duration_s
     except NumProError:

@@ -6,18 +6,17 @@ import logging
 from typing import TYPE_CHECKING, Any
 
 from numpro_plugin.clips.fitted import clip_pictures, fitted_clip, frames_in_file
-from numpro_plugin.harness.sources import ClipMaker, Shown, Stills, VideoFile, part_of, recognise
+from numpro_plugin.harness.sources import Source, content_source, recognise
 from numpro_plugin.prompts import SAID_OF_NUMBERS, numbers_sentence
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable
     from pathlib import Path
 
+    from numpro_plugin.harness.wrap.clip_maker import ClipMaker, Shown
     from numpro_plugin.harness.wrap.readers import FrameArguments
 
 log = logging.getLogger(__name__)
-
-Source = VideoFile | Stills
 
 
 class Replacer:
@@ -26,7 +25,7 @@ class Replacer:
     Args:
         clips: makes them.
         frames: how the base reads them.
-        timestamps: whether pictures are preceded by their times, as Qwen3-VL knows it of videos.
+        timestamps: whether pictures are preceded by their times, as Qwen3-VL expects it of videos.
     """
 
     def __init__(self, clips: ClipMaker, frames: FrameArguments, *, timestamps: bool = False) -> None:
@@ -51,16 +50,16 @@ class Replacer:
         return shown
 
     def text(self, text: str, sources: Iterable[Source]) -> str:
-        """A question with the sentence about the numbers, if numbers are to be seen and nothing was said of them yet."""
+        """A question with the sentence about the numbers, if numbers are drawn and it does not explain them already."""
         color = next(filter(None, map(self.clips.color, sources)), None)
         return text if color is None or SAID_OF_NUMBERS in text else f"{numbers_sentence(color)} {text}"
 
-    def messages(self, messages: list[dict[str, Any]], *, say: bool) -> list[dict[str, Any]]:
+    def messages(self, messages: list[dict[str, Any]], *, add_sentence: bool) -> list[dict[str, Any]]:
         """A chat model's messages with clips for videos.
 
         Args:
             messages: as a task's ``doc_to_messages`` gives them; they are left as they are.
-            say: whether to add the sentence about the numbers where it is missing.
+            add_sentence: whether to add the sentence about the numbers where it is missing.
         """
         replaced: list[dict[str, Any]] = []
         place: tuple[int, int] | None = None  # the first text after the first numbered video
@@ -83,9 +82,9 @@ class Replacer:
             replaced.append({**message, "content": contents})
         texts = [c["text"] for m in replaced if not isinstance(m["content"], str) for c in m["content"] if c.get("type") == "text"]
         texts += [m["content"] for m in replaced if isinstance(m["content"], str)]
-        if color is None or not say or any(SAID_OF_NUMBERS in text for text in texts):
+        if color is None or not add_sentence or any(SAID_OF_NUMBERS in text for text in texts):
             return replaced
-        return _said(replaced, place, numbers_sentence(color))
+        return _with_sentence(replaced, place, numbers_sentence(color))
 
     def count(self, sources: Iterable[Source]) -> int:
         """How many frames a base that takes a fixed number must take to see every one of them; 0 without a video."""
@@ -117,25 +116,7 @@ class Replacer:
         return [content for both in zip(times, pictures, strict=True) for content in both]
 
 
-def sources_of(visuals: Any) -> list[Source]:
-    """The videos in a simple model's list of visuals."""
-    return [s for s in map(recognise, visuals) if s is not None] if isinstance(visuals, (list, tuple)) else []
-
-
-def message_sources(messages: Iterable[Mapping[str, Any]]) -> list[Source]:
-    """The videos in a chat model's messages."""
-    contents = [c for message in messages if not isinstance(message["content"], str) for c in message["content"]]
-    return [source for source in map(content_source, contents) if source is not None]
-
-
-def content_source(content: Mapping[str, Any]) -> Source | None:
-    """The video of one part of a message. ``.webm`` comes as audio from lmms-eval, and so do dicts with segments."""
-    if content.get("type") not in {"video", "audio"}:
-        return None
-    return part_of(recognise(content.get("url")), content.get("start_time"), content.get("end_time"))
-
-
-def _said(messages: list[dict[str, Any]], place: tuple[int, int] | None, sentence: str) -> list[dict[str, Any]]:
+def _with_sentence(messages: list[dict[str, Any]], place: tuple[int, int] | None, sentence: str) -> list[dict[str, Any]]:
     """The sentence goes before the first text after the video, else before the first text, else after everything."""
     if place is None:
         places = [

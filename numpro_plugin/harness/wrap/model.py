@@ -15,11 +15,10 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from lmms_eval.api.model import lmms
 
 from numpro_plugin.clips.cache import ClipCache
-from numpro_plugin.environment import decoder_name
+from numpro_plugin.environment import decoder_name, settings_from_environment
 from numpro_plugin.errors import NumProError
-from numpro_plugin.harness import session
 from numpro_plugin.harness.lmms import use_prompts_of
-from numpro_plugin.harness.sources import ClipMaker, flat_settings
+from numpro_plugin.harness.wrap.clip_maker import ClipMaker, flat_settings
 from numpro_plugin.harness.wrap.messages import Replacer
 from numpro_plugin.harness.wrap.readers import constructor_defaults, frame_arguments
 from numpro_plugin.harness.wrap.requests import Rewriter
@@ -77,7 +76,6 @@ class NumPro(lmms):
         """
         from lmms_eval.utils import simple_parse_args_string
 
-        session.begin()
         given = dict(arg_string) if isinstance(arg_string, Mapping) else simple_parse_args_string(arg_string)
         arguments = _Arguments.read(given)
         base_class = _base_class(arguments.base, force_simple=cls._force_simple)
@@ -163,7 +161,7 @@ def _base_class(base: str, *, force_simple: bool) -> type:
     if base not in names:
         close = difflib.get_close_matches(base, [name for name in names if name not in _OURS], n=3, cutoff=0.5)
         hint = f"did you mean {', '.join(close)}?" if close else "lmms-eval models lists them."
-        raise NumProError(f"base={base} is no model that lmms-eval knows; {hint}")
+        raise NumProError(f"base={base} is not a model of lmms-eval; {hint}")
     try:
         return get_model(base, force_simple)
     except ImportError as error:
@@ -174,9 +172,9 @@ def _wrapped(base_class: type, arguments: _Arguments, configuration: Mapping[str
     from lmms_eval.models import get_model_manifest
 
     settings = arguments.settings
-    tasks = session.current().settings()
+    tasks = settings_from_environment()
     # Where model_args are silent the clips of NumPro's tasks follow the environment; where they speak both must agree.
-    ahead = replace(
+    expected = replace(
         settings,
         **{name: max(getattr(settings, name), getattr(tasks, name)) for name in ("max_frames", "fps") if name not in arguments.given},
         frame_size=settings.frame_size if "frame_size" in arguments.given else tasks.frame_size,
@@ -187,9 +185,9 @@ def _wrapped(base_class: type, arguments: _Arguments, configuration: Mapping[str
         get_model_manifest(arguments.base).model_id,
         base_class,
         arguments.of_base,
-        most_frames=ahead.max_frames,
-        fps=ahead.fps,
-        frame_size=ahead.frame_size,
+        most_frames=expected.max_frames,
+        fps=expected.fps,
+        frame_size=expected.frame_size,
     )
     _look_for_slips(base_class, arguments)
     log.info("numpro: base %s with %s; %s", arguments.base, frames.values or "its own arguments", flat_settings(settings))

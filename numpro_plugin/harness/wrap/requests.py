@@ -5,6 +5,7 @@ They must, because lmms-eval's response cache computes a request's key before an
 
 from __future__ import annotations
 
+import copy
 import logging
 import os
 from functools import partial
@@ -14,16 +15,26 @@ from lmms_eval.api.instance import GenerationResult
 from tqdm import tqdm
 
 from numpro_plugin.errors import NumProError
-from numpro_plugin.harness.lmms import RequestArguments, failure_text, keep_out_of_response_cache
-from numpro_plugin.harness.sources import VideoFile, flat_settings
-from numpro_plugin.harness.wrap.ahead import Ahead
-from numpro_plugin.harness.wrap.messages import Replacer, Source, message_sources, sources_of
+from numpro_plugin.harness.lmms import (
+    document,
+    failed_answer,
+    generation_options,
+    keep_out_of_cache,
+    protocol_of,
+    shows_at,
+)
+from numpro_plugin.harness.session import Announcement
+from numpro_plugin.harness.sources import Source, VideoFile, message_sources, sources_of
+from numpro_plugin.harness.wrap.background import BackgroundWork
+from numpro_plugin.harness.wrap.clip_maker import flat_settings
 from numpro_plugin.inference.prefetch import prefetch
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from lmms_eval.api.instance import Instance
+
+    from numpro_plugin.harness.wrap.messages import Replacer
 
 log = logging.getLogger(__name__)
 
@@ -51,7 +62,7 @@ class Rewriter:
         self.base = base
         self.replacer = replacer
         self.chat = chat
-        self._ahead = Ahead(())
+        self._background = BackgroundWork(())
 
     def answers(
         self,
@@ -59,7 +70,7 @@ class Rewriter:
         ask: Callable[[list[Instance]], Iterable[Any]],
         requests: list[Instance],
         *,
-        failed: Callable[[str], Any] = lambda reason: GenerationResult(failure_text(reason)),
+        failed: Callable[[str], Any] = lambda reason: GenerationResult(failed_answer(reason)),
     ) -> list[Any]:
         """What ``ask``, a method of the base, answers to the rewritten requests, in order.
 
@@ -75,7 +86,7 @@ class Rewriter:
                 answers = self._by_count(model, ask, requests, rewritten)
             else:
                 work = [partial(self._make, model, request) for request in requests if request.task_name in showing]
-                with Ahead(work) as self._ahead:
+                with BackgroundWork(work) as self._background:
                     answers = list(ask(rewritten))
         except _Stop as stop:
             raise stop.error from stop.error.__cause__
@@ -96,6 +107,8 @@ class Rewriter:
         asked: dict[str, int] = {}
         for request in requests:
             task = request.task_name
+            if task not in asked and (protocol := protocol_of(request)) is not None:
+                Announcement().check_task(task, protocol)
             asked[task] = asked.get(task, 0) + 1
             if asked[task] <= _PROBED:
                 seen.setdefault(task, []).extend(self._sources(model, request))
@@ -103,7 +116,9 @@ class Rewriter:
             problems = [problem for source in sources if (problem := self.replacer.clips.shown(source).problem)]
             # That the first ones are unreadable alone proves nothing: of a run out of the response cache they may be all that is left.
             if sources and len(problems) == len(sources) and not any(map(_in_a_folder, sources)):
-                raise NumProError(f"task {task}: {problems[0]}, nor is there anything else in its folder; where are the task's videos?")
+                raise NumProError(
+                    f"task {task}: {problems[0]}, and its folder has no other files; check where the task looks for its videos"
+                )
         return {task for task, sources in seen.items() if sources}
 
     def _by_count(
@@ -127,51 +142,54 @@ class Rewriter:
         return answers
 
     def _rewrite(self, model: Any, request: Instance) -> Instance:
-        arguments = self._arguments(request)
-        shows = arguments.shows
-        if shows is None:
+        index = shows_at(request, chat=self.chat)
+        if index is None:
             return request
-        ours = bool(arguments.metadata())
+        arguments = list(request.args)
+        shows = arguments[index]
+        ours = protocol_of(request) is not None
+        arguments = [copy.deepcopy(a) if isinstance(a, dict) else a for a in arguments]  # bases write into it
         if self.chat:
-            return arguments.replaced(shows=self._messages(shows, say=not ours))
-        return arguments.replaced(
-            context=None if ours else self.replacer.text(arguments.context, sources_of(shows(arguments.document(model)))),
-            shows=_stopping(lambda doc: self.replacer.visuals(shows(doc)), self._asked),
-            later_rounds=None if arguments.later_rounds is None else self._rounds(arguments.later_rounds),
-        )
+            arguments[index] = self._messages(shows, add_sentence=not ours)
+        else:
+            arguments[index] = _stopping(lambda doc: self.replacer.visuals(shows(doc)), self._asked)
+            if not ours:
+                arguments[0] = self.replacer.text(arguments[0], sources_of(shows(document(model, request))))
+            if callable(arguments[index + 1]):
+                arguments[index + 1] = self._rounds(arguments[index + 1])
+        rewritten = copy.copy(request)
+        rewritten.arguments = tuple(arguments)
+        return rewritten
 
-    def _arguments(self, request: Instance) -> RequestArguments:
-        return RequestArguments(request, self.chat)
-
-    def _messages(self, doc_to_messages: Callable[..., Any], *, say: bool) -> Callable[..., Any]:
+    def _messages(self, doc_to_messages: Callable[..., Any], *, add_sentence: bool) -> Callable[..., Any]:
         def messages(doc: Any, **round_: Any) -> Any:
-            said = doc_to_messages(doc, **round_)
-            if isinstance(said, tuple):  # a later round: messages, whether that was all, and what went before
-                return (said[0] and self.replacer.messages(said[0], say=say), *said[1:])
-            return self.replacer.messages(said, say=say)
+            given = doc_to_messages(doc, **round_)
+            if isinstance(given, tuple):  # a later round: messages, whether that was all, and what went before
+                return (given[0] and self.replacer.messages(given[0], add_sentence=add_sentence), *given[1:])
+            return self.replacer.messages(given, add_sentence=add_sentence)
 
         return _stopping(messages, self._asked)
 
     def _asked(self) -> None:
-        self._ahead.asked()
+        self._background.advance()
 
     def _rounds(self, doc_to_text: Callable[..., Any]) -> Callable[..., Any]:
         """Of later rounds a simple model learns through ``doc_to_text``: visuals, text, and what went before."""
 
         def text(*arguments: Any, **round_: Any) -> Any:
-            said = doc_to_text(*arguments, **round_)
-            if isinstance(said, tuple) and len(said) == 5 and said[0]:
-                return (self.replacer.visuals(said[0]), self.replacer.text(said[1], sources_of(said[0])), *said[2:])
-            return said
+            given = doc_to_text(*arguments, **round_)
+            if isinstance(given, tuple) and len(given) == 5 and given[0]:
+                return (self.replacer.visuals(given[0]), self.replacer.text(given[1], sources_of(given[0])), *given[2:])
+            return given
 
         return _stopping(text, self._asked)
 
     def _sources(self, model: Any, request: Instance) -> list[Source]:
         """The videos of a request."""
-        arguments = self._arguments(request)
-        if arguments.shows is None:
+        index = shows_at(request, chat=self.chat)
+        if index is None:
             return []
-        shown = arguments.shows(arguments.document(model))
+        shown = request.args[index](document(model, request))
         return message_sources(shown) if self.chat else sources_of(shown)
 
     def _marked(self, model: Any, requests: list[Instance], answers: list[Any], failed: Callable[[str], Any]) -> list[Any]:
@@ -179,16 +197,15 @@ class Rewriter:
         problems = self.replacer.clips.problems
         count = 0
         for k, request in enumerate(requests):
-            arguments = self._arguments(request)
-            if arguments.shows is None or arguments.metadata():
+            if shows_at(request, chat=self.chat) is None or protocol_of(request) is not None:
                 continue  # NumPro's tasks have the protocol in their metadata and count what could not be read
-            arguments.options["numpro"] = {"base": self.base, **flat_settings(self.replacer.clips.settings)}
+            generation_options(request)["numpro"] = {"base": self.base, **flat_settings(self.replacer.clips.settings)}
             reason = next((problems[s.name] for s in self._sources(model, request) if s.name in problems), None) if problems else None
             if reason is not None:
                 count += 1
                 answer = failed(reason)
                 answers[k] = [answer.text] if isinstance(answers[k], list) and isinstance(answer, GenerationResult) else answer
-                keep_out_of_response_cache(request, chat=self.chat)
+                keep_out_of_cache(request)
         if count:
             log.error("%d of %d requests failed because %d videos cannot be read", count, len(requests), len(problems))
         return answers

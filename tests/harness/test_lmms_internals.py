@@ -1,0 +1,157 @@
+"""What NumPro leans on in lmms-eval without it being documented, name by name: a release that breaks one breaks one test here.
+
+Everything listed is used in numpro_plugin/harness/lmms.py, except where a line says so.
+"""
+
+from __future__ import annotations
+
+import inspect
+import tomllib
+from importlib.metadata import EntryPoint, version
+from pathlib import Path
+
+import pytest
+from support.bases import register_bases, write_task
+from support.harness import evaluate
+
+from numpro_plugin.harness import lmms as insides
+from numpro_plugin.harness import session
+
+TRIED = "0.7.3"
+"""The release that the names below were read in."""
+
+PARAMETERS = {
+    "tasks.TaskManager.initialize_tasks": ["self", "include_path", "include_defaults"],
+    "api.model.lmms.__init__": ["self"],
+    "api.model.lmms.clean": ["self"],
+    "api.model.lmms.create_from_arg_string": ["arg_string", "additional_config"],
+    "caching.response_cache.ResponseCache.execute": ["self", "lm", "reqtype", "requests"],
+    "utils.simple_parse_args_string": ["args_string"],  # hf/model.py, wrap/model.py: how model_args are read
+    "models.get_model": ["model_name", "force_simple"],  # wrap/model.py
+    "models.get_model_manifest": ["model_name"],  # wrap/model.py
+    "models.list_available_models": ["include_aliases"],  # wrap/model.py
+}
+
+SOURCES = {
+    "tasks.TaskManager.__init__": ["self.model_name = model_name\n", "self.initialize_tasks(include_path=include_path"],
+    "tasks.TaskManager._load_individual_task_or_group": ["model_name=self.model_name"],
+    "evaluator.simple_evaluate": ["lm = models.get_model(model, force_simple).create_from_arg_string("],
+    "evaluator.evaluate": ["lm.clean()", "response_cache.execute(lm, reqtype, cloned_reqs)", "lm._rank = global_rank"],  # hf/model.py
+    "utils.import_function": ["function = getattr(module, function_name)"],  # task.py: `__getattr__` makes what a task file names
+    "api.task.ConfigurableTask.doc_to_visual": ["callable(self.config.doc_to_visual)"],
+    "api.task.Task.build_all_requests": ["per_task_metadata.update(self.config.metadata)"],
+    "caching.response_cache.is_deterministic": ['"do_sample"'],
+    "caching.response_cache.extract_gen_kwargs": ["isinstance(arg, dict)"],
+}
+
+REQUEST_ARGUMENTS = {
+    "api.task.ConfigurableTask.construct_requests": [
+        "(ctx, copy.deepcopy(self.config.generation_kwargs), self.doc_to_visual, doc_id, self.config.task, split)",
+        "(ctx, copy.deepcopy(self.config.generation_kwargs), self.doc_to_visual, partial(self.config.doc_to_text, "
+        "lmms_eval_specific_kwargs=self.lmms_eval_specific_kwargs), doc_id, self.config.task, split)",
+        "(ctx, self.doc_to_target, self.doc_to_visual, doc_id, self.config.task, split)",
+    ],
+    "api.task.ConfigurableMessagesTask.construct_requests": [
+        "(ctx, self.doc_to_messages, copy.deepcopy(self.config.generation_kwargs), doc_id, self.config.task, split)"
+    ],
+}
+
+
+def found(name: str) -> object:
+    """The object called ``name`` in lmms-eval, as it was before NumPro patched it."""
+    from importlib import import_module
+
+    parts = name.split(".")
+    depth = next(k for k in range(1, len(parts)) if parts[k] == "lmms" or parts[k][0].isupper() or k + 1 == len(parts))
+    item = import_module(".".join(["lmms_eval", *parts[:depth]]))
+    for part in parts[depth:]:
+        assert hasattr(item, part), f"lmms-eval {version('lmms_eval')} has no {name} ({TRIED} has it)"
+        item = getattr(item, part)
+    return inspect.unwrap(item)
+
+
+@pytest.mark.parametrize("name", PARAMETERS)
+def test_parameters(name):
+    parameters = [p for p in inspect.signature(found(name)).parameters if p != "cls"]
+    assert parameters[: len(PARAMETERS[name])] == PARAMETERS[name], f"changed in lmms-eval {version('lmms_eval')} since {TRIED}"
+
+
+@pytest.mark.parametrize("name", {**SOURCES, **REQUEST_ARGUMENTS})
+def test_source(name):
+    source = inspect.getsource(found(name))
+    for text in {**SOURCES, **REQUEST_ARGUMENTS}[name]:
+        assert text in source, f"{name} of lmms-eval {version('lmms_eval')} is without {text!r}, which {TRIED} has"
+
+
+def test_api_models_mark_failed_requests():
+    from lmms_eval.models.chat import async_openai
+
+    assert insides.FAILURE_MARKER in inspect.getsource(async_openai), f"changed in lmms-eval {version('lmms_eval')} since {TRIED}"
+
+
+class _Enough(Exception):
+    """Ends an evaluation when the requests have been looked at."""
+
+
+@pytest.mark.parametrize("simple", [False, True], ids=["chat", "simple"])
+@pytest.mark.parametrize("kind", ["generate_until", "generate_until_multi_round", "loglikelihood"])
+def test_requests_are_read_as_lmms_eval_makes_them(tmp_path, kind, simple, monkeypatch):
+    """The accessors against requests that lmms-eval itself made."""
+    if kind == "loglikelihood" and not simple:
+        pytest.skip("lmms-eval has no log-likelihoods for chat tasks")
+    from lmms_eval.tasks import TaskManager
+    from support.bases import ChatBase, SimpleBase
+
+    register_bases()
+    (tmp_path / "sound.wav").write_bytes(b"RIFF")
+    include = str(write_task(tmp_path / "task", [{"kind": "video", "what": tmp_path / "sound.wav"}], kind=kind))
+    seen = []
+
+    def look(self, requests):
+        for request in requests:
+            doc = insides.document(self, request)
+            shown = request.args[insides.shows_at(request, chat=not simple)](doc)
+            seen.append((doc["question"], shown, insides.generation_options(request), insides.protocol_of(request)))
+            if not simple:
+                assert insides.messages_of(request, doc) == shown
+        raise _Enough
+
+    monkeypatch.setattr(SimpleBase if simple else ChatBase, kind, look)
+    manager = TaskManager(include_path=include, include_defaults=False)
+    with pytest.raises(_Enough):
+        evaluate("numpro_test_both", ["foreign"], task_manager=manager, force_simple=simple)
+    ((question, shown, options, protocol),) = seen
+    assert question == "Question 0?"
+    assert shown == [str(tmp_path / "sound.wav")] if simple else shown[0]["content"][0]["url"] == str(tmp_path / "sound.wav")
+    assert options.get("max_new_tokens") == (None if kind == "loglikelihood" else 4)
+    assert protocol is None
+
+
+def test_patches_are_made_once():
+    from lmms_eval.api.model import lmms
+    from lmms_eval.tasks import TaskManager
+
+    before = lmms.__init__, lmms.clean, TaskManager.initialize_tasks
+    insides.follow_evaluations()
+    insides.add_tasks_folder("somewhere else")
+    assert (lmms.__init__, lmms.clean, TaskManager.initialize_tasks) == before
+    assert all(inspect.unwrap(function) is not function for function in before)
+
+
+def test_a_session_ends_with_clean():
+    register_bases()
+    from support.bases import SimpleBase
+
+    model = SimpleBase()
+    session.begin(session.Announcement("a model", {"max_frames": 4}))
+    model.clean()
+    assert session.current().announcement == session.Announcement()
+
+
+def test_the_command_under_the_name_of_its_package(capsys, monkeypatch):
+    """`lmms_eval ...` is lmms-eval's own command: the console script that pyproject.toml declares, run as the script runs it."""
+    declared = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text())["project"]["scripts"]["lmms_eval"]
+    command = EntryPoint("lmms_eval", declared, "console_scripts").load()
+    monkeypatch.setattr("sys.argv", ["lmms_eval", "tasks", "list"])
+    command()
+    assert "numpro_charades" in capsys.readouterr().out
