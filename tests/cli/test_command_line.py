@@ -17,7 +17,7 @@ from support.tiny_qwen import save_tiny_qwen2_5_vl
 from support.videos import write_counter_video
 
 from numpro_plugin.benchmarks import BENCHMARKS
-from numpro_plugin.clips.clip import read_clip_info
+from numpro_plugin.clips.metadata import read_clip_info
 from numpro_plugin.video.sampling import sample_frames
 
 BIN = Path(sys.executable).parent

@@ -18,7 +18,8 @@ from support.videos import write_counter_video
 from numpro_plugin import NumberStyle, NumProError, NumProSettings, draw_numbers, numbered_clip, sample_frames
 from numpro_plugin.clips import clip as clips
 from numpro_plugin.clips.cache import ClipCache
-from numpro_plugin.clips.clip import blank_clip, read_clip_info, write_clip
+from numpro_plugin.clips.clip import blank_clip, write_clip
+from numpro_plugin.clips.metadata import read_clip_info
 
 
 def video_of(tmp_path, seconds, name="a.mp4"):

@@ -9,7 +9,9 @@ import time
 
 import pytest
 
-from numpro_plugin.inference.answer_log import AnswerLog, answers_folder, digest, folder_state
+from numpro_plugin.environment import answers_folder
+from numpro_plugin.files import digest, folder_state
+from numpro_plugin.inference.answer_log import AnswerLog
 
 
 def test_answers_are_there_again(tmp_path):

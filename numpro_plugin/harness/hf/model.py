@@ -26,13 +26,14 @@ from numpro_plugin import __version__
 from numpro_plugin.environment import decoder_name, setting_in_environment
 from numpro_plugin.errors import NumProError
 from numpro_plugin.families import load_model
+from numpro_plugin.files import digest, file_identity, folder_state
 from numpro_plugin.harness import task
 from numpro_plugin.harness.hf.processes import fair_parts, together
 from numpro_plugin.harness.hf.questions import asked_of, is_ours, prompt_kind
 from numpro_plugin.harness.lmms import guard_response_cache
 from numpro_plugin.harness.results import FAILURE_MARKER
 from numpro_plugin.harness.session import Announcement, announce, task_settings
-from numpro_plugin.inference.answer_log import AnswerLog, digest, folder_state
+from numpro_plugin.inference.answer_log import AnswerLog
 from numpro_plugin.inference.asking import Asked, Asker
 from numpro_plugin.inference.generation import GenerationOptions
 from numpro_plugin.settings import parse_frame_size
@@ -306,9 +307,8 @@ def _check_trained(name: str, trained: NumProSettings | None) -> None:
 def _what_decides(asked: Asked) -> list[Any]:
     """Of one question: all that decides its answer beside the model, as plain values."""
     try:
-        stat = os.stat(asked.video)
-        state: Any = [os.path.realpath(asked.video), stat.st_size, stat.st_mtime_ns]
-    except OSError:
+        state: Any = list(file_identity(asked.video))
+    except NumProError:
         state = asked.video
     question = asked.questions[0]
     shown = [decoder_name(), asked.start_s, asked.end_s, asked.settings.pixel_dict()]
