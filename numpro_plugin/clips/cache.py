@@ -127,9 +127,10 @@ class ClipCache:
     def clear(self) -> CacheInfo:
         """Remove all clips and unfinished files except those in use (see `IN_USE_S`); returns what was removed."""
         with self._lock("usage.lock"):
-            removed = [entry for entry in self._entries(".mp4") if self._remove_unless_in_use(entry)]
+            now = self._now()
+            removed = [entry for entry in self._entries(".mp4") if _remove_unless_in_use(entry, now)]
             for entry in self._entries(".part"):
-                self._remove_unless_in_use(entry)
+                _remove_unless_in_use(entry, now)
             left = sum(entry.size for entry in self._entries(".mp4"))
             self._write_usage(_Usage(left, left, time.time()))
         return self._info(removed)
@@ -149,15 +150,16 @@ class ClipCache:
         return usage.bytes + needed > max(self.limit_bytes, usage.counted_bytes + _SLACK * self.limit_bytes)
 
     def _count_and_evict(self, needed: int) -> _Usage:
+        now = self._now()
         for entry in self._entries(".part"):  # of processes that were killed
-            self._remove_unless_in_use(entry)
+            _remove_unless_in_use(entry, now)
         entries = sorted(self._entries(".mp4"))
         held = sum(entry.size for entry in entries)
         if self.limit_bytes > 0 and held + needed > self.limit_bytes:
             for entry in entries:
                 if held + needed <= (1 - _SLACK) * self.limit_bytes:
                     break
-                if self._remove_unless_in_use(entry):
+                if _remove_unless_in_use(entry, now):
                     held -= entry.size
             if (excess := held + needed - self.limit_bytes) > 0:
                 log.warning(
@@ -168,15 +170,13 @@ class ClipCache:
                 )
         return _Usage(held, held, time.time())
 
-    def _remove_unless_in_use(self, entry: _Entry) -> bool:
-        """Whether the file is gone. Its time is looked up again: somebody may have taken it since the folder was listed."""
+    def _now(self) -> float:
+        """The time by the clock of the file system, which on a network is not this machine's."""
         try:
-            if abs(time.time() - entry.path.stat().st_mtime) < IN_USE_S:
-                return False
-            entry.path.unlink()
-        except FileNotFoundError:
-            pass
-        return True
+            os.utime(self._locks / "usage.lock")
+            return (self._locks / "usage.lock").stat().st_mtime
+        except OSError:
+            return time.time()
 
     def _entries(self, suffix: str) -> list[_Entry]:
         entries = []
@@ -231,6 +231,17 @@ def reading(make: Callable[[], Path], read: Callable[[Path], T]) -> T:
         if clip.exists():
             raise
     return read(make())
+
+
+def _remove_unless_in_use(entry: _Entry, now: float) -> bool:
+    """Whether the file is gone. Its time is looked up again: somebody may have taken it since the folder was listed."""
+    try:
+        if abs(now - entry.path.stat().st_mtime) < IN_USE_S:
+            return False
+        entry.path.unlink()
+    except FileNotFoundError:
+        pass
+    return True
 
 
 @contextmanager
