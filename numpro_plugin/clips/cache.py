@@ -58,7 +58,7 @@ class _Usage(NamedTuple):
 class _Entry(NamedTuple):
     used_at: float
     size: int
-    path: Path
+    path: str  # 100,000 of them: a Path takes longer to make than the file to be found
 
 
 class ClipCache:
@@ -122,16 +122,17 @@ class ClipCache:
 
     def info(self) -> CacheInfo:
         """Count what is there."""
-        return self._info(self._entries(".mp4"))
+        return self._info(self._entries()[0])
 
     def clear(self) -> CacheInfo:
         """Remove all clips and unfinished files except those in use (see `IN_USE_S`); returns what was removed."""
         with self._lock("usage.lock"):
             now = self._now()
-            removed = [entry for entry in self._entries(".mp4") if _remove_unless_in_use(entry, now)]
-            for entry in self._entries(".part"):
+            clips, parts = self._entries()
+            removed = [entry for entry in clips if _remove_unless_in_use(entry, now)]
+            for entry in parts:
                 _remove_unless_in_use(entry, now)
-            left = sum(entry.size for entry in self._entries(".mp4"))
+            left = sum(entry.size for entry in clips) - sum(entry.size for entry in removed)
             self._write_usage(_Usage(left, left, time.time()))
         return self._info(removed)
 
@@ -144,19 +145,20 @@ class ClipCache:
             self._write_usage(usage._replace(bytes=usage.bytes + needed))
 
     def _is_full(self, usage: _Usage, needed: int) -> bool:
-        """Also where everything was in use at the last count: then only after some more bytes, which may have become old meanwhile."""
+        """Where everything was in use at the last count, only after some more bytes: part of it may be old by then."""
         if self.limit_bytes <= 0:
             return False
-        return usage.bytes + needed > max(self.limit_bytes, usage.counted_bytes + _SLACK * self.limit_bytes)
+        more_than_fits = usage.counted_bytes > self.limit_bytes
+        return usage.bytes + needed > (usage.counted_bytes + _SLACK * self.limit_bytes if more_than_fits else self.limit_bytes)
 
     def _count_and_evict(self, needed: int) -> _Usage:
         now = self._now()
-        for entry in self._entries(".part"):  # of processes that were killed
+        clips, parts = self._entries()
+        for entry in parts:  # of processes that were killed
             _remove_unless_in_use(entry, now)
-        entries = sorted(self._entries(".mp4"))
-        held = sum(entry.size for entry in entries)
+        held = sum(entry.size for entry in clips)
         if self.limit_bytes > 0 and held + needed > self.limit_bytes:
-            for entry in entries:
+            for entry in sorted(clips):
                 if held + needed <= (1 - _SLACK) * self.limit_bytes:
                     break
                 if _remove_unless_in_use(entry, now):
@@ -178,15 +180,18 @@ class ClipCache:
         except OSError:
             return time.time()
 
-    def _entries(self, suffix: str) -> list[_Entry]:
-        entries = []
+    def _entries(self) -> tuple[list[_Entry], list[_Entry]]:
+        """The clips and the unfinished files."""
+        clips: list[_Entry] = []
+        parts: list[_Entry] = []
         with suppress(FileNotFoundError), os.scandir(self.folder) as files:
             for file in files:
-                if file.name.endswith(suffix):
+                entries = clips if file.name.endswith(".mp4") else parts if file.name.endswith(".part") else None
+                if entries is not None:
                     with suppress(FileNotFoundError):  # another process may have removed it meanwhile
                         stat = file.stat()
-                        entries.append(_Entry(stat.st_mtime, stat.st_size, Path(file.path)))
-        return entries
+                        entries.append(_Entry(stat.st_mtime, stat.st_size, file.path))
+        return clips, parts
 
     def _info(self, entries: list[_Entry]) -> CacheInfo:
         return CacheInfo(self.folder, len(entries), sum(entry.size for entry in entries), self.limit_bytes)
@@ -236,9 +241,9 @@ def reading(make: Callable[[], Path], read: Callable[[Path], T]) -> T:
 def _remove_unless_in_use(entry: _Entry, now: float) -> bool:
     """Whether the file is gone. Its time is looked up again: somebody may have taken it since the folder was listed."""
     try:
-        if abs(now - entry.path.stat().st_mtime) < IN_USE_S:
+        if abs(now - os.stat(entry.path).st_mtime) < IN_USE_S:
             return False
-        entry.path.unlink()
+        os.unlink(entry.path)
     except FileNotFoundError:
         pass
     return True

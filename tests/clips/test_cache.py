@@ -97,8 +97,8 @@ def test_a_clip_that_is_used_again_while_the_folder_is_looked_through_stays(tmp_
     clip = aged(numbered_clip(video_of(tmp_path, 4), cache=cache), 3600)
     entries = cache._entries
 
-    def then_used(suffix):
-        found = entries(suffix)
+    def then_used():
+        found = entries()
         os.utime(clip)
         return found
 
