@@ -16,8 +16,9 @@ from numpro_plugin import __version__
 from numpro_plugin.benchmarks.custom import is_flat_json
 from numpro_plugin.benchmarks.custom import read_annotations as read_flat
 from numpro_plugin.benchmarks.didemo import read_hashes
-from numpro_plugin.benchmarks.table import Report, default_split, read_report, read_rows, sha256_of, table_path, write_table
+from numpro_plugin.benchmarks.table import Report, default_split, read_report, read_rows, table_path, write_table
 from numpro_plugin.errors import NumProError
+from numpro_plugin.files import sha256_of
 from numpro_plugin.video.decoders import DECODERS, decode_everything
 from numpro_plugin.video.packets import read_packets
 

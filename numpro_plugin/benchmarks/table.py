@@ -7,17 +7,18 @@ JSON report that says what was expected, what was found and what is missing.
 
 from __future__ import annotations
 
-import hashlib
 import json
-import os
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from numpro_plugin.environment import chosen_split, data_folder, data_folder_is_default
 from numpro_plugin.errors import NumProError
+from numpro_plugin.files import written_whole
 
 if TYPE_CHECKING:
+    import os
+
     from numpro_plugin.benchmarks.annotations import Benchmark
 
 
@@ -72,12 +73,6 @@ def table_path(benchmark: str, split: str, folder: str | os.PathLike[str] | None
     return Path(folder or data_folder()) / benchmark / f"{split}.parquet"
 
 
-def sha256_of(path: Path) -> str:
-    """Hash of a file's bytes, hexadecimal."""
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
 def write_table(rows: list[dict[str, Any]], report: Report, folder: str | os.PathLike[str] | None = None) -> Path:
     """Write table and report; a reader sees the old ones or the new ones. Returns the table's path."""
     import pyarrow as pa
@@ -93,14 +88,9 @@ def write_table(rows: list[dict[str, Any]], report: Report, folder: str | os.Pat
     schema = pa.schema([(name, types[name]) for name in used])
     path = table_path(report.benchmark, report.split, folder)
     path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_suffix(f".{os.getpid()}.part")
-    try:
-        pq.write_table(pa.Table.from_pylist(rows, schema=schema), part)
-        os.replace(part, path)
-        part.write_text(json.dumps(asdict(report), indent=1))
-        os.replace(part, path.with_suffix(".json"))
-    finally:
-        part.unlink(missing_ok=True)
+    with written_whole(path.with_suffix(".json")) as report_part, written_whole(path) as table_part:
+        pq.write_table(pa.Table.from_pylist(rows, schema=schema), table_part)
+        report_part.write_text(json.dumps(asdict(report), indent=1))
     return path
 
 

@@ -64,7 +64,7 @@ def _parser() -> argparse.ArgumentParser:
     verb.set_defaults(run=_number)
 
     verb = verbs.add_parser("cache", help="the folders of made clips and of answers kept for runs that were stopped")
-    verb.add_argument("action", choices=["info", "clear"], help="what it holds; or remove everything in it")
+    verb.add_argument("action", choices=["info", "clear"], help="what it holds; or remove what no run used in the last 15 minutes")
     verb.set_defaults(run=_cache)
 
     verb = verbs.add_parser("tasks-path", help="print the folder of task files, for lmms-eval --include_path")
@@ -200,9 +200,11 @@ def _print_report(report: Report) -> None:
 
 def _number(args: argparse.Namespace) -> int:
     from numpro_plugin.clips.clip import write_clip
+    from numpro_plugin.files import check_target
     from numpro_plugin.numbering import NumberStyle
     from numpro_plugin.settings import NumProSettings, parse_frame_size
 
+    check_target(args.output)
     if args.output.exists() and not args.force:
         raise NumProError(f"{args.output} exists; choose another name or give --force")
     if args.output.exists() and args.video.exists() and args.output.samefile(args.video):
@@ -283,17 +285,21 @@ def _write_json(path: Path | None, content: Any) -> None:
 def _cache(args: argparse.Namespace) -> int:
     from numpro_plugin.clips.cache import ClipCache
     from numpro_plugin.environment import answers_folder
-    from numpro_plugin.inference.answer_log import kept_answers
+    from numpro_plugin.inference.answer_log import clear_answers, kept_answers
 
-    cache, answers = ClipCache(), kept_answers()
-    info = cache.clear() if args.action == "clear" else cache.info()
-    size = f"{info.clips} clips, {info.bytes / 1e9:.2f} GB"
+    cache = ClipCache()
+    if args.action == "clear":
+        removed, (files, size) = cache.clear(), clear_answers()
+        print(f"{removed.folder}: removed {removed.clips} clips, {removed.bytes / 1e9:.2f} GB")
+        print(f"{answers_folder()}: removed answers of {files} runs, {size / 1e6:.2f} MB")
+        if (kept := cache.info()).clips or kept_answers():
+            kept_files = f"{kept.clips} clips and answers of {len(kept_answers())} runs"
+            print(f"kept: {kept_files} that were used in the last 15 minutes; a run may still need them")
+        return 0
+    info, answers = cache.info(), kept_answers()
     limit = f"limit {info.limit_bytes / 1e9:g} GB (NUMPRO_CACHE_GB)" if info.limit_bytes > 0 else "no limit"
-    print(f"{info.folder}: removed {size}" if args.action == "clear" else f"{info.folder}: {size}, {limit}")
-    size = f"answers of {len(answers)} runs, {sum(file.stat().st_size for file in answers) / 1e6:.2f} MB"
-    for file in answers if args.action == "clear" else []:
-        file.unlink(missing_ok=True)
-    print(f"{answers_folder()}: removed {size}" if args.action == "clear" else f"{answers_folder()}: {size}")
+    print(f"{info.folder}: {info.clips} clips, {info.bytes / 1e9:.2f} GB, {limit}")
+    print(f"{answers_folder()}: answers of {len(answers)} runs, {sum(file.stat().st_size for file in answers) / 1e6:.2f} MB")
     return 0
 
 

@@ -6,23 +6,23 @@ were drawn (chroma subsampling would smear red digits), and any frame can be rea
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
-from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, cast
 
 import av
 import numpy as np
 
 from numpro_plugin.clips.cache import ClipCache
+from numpro_plugin.clips.checksum import append_checksum
+from numpro_plugin.clips.metadata import ClipInfo, read_clip_info
 from numpro_plugin.environment import decoder_name
 from numpro_plugin.errors import NumProError
+from numpro_plugin.files import check_target, digest, file_identity, hash_of, written_whole
 from numpro_plugin.numbering import draw_numbers
 from numpro_plugin.settings import NumProSettings
-from numpro_plugin.video.packets import open_video
 from numpro_plugin.video.sampling import Frames, sample_frames
 
 if TYPE_CHECKING:
@@ -33,21 +33,8 @@ CLIP_FORMAT = 2
 """Part of every clip's key; raise it when the same settings would give another file."""
 
 
-@dataclass(frozen=True)
-class ClipInfo:
-    """What a clip says about itself in its file's metadata."""
-
-    numbers: tuple[int, ...]
-    """Number of each frame (of those drawn; a last frame repeated to make the count even is not listed)."""
-
-    times_s: tuple[float, ...]
-    """Time of each frame in the source video, seconds; empty for pictures that came without a clock."""
-
-    duration_s: float
-    """Length of the source video (or of the part that was used), seconds."""
-
-    settings: dict[str, Any]
-    """`NumProSettings.pixel_dict` of the clip."""
+KEY_DIGITS = 40
+"""Length of a clip's key, hexadecimal digits."""
 
 
 def numbered_clip(
@@ -71,7 +58,8 @@ def numbered_clip(
         cache: where clips are kept.
 
     Raises:
-        NumProError: the video cannot be read, or is a clip that was made with other settings.
+        NumProError: the video cannot be read, or is a clip that was made with other settings, or a blank or damaged clip.
+        OSError: the clip cannot be written, because the disk is full or the cache may only be read.
     """
     settings = settings or NumProSettings()
     cache = cache or ClipCache()
@@ -85,7 +73,7 @@ def numbered_clip(
             _check_same(video, info, settings)
             return Path(video)
         with cache.writing(key) as part:
-            write_clip(video, part, settings, start_s=start_s, end_s=end_s)
+            _make(video, part, settings, start_s, end_s)
     return cache.path(key)
 
 
@@ -97,20 +85,37 @@ def write_clip(
     start_s: float = 0.0,
     end_s: float | None = None,
 ) -> ClipInfo:
-    """Make the clip of a video (or of the part from ``start_s`` to ``end_s``) as a file of one's own choice.
+    """Make the clip of a video (or of the part from ``start_s`` to ``end_s``) as a file of your choice, which is written whole.
 
     Returns what the file says about itself.
+
+    Raises:
+        NumProError: the video cannot be read, or ``out`` cannot be a file (see `numpro_plugin.files.check_target`).
     """
-    settings = settings or NumProSettings()
+    check_target(out)  # before the video is read
+    with written_whole(out) as part:
+        info = _make(video, part, settings or NumProSettings(), start_s, end_s)
+        append_checksum(part)
+    return info
+
+
+def _make(video: str | os.PathLike[str], part: Path, settings: NumProSettings, start_s: float, end_s: float | None) -> ClipInfo:
     frames = sample_frames(
         video, fps=settings.fps, frame_size=settings.frame_size, max_frames=settings.max_frames, start_s=start_s, end_s=end_s
     )
     times_s = start_s + frames.timeline.seconds(frames.numbers)
-    return write_numbered(frames, out, settings, times_s=tuple(times_s.tolist()))
+    return encode_numbered(frames, part, settings, times_s=tuple(times_s.tolist()))
 
 
-def write_numbered(frames: Frames, out: str | os.PathLike[str], settings: NumProSettings, *, times_s: tuple[float, ...]) -> ClipInfo:
-    """Draw the numbers on frames (in place) and write them as a clip; ``times_s`` is what the file says of each frame's time."""
+def encode_numbered(frames: Frames, part: Path, settings: NumProSettings, *, times_s: tuple[float, ...]) -> ClipInfo:
+    """Draw the numbers on frames (in place) and encode them as a clip.
+
+    Args:
+        frames: of the settings' size.
+        part: the file to fill; the caller gives it its checksum and its name.
+        settings: of the clip.
+        times_s: what the file says about each frame's time; empty for pictures without a clock.
+    """
     if settings.numbers:
         draw_numbers(frames.pixels, frames.numbers, settings.style)
     info = ClipInfo(
@@ -119,62 +124,42 @@ def write_numbered(frames: Frames, out: str | os.PathLike[str], settings: NumPro
         duration_s=frames.timeline.duration_s,
         settings=settings.pixel_dict(),
     )
-    part = f"{os.fspath(out)}.part"
-    try:
-        _encode(frames.pixels, _rate(frames), json.dumps({"numpro": vars(info)}), part)
-        os.replace(part, out)
-    finally:
-        Path(part).unlink(missing_ok=True)
+    _encode(frames.pixels, _rate(frames), info.comment(), part)
     return info
 
 
 def blank_clip(settings: NumProSettings | None = None, *, cache: ClipCache | None = None) -> Path:
-    """Two grey frames of the settings' size, without numbers: what a model is given for a video that cannot be read."""
+    """Two grey frames of the settings' size, without numbers: what a model is given for a video that cannot be read.
+
+    `is_blank_clip` recognises it: an answer about it is a failed request, whatever it says.
+    """
     settings = settings or NumProSettings()
     cache = cache or ClipCache()
     width, height = settings.frame_size
-    key = hashlib.sha256(f"blank {CLIP_FORMAT} {width} {height}".encode()).hexdigest()[:40]
+    key = hash_of(f"blank {CLIP_FORMAT} {width} {height}", length=KEY_DIGITS)
     if (clip := cache.get(key)) is not None:
         return clip
     info = ClipInfo(numbers=(), times_s=(), duration_s=0.0, settings=settings.pixel_dict())
     with cache.writing(key) as part:
-        _encode(np.full((2, height, width, 3), 128, dtype=np.uint8), Fraction(1), json.dumps({"numpro": vars(info)}), part)
+        _encode(np.full((2, height, width, 3), 128, dtype=np.uint8), Fraction(1), info.comment(), part)
     return cache.path(key)
 
 
-def read_clip_info(path: str | os.PathLike[str]) -> ClipInfo | None:
-    """What a numbered clip says about itself; None for a video that is no clip of ours.
-
-    Raises:
-        NumProError: the file cannot be opened as a video.
-    """
-    container, _ = open_video(path)
-    with container:
-        metadata = {key.lower(): value for key, value in container.metadata.items()}  # Matroska writes COMMENT
-    try:
-        said = json.loads(metadata.get("comment", ""))["numpro"]
-        return ClipInfo(tuple(said["numbers"]), tuple(said["times_s"]), said["duration_s"], dict(said["settings"]))
-    except (ValueError, KeyError, TypeError):
-        return None  # somebody else's comment
-
-
 def _key(video: str | os.PathLike[str], settings: NumProSettings, start_s: float, end_s: float | None) -> str:
-    """Hash of the source (real path, size, time of change) and of what decides the pixels (decoders differ in the last bit)."""
-    try:
-        real = os.path.realpath(video)
-        stat = os.stat(real)
-    except OSError as error:
-        raise NumProError(f"{os.fspath(video)}: {error.strerror or error}") from error
-    said = [CLIP_FORMAT, decoder_name(), real, stat.st_size, stat.st_mtime_ns, settings.pixel_dict(), end_s]
-    said += [start_s] if start_s else []
-    return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()[:40]
+    """Hash of the source's identity and of what decides the pixels (decoders differ in the last bit)."""
+    values = [CLIP_FORMAT, decoder_name(), *file_identity(video), settings.pixel_dict(), end_s]
+    return digest([*values, start_s] if start_s else values, length=KEY_DIGITS)
 
 
 def _check_same(video: str | os.PathLike[str], info: ClipInfo, settings: NumProSettings) -> None:
-    asked = json.loads(json.dumps(settings.pixel_dict()))
-    if different := [k for k in {**info.settings, **asked} if info.settings.get(k) != asked.get(k)]:
-        said = "; ".join(f"{k}: the clip has {info.settings.get(k)!r}, asked for is {asked.get(k)!r}" for k in sorted(different))
-        raise NumProError(f"{video}: is already a NumPro clip, made with other settings ({said}); start from the original video")
+    if info.is_blank:
+        raise NumProError(f"{video}: is the blank clip that stands for a video that could not be read; start from the original video")
+    wanted = json.loads(json.dumps(settings.pixel_dict()))
+    if different := [name for name in {**info.settings, **wanted} if info.settings.get(name) != wanted.get(name)]:
+        differences = "; ".join(
+            f"{name}: the clip has {info.settings.get(name)!r}, you ask for {wanted.get(name)!r}" for name in sorted(different)
+        )
+        raise NumProError(f"{video}: is already a NumPro clip, made with other settings ({differences}); start from the original video")
 
 
 def _rate(frames: Frames) -> Fraction:

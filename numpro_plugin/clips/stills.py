@@ -1,12 +1,10 @@
 """Pictures instead of a video file (a folder of frames, a list of them) -> a numbered clip.
 
-Pictures have no clock, so here a number is not a time but a place in the list: the k-th picture bears number k.
+Pictures have no clock, so here a number is not a time but a position in the list: picture k carries number k.
 """
 
 from __future__ import annotations
 
-import hashlib
-import json
 import os
 import re
 from pathlib import Path
@@ -17,8 +15,9 @@ import numpy as np
 from PIL import Image, UnidentifiedImageError
 
 from numpro_plugin.clips.cache import ClipCache
-from numpro_plugin.clips.clip import CLIP_FORMAT, write_numbered
+from numpro_plugin.clips.clip import CLIP_FORMAT, KEY_DIGITS, encode_numbered
 from numpro_plugin.errors import NumProError
+from numpro_plugin.files import digest, file_identity, hash_of
 from numpro_plugin.settings import NumProSettings
 from numpro_plugin.timeline import Timeline, kept_numbers
 from numpro_plugin.video.sampling import Frames
@@ -32,14 +31,14 @@ IMAGE_EXTENSIONS = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".gif", ".tif", "
 
 
 def folder_pictures(folder: str | os.PathLike[str]) -> list[Path]:
-    """The picture files of a folder as people count: ``frame2`` before ``frame10``.
+    """The picture files of a folder in the order people count in: ``frame2`` before ``frame10``.
 
     Raises:
-        NumProError: there are none.
+        NumProError: it has none.
     """
     pictures = [path for path in Path(folder).iterdir() if path.suffix.lower() in IMAGE_EXTENSIONS]
     if not pictures:
-        raise NumProError(f"{folder}: is a folder without pictures ({', '.join(sorted(IMAGE_EXTENSIONS))})")
+        raise NumProError(f"{folder}: the folder has no pictures ({', '.join(sorted(IMAGE_EXTENSIONS))})")
     return sorted(pictures, key=lambda path: [(int(part), "") if part.isdigit() else (-1, part) for part in re.split(r"(\d+)", path.name)])
 
 
@@ -48,24 +47,21 @@ def stills_clip(pictures: Sequence[Any], settings: NumProSettings | None = None,
 
     Args:
         pictures: paths, PIL images or arrays (H, W, 3) of uint8, in order. More than ``settings.max_frames`` are thinned by the rule
-            for videos; the kept ones keep their numbers.
+            for videos; those that are kept keep their numbers.
         settings: the paper's protocol if None; its ``fps`` is only the clip's frame rate here.
         cache: where clips are kept.
 
     Raises:
-        NumProError: no picture, or one that cannot be read.
+        NumProError: no pictures, or one that cannot be read.
     """
     settings = settings or NumProSettings()
     cache = cache or ClipCache()
     if not len(pictures):
-        raise NumProError("a video given as a list of frames has no frame in it")
+        raise NumProError("a video given as a list of frames has no frames; the list must hold at least one")
     numbers = kept_numbers(len(pictures), settings.max_frames)
     kept = [pictures[k] for k in numbers.tolist()]
-    said = [CLIP_FORMAT, "stills", numbers.tolist(), settings.pixel_dict()]
-    digest = hashlib.sha256(json.dumps(said, sort_keys=True).encode())
-    for picture in kept:
-        digest.update(_identity(picture))
-    key = digest.hexdigest()[:40]
+    values = [CLIP_FORMAT, "stills", numbers.tolist(), settings.pixel_dict()]
+    key = digest(values, *map(_identity, kept), length=KEY_DIGITS)
     if (clip := cache.get(key)) is not None:
         return clip
     with cache.locked(key):
@@ -75,20 +71,16 @@ def stills_clip(pictures: Sequence[Any], settings: NumProSettings | None = None,
         pixels = np.stack([cv2.resize(_pixels(picture), size, interpolation=cv2.INTER_LINEAR) for picture in kept]).astype(np.uint8)
         frames = Frames(pixels, numbers, Timeline(len(pictures) / settings.fps, settings.fps))
         with cache.writing(key) as part:
-            write_numbered(frames, part, settings, times_s=())
+            encode_numbered(frames, part, settings, times_s=())
     return cache.path(key)
 
 
 def _identity(picture: Any) -> bytes:
-    """What a picture is in the cache's key: a file's place, size and time of change; the pixels of one in memory."""
+    """What stands for a picture in the cache's key: the file's identity, or the pixels of one in memory."""
     if isinstance(picture, (str, os.PathLike)):
-        try:
-            stat = os.stat(picture)
-        except OSError as error:
-            raise NumProError(f"{picture}: {error.strerror or error}") from error
-        return repr((os.path.realpath(picture), stat.st_size, stat.st_mtime_ns)).encode()
+        return repr(tuple(file_identity(picture))).encode()
     pixels = _pixels(picture)
-    return repr(pixels.shape).encode() + hashlib.sha256(pixels.tobytes()).digest()
+    return repr(pixels.shape).encode() + bytes.fromhex(hash_of(pixels.tobytes(), length=64))
 
 
 def _pixels(picture: Any) -> NDArray[np.uint8]:
@@ -105,4 +97,4 @@ def _pixels(picture: Any) -> NDArray[np.uint8]:
                 return np.asarray(opened.convert("RGB"))
         except (OSError, UnidentifiedImageError) as error:
             raise NumProError(f"{picture}: cannot be read as a picture ({error})") from error
-    raise NumProError(f"a frame of type {type(picture).__name__} is unknown; it may be a path, a PIL image or a uint8 array (H, W, 3)")
+    raise NumProError(f"a frame of type {type(picture).__name__} cannot be read; give a path, a PIL image or a uint8 array (H, W, 3)")

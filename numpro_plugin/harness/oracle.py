@@ -10,7 +10,7 @@ from lmms_eval.api.model import lmms
 from tqdm import tqdm
 
 from numpro_plugin.answers.highlights import format_highlights
-from numpro_plugin.clips.clip import read_clip_info
+from numpro_plugin.clips.metadata import read_clip_info
 from numpro_plugin.errors import NumProError
 from numpro_plugin.harness.lmms import document, messages_of, protocol_of
 from numpro_plugin.harness.session import Announcement

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import os
 from typing import TYPE_CHECKING, Any
@@ -11,6 +10,7 @@ from numpro_plugin import __version__
 from numpro_plugin.benchmarks import BENCHMARKS
 from numpro_plugin.benchmarks.table import default_split, read_report, read_rows, table_path
 from numpro_plugin.errors import NumProError
+from numpro_plugin.files import file_identity, hash_of
 from numpro_plugin.prompts import highlight_prompt, moment_prompt
 
 if TYPE_CHECKING:
@@ -102,11 +102,15 @@ def _state_of_videos(table: Path) -> str:
     It stands in the metadata for lmms-eval's response cache: an answer to other pixels, or to the blank clip of a video that was
     repaired since, is not served again.
     """
-    digest = hashlib.sha256()
-    for video in sorted({row["video"] for row in read_rows(table)}):
-        try:
-            stat = os.stat(video) if os.path.isabs(video) else None
-        except OSError:
-            stat = None
-        digest.update(repr((video, stat and (stat.st_size, stat.st_mtime_ns))).encode())
-    return digest.hexdigest()[:16]
+    return hash_of(*(repr((video, _state(video))) for video in sorted({row["video"] for row in read_rows(table)})), length=16)
+
+
+def _state(video: str) -> tuple[int, int] | None:
+    """Size and time of change; None for a video that is missing, or of a table without videos."""
+    if not os.path.isabs(video):
+        return None
+    try:
+        _, size, mtime_ns = file_identity(video)
+    except NumProError:
+        return None
+    return size, mtime_ns

@@ -1,41 +1,46 @@
-"""What a model answered, kept on disk as it comes: a run that was killed goes on where it stopped.
+"""What a model answered, kept on disk as it comes: a run that was killed continues where it stopped.
 
-lmms-eval's own response cache stores answers when all of them are there, and of a killed run it forgets them.
+lmms-eval's own response cache keeps the answers of a run only if the run finishes.
 """
 
 from __future__ import annotations
 
-import hashlib
 import json
 import logging
 import os
 import time
 import uuid
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from numpro_plugin.environment import answers_folder
+from numpro_plugin.files import digest
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
 log = logging.getLogger(__name__)
 
-_UNTIL_FORGOTTEN_S = 30 * 24 * 3600
+_KEPT_S = 30 * 24 * 3600
+_IN_USE_S = 900
 
 
 class LoggedAnswer(NamedTuple):
     """An answer read back."""
 
     text: str
+    """The model's words."""
+
     tokens: int
+    """How many tokens it generated."""
 
 
 class AnswerLog:
     """Answers of one model with one set of settings: a folder of files with one JSON object a line.
 
-    Every process appends to a file of its own, so any number of them, on any number of machines, share a folder. A line that a kill cut
-    off is left out when reading.
+    Every process appends to its own file, so any number of them, on any number of machines, can share a folder. A line that a kill
+    cut off is left out when reading, with a warning. Unknown keys of a line are ignored.
 
     Args:
         identity: plain values that decide what the model answers (weights, adapter, precision, ...).
@@ -45,7 +50,7 @@ class AnswerLog:
     def __init__(self, identity: Mapping[str, Any], folder: str | os.PathLike[str] | None = None) -> None:
         base = answers_folder() if folder is None else Path(folder)
         self.folder = base / digest(identity)
-        _forget_old(base)
+        _remove_old(base)
         self.folder.mkdir(parents=True, exist_ok=True)
         self._file = self.folder / f"{os.getpid()}-{uuid.uuid4().hex[:8]}.jsonl"
         self._known = self._read()
@@ -65,10 +70,10 @@ class AnswerLog:
         for file in sorted(self.folder.glob("*.jsonl")):
             for line in filter(None, file.read_text(encoding="utf-8", errors="replace").split("\n")):
                 try:
-                    said = json.loads(line)
-                    known[str(said["key"])] = LoggedAnswer(str(said["text"]), int(said["tokens"]))
-                except (ValueError, KeyError, TypeError):
-                    log.warning("%s: a line is cut off, its question will be asked again", file)
+                    record = json.loads(line)
+                    known[str(record["key"])] = LoggedAnswer(str(record["text"]), int(record["tokens"]))
+                except (ValueError, KeyError, TypeError, RecursionError, OverflowError):
+                    log.warning("%s: a line is cut off; its question is asked again", file)
         return known
 
 
@@ -77,31 +82,24 @@ def kept_answers() -> list[Path]:
     return sorted(answers_folder().glob("*/*.jsonl"))
 
 
-def digest(values: Any) -> str:
-    """A short hash of plain values."""
-    return hashlib.sha256(json.dumps(values, sort_keys=True, default=str).encode()).hexdigest()[:32]
+def clear_answers() -> tuple[int, int]:
+    """Remove all files of answers except those that a run added to in the last minutes (`_IN_USE_S`): it may be going on.
+
+    Returns how many files were removed, and how many bytes they had.
+    """
+    count = size = 0
+    for file in kept_answers():
+        found = file.stat()
+        if abs(time.time() - found.st_mtime) >= _IN_USE_S:
+            file.unlink(missing_ok=True)
+            count, size = count + 1, size + found.st_size
+    return count, size
 
 
-def folder_state(folder: Path, *, contents: bool) -> str:
-    """Hash over the files of a model folder: their names and contents or, as weights are large, sizes and times of change."""
-    said = hashlib.sha256()
-    for file in sorted(path for path in folder.iterdir() if path.is_file()):
-        stat = file.stat()
-        said.update(f"{file.name} {stat.st_size}".encode())
-        if contents or stat.st_size < 1 << 20:
-            with file.open("rb") as opened:
-                said.update(hashlib.file_digest(opened, "sha256").digest())
-        else:
-            said.update(str(stat.st_mtime_ns).encode())
-    return said.hexdigest()[:32]
-
-
-def _forget_old(base: Path) -> None:
-    """Answers that nobody added to for a month go: the folder does not grow for ever."""
-    before = time.time() - _UNTIL_FORGOTTEN_S
+def _remove_old(base: Path) -> None:
+    """Remove answers that nobody added to for a month, so that the folder does not grow without end."""
+    before = time.time() - _KEPT_S
     for file in base.glob("*/*.jsonl"):
-        try:
+        with suppress(FileNotFoundError):  # another process was faster
             if file.stat().st_mtime < before:
                 file.unlink()
-        except FileNotFoundError:  # another process was faster
-            continue

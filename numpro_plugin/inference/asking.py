@@ -12,7 +12,7 @@ import threading
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from numpro_plugin.clips.clip import read_clip_info
+from numpro_plugin.clips.metadata import read_clip_info
 from numpro_plugin.errors import NumProError
 from numpro_plugin.inference.generation import GenerationOptions, Generator
 from numpro_plugin.inference.prefetch import prefetch

@@ -17,7 +17,7 @@ from support.tiny_qwen import save_tiny_qwen2_5_vl
 from support.videos import write_counter_video
 
 from numpro_plugin.benchmarks import BENCHMARKS
-from numpro_plugin.clips.clip import read_clip_info
+from numpro_plugin.clips.metadata import read_clip_info
 from numpro_plugin.video.sampling import sample_frames
 
 BIN = Path(sys.executable).parent
@@ -203,6 +203,41 @@ def test_number_of_a_bad_file_leaves_nothing(tmp_path):
     assert done.returncode == 1
     assert "bad.mp4: cannot be opened as a video" in done.stderr
     assert not (tmp_path / "out.mp4").exists()
+
+
+def test_number_writes_to_its_output_and_touches_nothing_else(tmp_path):
+    video = write_counter_video(tmp_path / "a.mp4", [k * 100 for k in range(40)], rate=10)
+    out, link, target = tmp_path / "out.mp4", tmp_path / "link.mp4", tmp_path / "target.mp4"
+    (tmp_path / "precious").write_text("mine")
+    (tmp_path / "out.mp4.part").symlink_to(tmp_path / "precious")
+    assert numpro("number", video, "-o", out).returncode == 0
+    assert (tmp_path / "precious").read_text() == "mine"
+    assert (tmp_path / "out.mp4.part").is_symlink()
+    target.write_text("old")
+    link.symlink_to(target)
+    assert numpro("number", video, "-o", link).returncode == 1
+    assert numpro("number", video, "-o", link, "--force").returncode == 0
+    assert link.is_symlink()
+    assert read_clip_info(target).numbers == (0, 1)
+    os.mkfifo(tmp_path / "fifo")
+    for place, kind in (("/dev/null", "device"), (tmp_path / "fifo", "FIFO"), (tmp_path, "folder")):
+        done = numpro("number", video, "-o", place, "--force")
+        assert (done.returncode, f"is a {kind}, and only a regular file can be written" in done.stderr) == (1, True)
+
+
+def test_cache_clear_keeps_what_is_in_use(tmp_path):
+    cache = tmp_path / "c"
+    (cache / "clips").mkdir(parents=True)
+    (cache / "answers/x").mkdir(parents=True)
+    for name in ("clips/old.mp4", "clips/new.mp4", "answers/x/old.jsonl", "answers/x/new.jsonl"):
+        (cache / name).write_text("x")
+        if "old" in name:
+            os.utime(cache / name, (0, 0))
+    done = numpro("cache", "clear", NUMPRO_CACHE=str(cache))
+    assert "removed 1 clips" in done.stdout
+    assert "removed answers of 1 runs" in done.stdout
+    assert "kept: 1 clips and answers of 1 runs that were used in the last 15 minutes" in done.stdout
+    assert sorted(path.stem for path in cache.rglob("*.[mj]*")) == ["new", "new", "usage"]
 
 
 def test_cache(tmp_path):

@@ -18,7 +18,8 @@ from support.videos import write_counter_video
 from numpro_plugin import NumberStyle, NumProError, NumProSettings, draw_numbers, numbered_clip, sample_frames
 from numpro_plugin.clips import clip as clips
 from numpro_plugin.clips.cache import ClipCache
-from numpro_plugin.clips.clip import blank_clip, read_clip_info, write_clip
+from numpro_plugin.clips.clip import blank_clip, write_clip
+from numpro_plugin.clips.metadata import read_clip_info
 
 
 def video_of(tmp_path, seconds, name="a.mp4"):
@@ -112,7 +113,7 @@ def test_without_numbers_the_frames_are_the_same(tmp_path):
 def test_never_numbered_twice(tmp_path):
     clip = numbered_clip(video_of(tmp_path, 10))
     assert numbered_clip(clip) == clip
-    with pytest.raises(NumProError, match="already a NumPro clip.*fps: the clip has 0.5, asked for is 1.0"):
+    with pytest.raises(NumProError, match="already a NumPro clip.*fps: the clip has 0.5, you ask for 1.0"):
         numbered_clip(clip, NumProSettings(fps=1))
 
 
@@ -203,64 +204,10 @@ def test_a_failed_write_leaves_nothing(tmp_path, monkeypatch):
     assert [p.name for p in folder.iterdir() if p.is_file()] == []
 
 
-def test_least_recently_used_go_first(tmp_path):
-    cache = ClipCache(tmp_path / "cache")
-    videos = [video_of(tmp_path, 10, f"{k}.mp4") for k in range(5)]
-    made = [numbered_clip(video, cache=cache) for video in videos[:4]]
-    for age, clip in zip((4000, 3000, 2000, 1000), made, strict=True):
-        os.utime(clip, (time.time() - age,) * 2)
-    assert numbered_clip(videos[0], cache=cache) == made[0]  # used again: the oldest is now the second
-    small = ClipCache(tmp_path / "cache", limit_gb=made[0].stat().st_size * 3.5 / 1e9)
-    numbered_clip(videos[4], cache=small)
-    assert [clip.exists() for clip in made] == [True, False, False, True]
-
-
-def test_clips_in_use_stay_even_over_the_limit(tmp_path, caplog):
-    cache = ClipCache(tmp_path / "cache", limit_gb=1e-9)
-    made = [numbered_clip(video_of(tmp_path, 4, f"{k}.mp4"), cache=cache) for k in range(3)]
-    assert all(clip.exists() for clip in made)
-    assert "NUMPRO_CACHE_GB" in caplog.text
-
-
-def test_info_and_clear(tmp_path):
-    cache = ClipCache(tmp_path / "cache")
-    assert cache.info().clips == 0
-    numbered_clip(video_of(tmp_path, 4), cache=cache)
-    (cache.folder / "left.behind.part").write_bytes(b"x")
-    assert cache.clear().clips == 1
-    assert cache.info().clips == 0
-    assert not list(cache.folder.glob("*.part"))
-
-
-def test_wrong_limit_is_named(monkeypatch):
-    monkeypatch.setenv("NUMPRO_CACHE_GB", "much")
-    with pytest.raises(NumProError, match="NUMPRO_CACHE_GB='much'"):
-        ClipCache()
-
-
 def test_blank_clip_says_that_nothing_is_drawn():
     clip = blank_clip(NumProSettings(frame_size=(64, 48)))
     assert read_with_av(clip).shape == (2, 48, 64, 3)
     assert read_clip_info(clip).numbers == ()
-
-
-def test_somebody_elses_comment_is_no_clip(tmp_path):
-    for k, comment in enumerate(('{"numpro": 1}', '{"numpro": {"numbers": 3}}', '{"numpro": ', "x")):
-        path = tmp_path / f"{k}.mkv"
-        with av.open(str(path), "w") as container:
-            container.metadata["comment"] = comment
-            stream = container.add_stream("libx264", rate=10)
-            stream.width, stream.height, stream.pix_fmt = 64, 64, "yuv420p"
-            container.mux(stream.encode(av.VideoFrame.from_ndarray(np.zeros((64, 64, 3), np.uint8), format="rgb24")))
-            container.mux(stream.encode(None))
-        assert read_clip_info(path) is None
-
-
-def test_an_empty_file_in_the_cache_is_made_again(tmp_path):
-    video = video_of(tmp_path, 4)
-    clip = numbered_clip(video)
-    clip.write_bytes(b"")
-    assert len(read_with_av(numbered_clip(video))) == 2
 
 
 def test_missing_video_is_named(tmp_path):
@@ -272,3 +219,15 @@ def test_write_clip_to_a_place_of_ones_own(tmp_path):
     info = write_clip(video_of(tmp_path, 10), tmp_path / "out.mp4")
     assert read_clip_info(tmp_path / "out.mp4") == info
     assert len(read_with_av(tmp_path / "out.mp4")) == 6
+
+
+def test_write_clip_replaces_what_a_link_points_to_and_refuses_devices(tmp_path):
+    video, link, other = video_of(tmp_path, 4), tmp_path / "out.mp4", tmp_path / "elsewhere.mp4"
+    link.symlink_to(other)
+    (tmp_path / "out.mp4.part").write_text("mine")
+    write_clip(video, link)
+    assert link.is_symlink()
+    assert len(read_with_av(other)) == 2
+    assert (tmp_path / "out.mp4.part").read_text() == "mine"
+    with pytest.raises(NumProError, match="is a device"):
+        write_clip(tmp_path / "not even looked for.mp4", "/dev/null")

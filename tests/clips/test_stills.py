@@ -9,8 +9,8 @@ from support.digits import read_number
 from support.videos import counter_frame, read_counter
 
 from numpro_plugin import NumProError, NumProSettings
-from numpro_plugin.clips.clip import read_clip_info
 from numpro_plugin.clips.fitted import clip_pictures
+from numpro_plugin.clips.metadata import read_clip_info
 from numpro_plugin.clips.stills import folder_pictures, stills_clip
 
 
@@ -55,11 +55,11 @@ def test_a_changed_picture_is_another_clip(tmp_path):
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda folder: [], "has no frame in it"),
+        (lambda folder: [], "has no frames"),
         (lambda folder: [folder / "absent.png"], r"absent\.png: No such file"),
         (lambda folder: [folder / "broken.png"], r"broken\.png: cannot be read as a picture"),
         (lambda folder: [np.zeros((4, 4), dtype=np.uint8)], r"must be uint8 of shape \(H, W, 3\), got uint8 \(4, 4\)"),
-        (lambda folder: [7], "a frame of type int is unknown"),
+        (lambda folder: [7], "a frame of type int cannot be read"),
     ],
 )
 def test_bad_pictures(tmp_path, make, message):
@@ -69,5 +69,5 @@ def test_bad_pictures(tmp_path, make, message):
 
 
 def test_a_folder_without_pictures(tmp_path):
-    with pytest.raises(NumProError, match="is a folder without pictures"):
+    with pytest.raises(NumProError, match="the folder has no pictures"):
         folder_pictures(tmp_path)

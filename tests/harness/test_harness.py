@@ -19,7 +19,7 @@ from numpro_plugin.benchmarks import BENCHMARKS
 from numpro_plugin.benchmarks.charades import CHARADES
 from numpro_plugin.benchmarks.prepare import prepare
 from numpro_plugin.clips import clip as clips
-from numpro_plugin.clips.clip import read_clip_info
+from numpro_plugin.clips.metadata import read_clip_info
 from numpro_plugin.harness import register as harness
 from numpro_plugin.harness import task as evaluation
 from numpro_plugin.reports.compare import compare_runs

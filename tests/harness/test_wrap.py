@@ -22,8 +22,8 @@ from support.videos import counter_frame, read_counter, write_counter_video
 from numpro_plugin import NumProError, NumProSettings, draw_numbers, numbered_clip, sample_frames
 from numpro_plugin.benchmarks.charades import CHARADES
 from numpro_plugin.benchmarks.prepare import prepare
-from numpro_plugin.clips.clip import read_clip_info
 from numpro_plugin.clips.fitted import clip_pictures
+from numpro_plugin.clips.metadata import read_clip_info
 from numpro_plugin.harness import register as harness
 from numpro_plugin.harness.sources import recognise, sources_of
 from numpro_plugin.harness.wrap.background import BackgroundWork

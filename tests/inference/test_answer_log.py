@@ -9,7 +9,9 @@ import time
 
 import pytest
 
-from numpro_plugin.inference.answer_log import AnswerLog, answers_folder, digest, folder_state
+from numpro_plugin.environment import answers_folder
+from numpro_plugin.files import digest, folder_state
+from numpro_plugin.inference.answer_log import AnswerLog, clear_answers, kept_answers
 
 
 def test_answers_are_there_again(tmp_path):
@@ -76,3 +78,32 @@ def test_a_changed_folder_is_another_model(tmp_path, contents):
     else:
         os.utime(weights, ns=(1, 1))
     assert folder_state(tmp_path, contents=contents) != before
+
+
+def test_a_line_of_any_rubbish_is_left_out(tmp_path, caplog):
+    log = AnswerLog({}, tmp_path)
+    log.add("a", "x", 1)
+    rubbish = ("[" * 100_000, '{"key": "b"}', "null", '{"key": "b", "text": "x", "tokens": 1e999}', "9" * 5000)
+    with next(log.folder.glob("*.jsonl")).open("a") as file:
+        file.write("\n".join(rubbish) + "\n")
+    again = AnswerLog({}, tmp_path)
+    assert again.get("a") == ("x", 1)
+    assert again.get("b") is None
+    assert caplog.text.count("a line is cut off; its question is asked again") == len(rubbish)
+
+
+def test_fields_of_another_version_are_passed_over(tmp_path):
+    folder = AnswerLog({}, tmp_path).folder
+    (folder / "other.jsonl").write_text('{"key": "a", "text": "x", "tokens": 1, "of a later version": 2}\n')
+    assert AnswerLog({}, tmp_path).get("a") == ("x", 1)
+
+
+def test_clearing_spares_the_answers_of_a_run_that_may_be_going_on():
+    AnswerLog({"run": "old"}).add("a", "x", 1)
+    (old,) = kept_answers()
+    size = old.stat().st_size
+    os.utime(old, (time.time() - 3600,) * 2)
+    AnswerLog({"run": "new"}).add("a", "x", 1)
+    assert clear_answers() == (1, size)
+    assert AnswerLog({"run": "new"}).get("a") == ("x", 1)
+    assert AnswerLog({"run": "old"}).get("a") is None

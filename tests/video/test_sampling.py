@@ -406,7 +406,7 @@ def test_counter_video_shows_the_right_frame(shared, fps):
     for number, pixels in zip(frames.numbers.tolist(), frames.pixels, strict=True):
         shown = int(number / fps * 10 + 1e-6)  # frame n (from 0) is on screen from n / 10 s
         assert np.array_equal(pixels, pictures[shown])
-        assert [k for k, other in enumerate(everything) if np.array_equal(pixels, other)] == [shown]
+        assert [k for k, other in enumerate(pictures) if np.array_equal(pixels, other)] == [shown]
 
 
 REAL = [

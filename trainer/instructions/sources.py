@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from numpro_plugin.benchmarks import BENCHMARKS
-from numpro_plugin.benchmarks.table import read_report, sha256_of, table_path
+from numpro_plugin.benchmarks.table import read_report, table_path
 from numpro_plugin.errors import NumProError
+from numpro_plugin.files import sha256_of
 
 from .conversations import BadRow
 from .files import instruction_rows

@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Any
 import torch
 from transformers import TrainerCallback
 
+from numpro_plugin.files import write_text_whole
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -89,7 +91,7 @@ class JsonLog(TrainerCallback):
         """Forget what a stopped run logged after the checkpoint that is gone on from."""
         if state.is_world_process_zero:
             kept = [line for line in read_log(self._file) if line.get("step", 0) <= state.global_step] if state.global_step else []
-            self._file.write_text("".join(json.dumps(line) + "\n" for line in kept), encoding="utf-8")
+            write_text_whole(self._file, "".join(json.dumps(line) + "\n" for line in kept))
 
     def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, Any] | None = None, **_: Any) -> None:
         """One line."""

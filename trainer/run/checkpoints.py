@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from numpro_plugin.errors import NumProError
+from numpro_plugin.files import put_in_place, write_text_whole
 from numpro_plugin.weights.record import read_record
 
 from ..recipe.keys import flat
@@ -69,7 +70,7 @@ def save_whole(folder: Path, write: Callable[[Path], None], *, main: bool, barri
         ) from error
     barrier()
     if main:
-        os.replace(part / inner, folder)
+        put_in_place(part / inner, folder)
         if inner:
             part.rmdir()
     barrier()
@@ -111,7 +112,7 @@ def claim_output(recipe: Recipe, folder: Path, result: Path, now: dict[str, Any]
         for half in (*folder.glob(".*.part"), *folder.glob(".*.old")):
             shutil.rmtree(half)
     folder.mkdir(parents=True, exist_ok=True)
-    there.write_text(recipe.to_yaml(), encoding="utf-8")
+    write_text_whole(there, recipe.to_yaml())
     return next(iter(reversed(checkpoints(folder))), None)
 
 

@@ -7,13 +7,13 @@ from __future__ import annotations
 import json
 import os
 import platform
-import shutil
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from numpro_plugin import __version__
 from numpro_plugin.errors import NumProError
+from numpro_plugin.files import folder_written_whole
 from numpro_plugin.weights.record import RECORD, read_record
 
 if TYPE_CHECKING:
@@ -112,16 +112,9 @@ def merge(base: str | Path, adapter: str | Path, out: str | Path) -> Path:
         raise NumProError(f"{place} is there already: choose another folder")
     record = read_record(adapter)
     loaded = load_model(base, adapter, merge=True)
-    part = place.with_name(f".{place.name}.part")
-    shutil.rmtree(part, ignore_errors=True)
-    part.mkdir(parents=True)
-    try:
+    with folder_written_whole(place) as part:
         loaded.model.save_pretrained(part)
         loaded.processor.save_pretrained(part)
         if record is not None:
             write_record(part, {**record, "tuning": "merged"})
-        os.replace(part, place)
-    except BaseException:
-        shutil.rmtree(part, ignore_errors=True)
-        raise
     return place

@@ -5,7 +5,6 @@
 from __future__ import annotations
 
 import glob
-import hashlib
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +16,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from numpro_plugin.errors import NumProError
+from numpro_plugin.files import hash_of
 from numpro_plugin.timeline import Timeline
 
 from ..shard_format import ShardInfo
@@ -82,10 +82,9 @@ class ShardIndex:
     @property
     def fingerprint(self) -> str:
         """Differs when the shards do: other files, or files with other rows, conversations or sizes. Where they lie does not count."""
-        made = hashlib.sha256(repr([[os.path.basename(file) for file in self.files], self.sizes]).encode())
-        for numbers in (self.group_rows, self.frames, self.conversations):
-            made.update(np.asarray(numbers, dtype=np.int64).tobytes() + b"|")
-        return made.hexdigest()[:16]
+        names = repr([[os.path.basename(file) for file in self.files], self.sizes])
+        counts = (self.group_rows, self.frames, self.conversations)
+        return hash_of(names, *(np.asarray(numbers, dtype=np.int64).tobytes() + b"|" for numbers in counts), length=16)
 
     @property
     def sample_rows(self) -> NDArray[np.int64]:

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 from numpro_plugin import __version__
 from numpro_plugin.errors import NumProError
+from numpro_plugin.files import write_text_whole
 
 from ..instructions.conversations import AFTER_LAST
-from .units import Record, Unit, read_record, write_whole
+from .units import Record, Unit, read_record
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -36,7 +37,7 @@ def claim(out: Path, settings: Mapping[str, Any], inputs: Sequence[Mapping[str, 
     if not path.exists():
         if strange := next(out.glob("*.parquet"), None):
             raise NumProError(f"{strange.name} is in {out}, but no {MANIFEST} that says how it was made; choose an empty folder")
-        write_whole(path, json.dumps({"settings": dict(settings), "inputs": list(inputs), "complete": False}, indent=1))
+        write_text_whole(path, json.dumps({"settings": dict(settings), "inputs": list(inputs), "complete": False}, indent=1) + "\n")
         return
     before = read_manifest(out)
     for what, then, now in _differences(before, settings, inputs):
@@ -81,7 +82,7 @@ def write_manifest(out: Path, settings: Mapping[str, Any], work: Work, units: Se
             "units": {"done": len(records), "all": len(units)},
             "sources": _sources(records.values(), work.bad_rows),
         }
-        write_whole(out / MANIFEST, json.dumps(manifest, indent=1))
+        write_text_whole(out / MANIFEST, json.dumps(manifest, indent=1) + "\n")
         # Another job may have finished meanwhile and written its manifest before this one's: look again.
         if sum(read_record(out, unit) is not None for unit in units) == len(records):
             return manifest

@@ -8,9 +8,7 @@ final name, and both appear whole or not at all.
 from __future__ import annotations
 
 import json
-import os
 import re
-import socket
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -19,6 +17,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from numpro_plugin.errors import NumProError
+from numpro_plugin.files import new_part, put_in_place, write_text_whole
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -127,8 +126,8 @@ class UnitWriter:
         for position, part in enumerate(self._parts):
             name = f"{self._unit.name}.{position}.parquet" if position else f"{self._unit.name}.parquet"
             self._record["files"][name] = part.stat().st_size
-            os.replace(part, self._out / name)
-        write_whole(record_path(self._out, self._unit), json.dumps(self._record, indent=1))
+            put_in_place(part, self._out / name)
+        write_text_whole(record_path(self._out, self._unit), json.dumps(self._record, indent=1) + "\n")
         return self._record
 
     def discard(self) -> None:
@@ -144,7 +143,7 @@ class UnitWriter:
         if not self._held:
             return
         if self._writer is None:
-            part = self._out / f".{self._unit.name}.{len(self._parts)}.{_me()}.part"
+            part = new_part(self._out / f"{self._unit.name}.parquet")
             self._parts.append(part)
             # JPEGs neither shrink nor repeat.
             self._writer = pq.ParquetWriter(
@@ -163,8 +162,6 @@ class UnitWriter:
         if self._writer is not None:
             self._writer.close()
             self._writer, self._written = None, 0
-            with open(self._parts[-1], "rb") as file:
-                os.fsync(file.fileno())
 
 
 _EXAMPLES = 5
@@ -190,18 +187,3 @@ def remove_leftovers(out: Path) -> None:
     """Remove what killed runs left half-written; only when all units are done, so that nobody is writing any more."""
     for left in [*out.glob(".*-of-*.part"), *(out / "units").glob(".*.part")]:
         left.unlink(missing_ok=True)
-
-
-def write_whole(path: Path, text: str) -> None:
-    """Write a text file that appears whole or not at all."""
-    part = path.with_name(f".{path.name}.{_me()}.part")
-    with open(part, "w") as file:
-        file.write(text + "\n")
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(part, path)
-
-
-def _me() -> str:
-    """Jobs on several machines write into one folder."""
-    return f"{socket.gethostname()}-{os.getpid()}"

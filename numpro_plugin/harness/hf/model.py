@@ -26,6 +26,7 @@ from numpro_plugin import __version__
 from numpro_plugin.environment import setting_in_environment, settings_from_environment
 from numpro_plugin.errors import NumProError
 from numpro_plugin.families import load_model
+from numpro_plugin.files import digest, folder_state
 from numpro_plugin.harness import session
 from numpro_plugin.harness.hf.processes import balanced_shares, run_in_all
 from numpro_plugin.harness.hf.questions import read_request, what_decides
@@ -38,7 +39,7 @@ from numpro_plugin.harness.lmms import (
     protocol_of,
 )
 from numpro_plugin.harness.session import Announcement
-from numpro_plugin.inference.answer_log import AnswerLog, digest, folder_state
+from numpro_plugin.inference.answer_log import AnswerLog
 from numpro_plugin.inference.asking import Asked, Asker
 from numpro_plugin.inference.generation import GenerationOptions
 from numpro_plugin.settings import parse_frame_size

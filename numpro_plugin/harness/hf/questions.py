@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from numpro_plugin.environment import decoder_name
 from numpro_plugin.errors import NumProError
+from numpro_plugin.files import file_identity
 from numpro_plugin.harness.lmms import messages_of, protocol_of
 from numpro_plugin.harness.sources import Stills, content_source
 from numpro_plugin.harness.task import source_video
@@ -53,9 +53,8 @@ def read_request(request: Instance, doc: Mapping[str, Any], options: GenerationO
 def what_decides(asked: Asked) -> list[Any]:
     """All that decides the answer to one question beside the model, as plain values: the answer log's key."""
     try:
-        stat = os.stat(asked.video)
-        state: Any = [os.path.realpath(asked.video), stat.st_size, stat.st_mtime_ns]
-    except OSError:
+        state: Any = list(file_identity(asked.video))
+    except NumProError:
         state = asked.video
     question = asked.questions[0]
     shown = [decoder_name(), asked.start_s, asked.end_s, asked.settings.pixel_dict()]

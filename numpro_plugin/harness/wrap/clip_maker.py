@@ -3,24 +3,28 @@
 from __future__ import annotations
 
 import logging
-import os
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from numpro_plugin.clips.clip import ClipInfo, blank_clip, numbered_clip, read_clip_info
+from numpro_plugin.clips.cache import reading
+from numpro_plugin.clips.clip import blank_clip, numbered_clip
+from numpro_plugin.clips.metadata import ClipInfo, read_clip_info
 from numpro_plugin.clips.stills import folder_pictures, stills_clip
 from numpro_plugin.environment import setting_in_environment, settings_from_environment, variable_of
 from numpro_plugin.errors import NumProError
+from numpro_plugin.files import file_identity
 from numpro_plugin.harness.sources import Source, Stills, VideoFile
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from numpro_plugin.settings import NumProSettings
 
 log = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -67,21 +71,25 @@ class ClipMaker:
         except NumProError as error:
             return self._blank(source, error)
         if ready is not None and isinstance(source, VideoFile):
+            if ready.is_blank:
+                return self._blank(source, NumProError(f"{source.path}: is a blank clip, which stands for a video that cannot be read"))
             self._check_ready(source, ready)
             return Shown(Path(source.path), ready)
         if self._environment:
             raise NumProError(self._disagree(self._environment[0]))
         try:
-            if isinstance(source, Stills):
-                clip = stills_clip(source.pictures or folder_pictures(source.name), self.settings)
-            else:
-                clip = numbered_clip(source.path, self.settings, start_s=source.start_s, end_s=source.end_s)
+            return reading(lambda: self._made(source), _shown)
         except NumProError as error:
             return self._blank(source, error)
-        info = _clip_info_of(str(clip), 0, 0)  # a clip in the cache never changes, only the time of its last use does
-        if info is None:
-            raise NumProError(f"{clip}: is in the cache of clips but is not a NumPro clip; run: numpro cache clear")
-        return Shown(clip, info)
+
+    def read(self, source: Source, read: Callable[[Path], T]) -> T:
+        """What ``read`` gets from the clip of a video. A clip that vanished before it was read is made again."""
+        return reading(lambda: self.shown(source).path, read)
+
+    def _made(self, source: Source) -> Path:
+        if isinstance(source, Stills):
+            return stills_clip(source.pictures or folder_pictures(source.name), self.settings)
+        return numbered_clip(source.path, self.settings, start_s=source.start_s, end_s=source.end_s)
 
     def color(self, source: Source) -> str | None:
         """Colour of the numbers that a video's clip has or will have, without making it; None if it has none."""
@@ -101,8 +109,6 @@ class ClipMaker:
         return Shown(clip, ClipInfo((), (), 0.0, self.settings.pixel_dict()), str(error))
 
     def _check_ready(self, source: VideoFile, info: ClipInfo) -> None:
-        if not info.numbers:
-            return  # blank: it stands for a video that cannot be read, whatever the settings
         if source.start_s or source.end_s is not None:
             raise NumProError(f"{source.name}: is already a NumPro clip, which cannot be cut; start from the original video")
         if self.given.get("numbers") is False and info.settings["numbers"]:
@@ -136,12 +142,15 @@ def _differing_environment(settings: NumProSettings) -> list[str]:
     return [name for name in decisive if ours[name] != theirs[name] and setting_in_environment(name) is not None]
 
 
+def _shown(clip: Path) -> Shown:
+    info = _clip_info_of(str(clip), 0, 0)  # a clip in the cache never changes, only the time of its last use does
+    if info is None:
+        raise NumProError(f"{clip}: is in the cache of clips but is not a numbered clip; remove the file and run again")
+    return Shown(clip, info)
+
+
 def _clip_info(path: str) -> ClipInfo | None:
-    try:
-        stat = os.stat(path)
-    except OSError as error:
-        raise NumProError(f"{path}: {(error.strerror or str(error)).lower()}") from error
-    return _clip_info_of(path, stat.st_size, stat.st_mtime_ns)
+    return _clip_info_of(path, *file_identity(path)[1:])
 
 
 @lru_cache(maxsize=4096)

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
 
-    from numpro_plugin.harness.wrap.clip_maker import ClipMaker, Shown
+    from numpro_plugin.harness.wrap.clip_maker import ClipMaker
     from numpro_plugin.harness.wrap.readers import FrameArguments
 
 log = logging.getLogger(__name__)
@@ -44,9 +44,9 @@ class Replacer:
             if source is None:
                 shown.append(visual)
             elif self.frames.reader.pictures:
-                shown.extend(clip_pictures(self.clips.shown(source).path))
+                shown.extend(self.clips.read(source, clip_pictures))
             else:
-                shown.append(str(self._file(self.clips.shown(source))))
+                shown.append(str(self._file(source)))
         return shown
 
     def text(self, text: str, sources: Iterable[Source]) -> str:
@@ -74,7 +74,7 @@ class Replacer:
                 if source is not None:
                     shown = self.clips.shown(source)
                     color = color or shown.color
-                    contents += self._contents(shown)
+                    contents += self._contents(source)
                     continue
                 if content.get("type") == "text" and color is not None and place is None:
                     place = len(replaced), len(contents)
@@ -88,12 +88,15 @@ class Replacer:
 
     def count(self, sources: Iterable[Source]) -> int:
         """How many frames a base that takes a fixed number must take to see every one of them; 0 without a video."""
-        return max((self._frames(self.clips.shown(source)) for source in sources), default=0)
+        return max(map(self._frames, sources), default=0)
 
-    def _frames(self, shown: Shown) -> int:
-        return len(shown.info.numbers) or 2 if self.frames.reader.spare else frames_in_file(shown.path)
+    def _frames(self, source: Source) -> int:
+        if self.frames.reader.spare:
+            return len(self.clips.shown(source).info.numbers) or 2
+        return self.clips.read(source, frames_in_file)
 
-    def _file(self, shown: Shown) -> Path:
+    def _file(self, source: Source) -> Path:
+        shown = self.clips.shown(source)
         limit, count = self.frames.limit, len(shown.info.numbers)
         if limit is not None and count > limit and not self._warned:
             self._warned = True
@@ -104,12 +107,14 @@ class Replacer:
                 limit,
                 f" ({self.frames.reader.limit})" if self.frames.reader.limit else "",
             )
-        return fitted_clip(shown.path, spare=self.frames.reader.spare, least_rate=self.frames.reader.least_rate)
+        reader = self.frames.reader
+        return self.clips.read(source, lambda clip: fitted_clip(clip, spare=reader.spare, least_rate=reader.least_rate))
 
-    def _contents(self, shown: Shown) -> list[dict[str, Any]]:
+    def _contents(self, source: Source) -> list[dict[str, Any]]:
         if not self.frames.reader.pictures:
-            return [{"type": "video", "url": str(self._file(shown))}]
-        pictures = [{"type": "image", "url": picture} for picture in clip_pictures(shown.path)]
+            return [{"type": "video", "url": str(self._file(source))}]
+        shown = self.clips.shown(source)
+        pictures = [{"type": "image", "url": picture} for picture in self.clips.read(source, clip_pictures)]
         if not (self.timestamps and len(shown.info.times_s) == len(pictures)):
             return pictures
         times = [{"type": "text", "text": f"<{time_s:.1f} seconds>"} for time_s in shown.info.times_s]
