@@ -133,10 +133,7 @@ def _shards(args: argparse.Namespace) -> int:
 
     if not 0 <= args.allow_skipped <= 1:
         raise NumProError(f"--allow-skipped {args.allow_skipped:g} must be a fraction, 0 to 1 (0.05 allows 5 %)")
-    try:
-        frame_size = parse_frame_size(args.frame_size)
-    except ValueError:
-        raise NumProError(f"--frame-size {args.frame_size!r} must be a number of pixels or WIDTHxHEIGHT") from None
+    frame_size = parse_frame_size(args.frame_size, name="--frame-size")
     options = FrameOptions(
         fps=args.fps,
         frame_size=frame_size,
