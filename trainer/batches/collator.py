@@ -36,7 +36,7 @@ _END_OF_JPEG = b"\xff\xd9"
 
 
 @dataclass(frozen=True)
-class Item:
+class RawSample:
     """A sample before its pictures are decoded: one conversation about one video."""
 
     id: str
@@ -77,7 +77,7 @@ class Collator:
                 "size and set it in the recipe"
             )
 
-    def __call__(self, items: Sequence[Item]) -> dict[str, Any]:
+    def __call__(self, items: Sequence[RawSample]) -> dict[str, Any]:
         """A batch of one or more items. An item that cannot be used becomes a filler and is listed under ``unreadable``."""
         samples, unreadable, frames = [], [], 0
         for item in items:
@@ -93,7 +93,7 @@ class Collator:
         counts = {"tokens": int(batch["attention_mask"].sum()), "frames": frames}
         return {**batch, "ids": [item.id for item in items], **counts, "unreadable": unreadable}
 
-    def sample(self, item: Item) -> tuple[Sample, int]:
+    def sample(self, item: RawSample) -> tuple[Sample, int]:
         """The item's inputs and labels, as a batch of one, and how many frames it has.
 
         Raises:
@@ -123,7 +123,7 @@ class Collator:
             per_frame = (int(places[-1] - places[0]) + 1) / count
             count -= min(count - 1, max(1, int((length - self.data.max_tokens) // per_frame)))
 
-    def question(self, item: Item) -> Sample:
+    def question(self, item: RawSample) -> Sample:
         """The inputs of the item's first question with true numbers, for generation."""
         row, rng = self._opened(item)
         shown = shown_numbers(row)
@@ -142,7 +142,7 @@ class Collator:
         sample = self.family.encode(self._blank_video(2), turns, self.processor)
         return {**sample, "labels": torch.full_like(sample["labels"], IGNORED)}, 2
 
-    def _opened(self, item: Item) -> tuple[Mapping[str, Any], np.random.Generator]:
+    def _opened(self, item: RawSample) -> tuple[Mapping[str, Any], np.random.Generator]:
         row = item.row
         assert row is not None
         if not row["frames"]:

@@ -21,7 +21,7 @@ from torch.utils.data import Dataset, Sampler
 
 from ..shard_format import SCHEMA
 from ..shards.index import open_shard
-from .collator import Item
+from .collator import RawSample
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -79,8 +79,8 @@ class ParquetRows:
         return {**self.__dict__, "_held": OrderedDict(), "_files": {}}
 
 
-class Samples(Dataset[Item]):
-    """Map-style dataset: ``samples[epoch, k]`` is sample k as an ``Item``; pictures are decoded by the collator."""
+class Samples(Dataset[RawSample]):
+    """Map-style dataset: ``samples[epoch, k]`` is sample k as an ``RawSample``; pictures are decoded by the collator."""
 
     def __init__(self, index: ShardIndex, rows: ArrowRows | ParquetRows) -> None:
         self._rows, self._of_sample = rows, index.sample_rows
@@ -89,17 +89,17 @@ class Samples(Dataset[Item]):
     def __len__(self) -> int:
         return len(self._of_sample)
 
-    def __getitem__(self, key: Key) -> Item:
+    def __getitem__(self, key: Key) -> RawSample:
         epoch, sample = key
         if sample == FILLER:
-            return Item("filler", None)
+            return RawSample("filler", None)
         row = int(self._of_sample[sample])
         conversation = sample - int(self._first[row])
         found = self._rows[row]
-        return Item(f"{found['source']}/{found['video']}#{conversation}", found, conversation, epoch)
+        return RawSample(f"{found['source']}/{found['video']}#{conversation}", found, conversation, epoch)
 
 
-def random_order(lengths: NDArray[np.int64], *, seed: int, epoch: int, batch_size: int, group: bool) -> NDArray[np.int64]:
+def shuffled_order(lengths: NDArray[np.int64], *, seed: int, epoch: int, batch_size: int, group: bool) -> NDArray[np.int64]:
     """A permutation of all samples (N,); with ``group`` the samples of a batch are about equally long (``lengths`` (N,)).
 
     The longest sample comes with the very first batch: if memory does not suffice, that shows at once.
@@ -122,7 +122,7 @@ def random_order(lengths: NDArray[np.int64], *, seed: int, epoch: int, batch_siz
     return order
 
 
-def near_order(index: ShardIndex, *, seed: int, epoch: int, streams: int, rows: int) -> list[NDArray[np.int64]]:
+def streaming_order(index: ShardIndex, *, seed: int, epoch: int, streams: int, rows: int) -> list[NDArray[np.int64]]:
     """The samples as ``streams`` sequences that each read row groups one after the other, for shards that are not copied.
 
     Row groups come in random order, and within every ``rows`` videos or so samples are mixed. The sequences are equally long up to one.
@@ -140,8 +140,8 @@ def near_order(index: ShardIndex, *, seed: int, epoch: int, streams: int, rows: 
     return made
 
 
-class RandomBatches(Sampler[list[Key]]):
-    """One process's micro-batches of an epoch in ``random_order``."""
+class ShuffledBatches(Sampler[list[Key]]):
+    """One process's micro-batches of an epoch in ``shuffled_order``."""
 
     def __init__(
         self,
@@ -165,15 +165,15 @@ class RandomBatches(Sampler[list[Key]]):
         return math.ceil(len(self._lengths) / (self._micro * self._world))
 
     def __iter__(self) -> Iterator[list[Key]]:
-        order = random_order(self._lengths, seed=self._seed, epoch=self.epoch, batch_size=self._batch, group=self._group)
+        order = shuffled_order(self._lengths, seed=self._seed, epoch=self.epoch, batch_size=self._batch, group=self._group)
         padded = np.full(len(self) * self._micro * self._world, FILLER)
         padded[: len(order)] = order
         for batch in padded.reshape(-1, self._micro)[self._rank :: self._world].tolist():
             yield [(self.epoch, sample) for sample in batch]
 
 
-class NearBatches(Sampler[list[Key]]):
-    """One process's micro-batches of an epoch in ``near_order``: each of its workers reads a part of the shards of its own."""
+class StreamingBatches(Sampler[list[Key]]):
+    """One process's micro-batches of an epoch in ``streaming_order``: each of its workers reads a part of the shards of its own."""
 
     def __init__(
         self, index: ShardIndex, *, seed: int, micro_batch_size: int, rows: int, workers: int, rank: int = 0, world: int = 1
@@ -191,7 +191,7 @@ class NearBatches(Sampler[list[Key]]):
 
     def __iter__(self) -> Iterator[list[Key]]:
         streams = self._world * self._workers
-        parts = near_order(self._index, seed=self._seed, epoch=self.epoch, streams=streams, rows=self._rows)
+        parts = streaming_order(self._index, seed=self._seed, epoch=self.epoch, streams=streams, rows=self._rows)
         mine = parts[self._rank * self._workers : (self._rank + 1) * self._workers]
         padded = np.full((self._workers, len(self) // self._workers, self._micro), FILLER)
         for part, place in zip(mine, padded, strict=True):

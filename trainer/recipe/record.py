@@ -35,7 +35,7 @@ class Data:
     """Files, folders or patterns (``*.parquet``) of shards made by ``numpro-train shards``."""
 
     held_out: tuple[str, ...] = ()
-    """Shards that are kept out of training; every ``run.eval_steps`` steps the model answers their questions (mIoU of generated answers)."""
+    """Shards that are kept out of training; every ``run.eval_steps`` steps the model answers their questions, scored by mIoU."""
 
     streaming: bool = False
     """Read shards in order through a shuffle buffer, not at random: for sets too large to be copied into the cache of ``datasets``."""
@@ -47,8 +47,8 @@ class Data:
     """Put samples of similar length into one batch (not when ``streaming``)."""
 
     numbering: Numbering = "grid"
-    """``grid``: true frame numbers. ``offset``: each sample's numbers start at a random one and its answers shift with them, so that numbers
-    must be read, not counted. ``random``: every frame gets a random number and answers change to match."""
+    """``grid``: true frame numbers. ``offset``: each sample's numbers start at a random one and its answers shift too, so that numbers must
+    be read, not counted. ``random``: every frame gets a random number and answers change to match."""
 
     highest_number: int = Field(999, ge=1, le=1_000_000)
     """The largest number that ``numbering: offset`` or ``random`` may draw. With ``offset``, a video whose own numbers are larger keeps
@@ -61,7 +61,7 @@ class Data:
     """A longer sample loses frames, evenly, until it fits; the answer is never cut. 240 frames of LongVA are 34,560 tokens."""
 
     max_unreadable: float = Field(0.01, ge=0, le=1)
-    """The run stops when more than this fraction of the samples is unusable (damaged pictures, ...). Unusable samples are always reported."""
+    """The run stops when more than this fraction of the samples is unusable (damaged pictures, ...). Each is reported in any case."""
 
     workers: int = Field(4, ge=0, le=256)
     """Loader processes per training process."""
@@ -206,10 +206,10 @@ class Recipe:
             raise NumProError("memory.quantize=4bit works with tuning=lora only: 4-bit weights cannot be trained; set one or the other")
         if self.memory.quantize != "none" and self.memory.deepspeed == "zero3":
             raise NumProError("memory.quantize=4bit does not work with memory.deepspeed=zero3: use zero2 or none")
-
         if self.data.numbering != "grid" and not self.numpro.numbers:
             raise NumProError(
-                f"data.numbering={self.data.numbering} does not work with numpro.numbers=false, because no number could be read: use data.numbering=grid"
+                f"data.numbering={self.data.numbering} does not work with numpro.numbers=false, because no number could be read: use "
+                "data.numbering=grid"
             )
         if self.run.eval_steps and not self.data.held_out:
             raise NumProError(
