@@ -50,7 +50,7 @@ def explain(error: ValidationError, record: type) -> NumProError:
     return NumProError(f"{'.'.join(map(str, path))}={value!r} {reason}")
 
 
-def _bounds(record: type, path: list[str | int]) -> dict[str, Any]:
+def _bounds(record: type, path: list[Any]) -> dict[str, Any]:
     """The bounds of a field by their short names, ``{"ge": 0, "le": 1}``; empty if they are those of a value inside it."""
     *sections, name = path
     for section in sections:

@@ -228,7 +228,7 @@ def test_shards_that_are_not_what_the_recipe_says(folder: Path, tmp_path: Path) 
     with pytest.raises(NumProError, match=r"other\.parquet is a shard of version 0, this release reads version 1"):
         ShardIndex.read([str(other)], SETTINGS)
     pq.write_table(table.replace_schema_metadata(None), other)
-    with pytest.raises(NumProError, match="is no shard of this project"):
+    with pytest.raises(NumProError, match="is not a shard of this project"):
         ShardIndex.read([str(other)], SETTINGS)
     other.write_bytes(source.read_bytes()[:1000])
     with pytest.raises(NumProError, match="cannot be read as parquet"):
