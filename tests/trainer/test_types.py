@@ -28,9 +28,9 @@ def test_a_nonsense_attribute_is_an_error_for_mypy(tmp_path: Path) -> None:
     for module, (function, parameter) in FUNCTIONS.items():
         file = tmp_path / "trainer" / module
         before, found, after = file.read_text().partition(f"\n{function}")
-        head, end_of_head, body = after.partition(":\n    ")
+        head, _, body = after.partition(":\n    ")
         while not re.search(r"\) -> [^\n]*$", head):  # a colon at the end of a line within the parameters
-            more, end_of_head, body = body.partition(":\n    ")
+            more, _, body = body.partition(":\n    ")
             head += f":\n    {more}"
         text = f"{before}{found}{head}:\n    {parameter}.no_such_field.at_all  # noqa\n    "
         file.write_text(text + body)

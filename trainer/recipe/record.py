@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from dataclasses import field
 from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -194,12 +195,12 @@ class Recipe:
     tuning: Literal["lora", "full"] = "lora"
     seed: int = 0
     resume: bool = False
-    numpro: NumProSettings = Field(default_factory=lambda: NumProSettings(prompt="ft"))
-    data: Data = Field(default_factory=Data)
-    lora: Lora = Field(default_factory=Lora)
-    optimizer: Optimizer = Field(default_factory=Optimizer)
-    memory: Memory = Field(default_factory=Memory)
-    run: Run = Field(default_factory=Run)
+    numpro: NumProSettings = field(default_factory=lambda: NumProSettings(prompt="ft"))
+    data: Data = field(default_factory=Data)
+    lora: Lora = field(default_factory=Lora)
+    optimizer: Optimizer = field(default_factory=Optimizer)
+    memory: Memory = field(default_factory=Memory)
+    run: Run = field(default_factory=Run)
 
     def __post_init__(self) -> None:
         if self.tuning == "full" and self.memory.quantize != "none":
