@@ -196,11 +196,11 @@ class Recipe:
     seed: int = 0
     resume: bool = False
     numpro: NumProSettings = field(default_factory=lambda: NumProSettings(prompt="ft"))
-    data: Data = field(default_factory=Data)
-    lora: Lora = field(default_factory=Lora)
-    optimizer: Optimizer = field(default_factory=Optimizer)
-    memory: Memory = field(default_factory=Memory)
-    run: Run = field(default_factory=Run)
+    data: Data = field(default_factory=lambda: Data())
+    lora: Lora = field(default_factory=lambda: Lora())
+    optimizer: Optimizer = field(default_factory=lambda: Optimizer())
+    memory: Memory = field(default_factory=lambda: Memory())
+    run: Run = field(default_factory=lambda: Run())
 
     def __post_init__(self) -> None:
         if self.tuning == "full" and self.memory.quantize != "none":
