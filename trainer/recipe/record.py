@@ -41,7 +41,7 @@ class Data:
     streaming: bool = False
     """Read shards in order through a shuffle buffer, not at random: for sets too large to be copied into the cache of ``datasets``."""
 
-    shuffle_buffer: int = Field(256, ge=1)
+    shuffle_buffer: int = Field(default=256, ge=1)
     """Videos that each worker shuffles among when ``streaming``."""
 
     group_by_length: bool = True
@@ -51,20 +51,20 @@ class Data:
     """``grid``: true frame numbers. ``offset``: each sample's numbers start at a random one and its answers shift too, so that numbers must
     be read, not counted. ``random``: every frame gets a random number and answers change to match."""
 
-    highest_number: int = Field(999, ge=1, le=1_000_000)
+    highest_number: int = Field(default=999, ge=1, le=1_000_000)
     """The largest number that ``numbering: offset`` or ``random`` may draw. With ``offset``, a video whose own numbers are larger keeps
     them."""
 
-    font_size_jitter: float = Field(0.0, ge=0, le=0.5)
+    font_size_jitter: float = Field(default=0.0, ge=0, le=0.5)
     """Each sample's font size is within this fraction of ``numpro.style.font_size``, e.g. 0.1: 36 to 44 instead of 40."""
 
-    max_tokens: int = Field(36_000, ge=1)
+    max_tokens: int = Field(default=36_000, ge=1)
     """A longer sample loses frames, evenly, until it fits; the answer is never cut. 240 frames of LongVA are 34,560 tokens."""
 
-    max_unreadable: float = Field(0.01, ge=0, le=1)
+    max_unreadable: float = Field(default=0.01, ge=0, le=1)
     """The run stops when more than this fraction of the samples is unusable (damaged pictures, ...). Each is reported in any case."""
 
-    workers: int = Field(4, ge=0, le=256)
+    workers: int = Field(default=4, ge=0, le=256)
     """Loader processes per training process."""
 
 
@@ -72,9 +72,9 @@ class Data:
 class Lora:
     """LoRA on the linear layers of the language model, used when ``tuning`` is ``lora``."""
 
-    rank: int = Field(64, ge=1, le=4096)
-    alpha: float = Field(128, ge=0)
-    dropout: float = Field(0.05, ge=0, le=0.9)
+    rank: int = Field(default=64, ge=1, le=4096)
+    alpha: float = Field(default=128, ge=0)
+    dropout: float = Field(default=0.05, ge=0, le=0.9)
 
     projector: bool = True
     """Also train the projector, in full."""
@@ -84,29 +84,29 @@ class Lora:
 class Optimizer:
     """AdamW, its schedule and the batch size."""
 
-    lr: float = Field(1e-4, ge=0, le=1)
+    lr: float = Field(default=1e-4, ge=0, le=1)
 
     schedule: Literal["cosine", "linear", "constant_with_warmup"] = "cosine"
 
-    warmup: float = Field(0.05, ge=0, le=0.99)
+    warmup: float = Field(default=0.05, ge=0, le=0.99)
     """Fraction of all steps during which the learning rate rises."""
 
-    weight_decay: float = Field(0.0, ge=0)
+    weight_decay: float = Field(default=0.0, ge=0)
     betas: tuple[Beta, Beta] = (0.9, 0.999)
 
-    max_grad_norm: float = Field(1.0, ge=0)
+    max_grad_norm: float = Field(default=1.0, ge=0)
     """Gradients of a larger norm are scaled down to it; 0 turns this off."""
 
-    batch_size: int = Field(128, ge=1)
+    batch_size: int = Field(default=128, ge=1)
     """Samples per optimizer step over all processes. The number of accumulation steps follows from it."""
 
-    micro_batch_size: int = Field(1, ge=1)
+    micro_batch_size: int = Field(default=1, ge=1)
     """Samples per forward pass of one process."""
 
-    epochs: float = Field(3, gt=0)
+    epochs: float = Field(default=3, gt=0)
     """Passes over the data, above 0; with 1.5, half of the samples are seen a second time."""
 
-    max_steps: int = Field(0, ge=0)
+    max_steps: int = Field(default=0, ge=0)
     """Exactly this many optimizer steps, instead of ``epochs``; 0: use ``epochs``."""
 
     def __post_init__(self) -> None:
@@ -132,7 +132,7 @@ class Memory:
     """Parts of the language model's layers that are computed in tiles along the sequence: ``none``, ``mlp``, or ``all``, which adds
     attention's projections and the norms."""
 
-    tile_tokens: int = Field(4096, ge=1)
+    tile_tokens: int = Field(default=4096, ge=1)
     """Tokens in a tile; a shorter sequence is computed in one piece."""
 
     deepspeed: str = "zero2"
@@ -147,18 +147,18 @@ class Memory:
 class Run:
     """What is written during training, and how often, in optimizer steps."""
 
-    log_steps: int = Field(1, ge=1)
+    log_steps: int = Field(default=1, ge=1)
 
-    save_steps: int = Field(200, ge=0)
+    save_steps: int = Field(default=200, ge=0)
     """Steps between checkpoints; the last step has one too. 0: no checkpoints, only the result is written."""
 
-    save_total_limit: int = Field(2, ge=0)
+    save_total_limit: int = Field(default=2, ge=0)
     """How many of the newest checkpoints are kept; 0: all."""
 
-    eval_steps: int = Field(0, ge=0)
+    eval_steps: int = Field(default=0, ge=0)
     """Steps between scores (mIoU) on ``data.held_out``; there is always one at the end. 0: only that one."""
 
-    max_new_tokens: int = Field(64, ge=1)
+    max_new_tokens: int = Field(default=64, ge=1)
     """Longest answer to a held-out question, in tokens."""
 
     report_to: tuple[str, ...] = ()
@@ -196,11 +196,11 @@ class Recipe:
     seed: int = 0
     resume: bool = False
     numpro: NumProSettings = field(default_factory=lambda: NumProSettings(prompt="ft"))
-    data: Data = field(default_factory=lambda: Data())
-    lora: Lora = field(default_factory=lambda: Lora())
-    optimizer: Optimizer = field(default_factory=lambda: Optimizer())
-    memory: Memory = field(default_factory=lambda: Memory())
-    run: Run = field(default_factory=lambda: Run())
+    data: Data = field(default_factory=Data)
+    lora: Lora = field(default_factory=Lora)
+    optimizer: Optimizer = field(default_factory=Optimizer)
+    memory: Memory = field(default_factory=Memory)
+    run: Run = field(default_factory=Run)
 
     def __post_init__(self) -> None:
         if self.tuning == "full" and self.memory.quantize != "none":
