@@ -6,6 +6,7 @@ import difflib
 import math
 import os
 from dataclasses import fields, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, cast, get_args
 
@@ -22,7 +23,7 @@ DEFAULT_CACHE_GB = 50.0
 
 _SETTINGS: dict[str, tuple[str, Callable[[str], Any]]] = {
     "NUMPRO_FPS": ("fps", float),
-    "NUMPRO_FRAME_SIZE": ("frame_size", parse_frame_size),
+    "NUMPRO_FRAME_SIZE": ("frame_size", partial(parse_frame_size, name="NUMPRO_FRAME_SIZE")),
     "NUMPRO_MAX_FRAMES": ("max_frames", int),
     "NUMPRO_PROMPT": ("prompt", str),
     "NUMPRO_POSITION": ("position", str),
@@ -60,6 +61,8 @@ def settings_from_environment(
             continue
         try:
             value = convert(environ[variable])
+        except NumProError:
+            raise
         except ValueError as error:
             raise NumProError(f"{variable}={environ[variable]!r} cannot be read: {error}") from error
         if (decided := fixed.get(name, value)) != value:

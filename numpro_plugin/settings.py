@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from dataclasses import asdict, dataclass, field, fields
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
@@ -13,6 +14,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 PromptKind = Literal["zeroshot", "ft"]
+
+_FRAME_SIZE = re.compile(r"\s*(?P<width>[0-9]{1,6})\s*(?:[xX]\s*(?P<height>[0-9]{1,6})\s*)?")
 
 
 @dataclass(frozen=True)
@@ -80,7 +83,18 @@ class NumProSettings:
         return values
 
 
-def parse_frame_size(text: str) -> tuple[int, int]:
-    """``"336"`` or ``"448x336"`` (width x height) -> (width, height)."""
-    width, _, height = text.lower().partition("x")
-    return int(width), int(height or width)
+def parse_frame_size(value: object, *, name: str = "frame_size") -> tuple[int, int]:
+    """``336``, ``"336"``, ``"448x336"`` or ``[448, 336]`` -> (width, height) in pixels.
+
+    Args:
+        value: what a user wrote: a number, a text or a pair. Whether the size is in range is checked by `NumProSettings`.
+        name: of the option, variable or key, for the error.
+
+    Raises:
+        NumProError: it is none of these.
+    """
+    if isinstance(value, (list, tuple)) and len(value) == 2 and all(type(side) is int for side in value):
+        return value[0], value[1]
+    if match := _FRAME_SIZE.fullmatch(str(value)):
+        return int(match["width"]), int(match["height"] or match["width"])
+    raise NumProError(f"{name}={value!r} must be pixels as N or WIDTHxHEIGHT, for example 336 or 448x336")

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from numpro_plugin import NumberStyle, NumProError, NumProSettings
 from numpro_plugin.environment import settings_from_environment
 from numpro_plugin.numbering import POSITIONS
+from numpro_plugin.settings import parse_frame_size
 
 
 def test_defaults_are_the_papers_protocol():
@@ -80,3 +81,22 @@ def test_wrong_environment_is_named(environ, said):
 def test_unknown_keys_are_named():
     with pytest.raises(NumProError, match="fpss"):
         NumProSettings.from_dict({"fpss": 1})
+
+
+SIDES = st.integers(16, 4096)
+
+
+@given(width=SIDES, height=SIDES)
+def test_a_frame_size_may_be_written_in_several_ways(width, height):
+    for value in (f"{width}x{height}", f" {width} X {height} ", [width, height], (width, height)):
+        assert parse_frame_size(value) == (width, height)
+    for value in (width, str(width)):
+        assert parse_frame_size(value) == (width, width)
+
+
+@pytest.mark.parametrize(
+    "value", ["", "big", "336x", "x336", "1x2x3", "-336", "3_36", "٣٣٦", "336.0", 336.0, True, None, [336], [336, True], "9" * 5000]
+)
+def test_another_text_is_not_a_frame_size(value):
+    with pytest.raises(NumProError, match="^--frame-size=.* must be pixels as N or WIDTHxHEIGHT, for example 336 or 448x336$"):
+        parse_frame_size(value, name="--frame-size")

@@ -15,11 +15,11 @@ from numpro_plugin.errors import NumProError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-# Nothing heavy is imported up here: `numpro-train --help` answers at once.
+# Nothing heavy is imported at the top: `numpro-train --help` answers at once.
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command line; returns the exit code (0 good, 1 a problem was found, 2 wrong use)."""
+    """Run the command line; returns the exit code (0: success, 1: an error was found, 2: wrong usage)."""
     return run_command(_parser(), argv)
 
 
@@ -38,8 +38,8 @@ def _add_shards(verbs: Any) -> None:
     verb = verbs.add_parser(
         "shards",
         help="make training data: videos and instructions -> parquet files with frames and conversations",
-        description="Make training data: one row a video, with its frames as JPEG (without numbers) and all that is said about it. "
-        "A run that was stopped goes on where it was; manifest.json says what is in the shards, and what is not and why.",
+        description="Make training data: one row per video, with its frames as JPEG (without numbers) and its conversations. "
+        "An interrupted run continues where it stopped; manifest.json says what is in the shards, and what was left out and why.",
     )
     verb.add_argument(
         "inputs",
@@ -55,30 +55,34 @@ def _add_shards(verbs: Any) -> None:
         default=[],
         type=_named_folder,
         metavar="SOURCE=DIR",
-        help="where the videos of instructions lie, e.g. anet=DIR didemo=DIR internvid=DIR (tables know where theirs are)",
+        help="folders of the instructions' videos, e.g. anet=DIR didemo=DIR internvid=DIR (tables name their own videos)",
     )
-    verb.add_argument("--yfcc-hash", type=Path, metavar="FILE", help="yfcc100m_hash.txt, if DiDeMo's videos bear hashed names")
+    verb.add_argument("--yfcc-hash", type=Path, metavar="FILE", help="yfcc100m_hash.txt, if DiDeMo's videos have hashed names")
     frames = verb.add_argument_group("frames")
     frames.add_argument("--fps", type=float, default=0.5, help="numbers per second (default: 0.5)")
     frames.add_argument("--frame-size", default="336", metavar="N|WxH", help="size in pixels (default: 336)")
-    frames.add_argument("--max-frames", type=int, default=240, help="at most so many, thinned evenly (default: 240)")
+    frames.add_argument("--max-frames", type=int, default=240, help="at most this many, thinned evenly (default: 240)")
     frames.add_argument("--jpeg-quality", type=int, default=95, metavar="1-100", help="default: 95")
     frames.add_argument("--chroma", choices=["420", "444"], default="420", help="colours: 420 loads faster (default), 444 is exact")
     work = verb.add_argument_group("work")
-    work.add_argument("--workers", type=int, help="processes (default: one per core; 0: none but this one)")
-    work.add_argument("--shard", type=_shard, default=(0, 1), metavar="I/N", help="one of N jobs that share the work: 0/N to N-1/N")
+    work.add_argument("--workers", type=int, help="processes (default: one per core; 0: work in this process)")
+    work.add_argument("--shard", type=_job, default=(0, 1), metavar="I/N", help="one of N jobs that share the work: 0/N to N-1/N")
     work.add_argument("--engine", choices=["local", "ray"], default="local", help="ray: Ray Data, on a cluster if RAY_ADDRESS says so")
     work.add_argument("--rows-per-file", type=int, default=128, metavar="N", help="videos per file (default: 128)")
-    work.add_argument("--file-mb", type=float, default=1000, metavar="MB", help="megabytes after which a file ends (default: 1000)")
+    work.add_argument(
+        "--file-mb", type=float, default=1000, metavar="MB", help="megabytes after which a new file is started (default: 1000)"
+    )
     rows = verb.add_argument_group("rows that cannot be used")
-    rows.add_argument("--allow-skipped", type=float, default=0.01, metavar="FRACTION", help="left out without an error (default: 0.01)")
-    rows.add_argument("--retry-skipped", action="store_true", help="do the files again of which videos were left out")
+    rows.add_argument(
+        "--allow-skipped", type=float, default=0.01, metavar="FRACTION", help="may be left out without an error (default: 0.01)"
+    )
+    rows.add_argument("--retry-skipped", action="store_true", help="make those files again that lack some of their videos")
     rows.add_argument(
         "--past-last",
         type=int,
         default=0,
         metavar="N",
-        help="take frame numbers up to N after a video's last one for the last (default: 0, they are left out)",
+        help="replace frame numbers up to N after a video's last one by the last (default: 0; such rows are left out)",
     )
     verb.set_defaults(run=_shards)
 
@@ -90,7 +94,7 @@ def _named_folder(text: str) -> tuple[str, str]:
     return source, folder
 
 
-def _shard(text: str) -> tuple[int, int]:
+def _job(text: str) -> tuple[int, int]:
     try:
         i, n = map(int, text.split("/"))
     except ValueError:
@@ -102,17 +106,17 @@ def _shard(text: str) -> tuple[int, int]:
 
 def _add_run(verbs: Any) -> None:
     verb = verbs.add_parser("run", help="train: a recipe and shards -> an adapter")
-    verb.add_argument("recipe", metavar="RECIPE", help="name of a recipe that comes along, or a YAML file")
+    verb.add_argument("recipe", metavar="RECIPE", help="name of an included recipe, or a YAML file")
     verb.add_argument("overrides", nargs="*", metavar="KEY=VALUE", help="changes of the recipe, e.g. optimizer.lr=5e-5")
-    verb.add_argument("--show", action="store_true", help="print the whole recipe with its changes as YAML, and end")
+    verb.add_argument("--show", action="store_true", help="print the whole recipe with its changes as YAML and exit")
     verb.set_defaults(run=_run)
 
 
 def _add_plan(verbs: Any) -> None:
     verb = verbs.add_parser("plan", help="before renting a GPU: memory and FLOPs of a recipe, simulated without weights")
-    verb.add_argument("recipe", metavar="RECIPE", help="name of a recipe that comes along, or a YAML file")
+    verb.add_argument("recipe", metavar="RECIPE", help="name of an included recipe, or a YAML file")
     verb.add_argument("overrides", nargs="*", metavar="KEY=VALUE", help="changes of the recipe, e.g. numpro.max_frames=120")
-    verb.add_argument("--gpus", type=int, default=8, help="with how many GPUs ZeRO is compared (default: 8)")
+    verb.add_argument("--gpus", type=int, default=8, help="number of GPUs to compare ZeRO with (default: 8)")
     verb.set_defaults(run=_plan)
 
 
@@ -133,10 +137,7 @@ def _shards(args: argparse.Namespace) -> int:
 
     if not 0 <= args.allow_skipped <= 1:
         raise NumProError(f"--allow-skipped {args.allow_skipped:g} must be a fraction, 0 to 1 (0.05 allows 5 %)")
-    try:
-        frame_size = parse_frame_size(args.frame_size)
-    except ValueError:
-        raise NumProError(f"--frame-size {args.frame_size!r} must be a number of pixels or WIDTHxHEIGHT") from None
+    frame_size = parse_frame_size(args.frame_size, name="--frame-size")
     options = FrameOptions(
         fps=args.fps,
         frame_size=frame_size,
@@ -168,7 +169,7 @@ def _shards(args: argparse.Namespace) -> int:
 def _run(args: argparse.Namespace) -> int:
     from .recipe.record import load_recipe
 
-    recipe = load_recipe(args.recipe, args.overrides)  # a mistake in it is said before anything heavy is loaded
+    recipe = load_recipe(args.recipe, args.overrides)  # reports a mistake before anything heavy is loaded
     if args.show:
         print(recipe.to_yaml(), end="")
         return 0
@@ -183,7 +184,7 @@ def _run(args: argparse.Namespace) -> int:
 def _plan(args: argparse.Namespace) -> int:
     from .recipe.record import load_recipe
 
-    recipe = load_recipe(args.recipe, args.overrides)  # a mistake in it is said before anything heavy is loaded
+    recipe = load_recipe(args.recipe, args.overrides)  # reports a mistake before anything heavy is loaded
     from .plan.plan import plan
 
     print("simulating, half a minute ...", file=sys.stderr, flush=True)

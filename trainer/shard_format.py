@@ -1,7 +1,7 @@
-"""The shard: what `numpro-train shards` writes and training reads. Parquet, one row a video, frames as JPEG without numbers.
+"""The format of a shard, which `numpro-train shards` writes and training reads: parquet, one row per video, frames as JPEG without numbers.
 
-A row's answers speak of frames by their numbers. Where those stand in the text is stored beside it, so that numbers can be changed while
-loading (another first number, say) without guessing which digits of a sentence are frame numbers.
+Answers name frames by their numbers. The positions of these numbers in the text are stored with it, so that loading can change them (to
+another first number, say) without guessing which digits of a sentence are frame numbers.
 """
 
 from __future__ import annotations
@@ -53,12 +53,12 @@ SCHEMA = pa.schema(
         ),
     ]
 )
-"""Columns of a shard (without the file's own record of how it was made, ``ShardInfo``)."""
+"""Columns of a shard. How its frames were made is in the file's metadata, see ``ShardInfo``."""
 
 
 @dataclass(frozen=True)
 class ShardInfo:
-    """How the frames of a shard were made; stands in the file's metadata."""
+    """How the frames of a shard were made; kept in the file's metadata."""
 
     fps: float
     """Numbers per second."""
@@ -67,22 +67,22 @@ class ShardInfo:
     """(width, height) of the frames in pixels."""
 
     max_frames: int
-    """Longer videos were thinned to so many frames, numbers unchanged."""
+    """Longer videos were thinned to this many frames, numbers unchanged."""
 
     version: int = SHARD_VERSION
 
     def schema(self) -> pa.Schema:
-        """``SCHEMA`` with this record in it."""
+        """``SCHEMA`` with this record as metadata."""
         return SCHEMA.with_metadata({_KEY: json.dumps(asdict(self)).encode()})
 
     @classmethod
     def of(cls, schema: pa.Schema, file: object) -> ShardInfo:
-        """Read the record back. Raises NumProError for a file that is no shard, or one of another version."""
-        said = (schema.metadata or {}).get(_KEY)
-        if said is None or (lacking := set(SCHEMA.names) - set(schema.names)):
-            what = f"the columns {sorted(lacking)} are missing" if said else "it has no record of how its frames were made"
-            raise NumProError(f"{file} is no shard of this project ({what}): make shards with `numpro-train shards`")
-        values = json.loads(said)
+        """Read the record of a file. Raises NumProError if the file is not a shard, or one of another version."""
+        text = (schema.metadata or {}).get(_KEY)
+        if text is None or (missing := set(SCHEMA.names) - set(schema.names)):
+            what = f"the columns {sorted(missing)} are missing" if text else "it has no record of how its frames were made"
+            raise NumProError(f"{file} is not a shard of this project ({what}): make shards with `numpro-train shards`")
+        values = json.loads(text)
         if values.get("version") != SHARD_VERSION:
             raise NumProError(
                 f"{file} is a shard of version {values.get('version')}, this release reads version {SHARD_VERSION}: "
@@ -97,13 +97,13 @@ def shown_numbers(row: Mapping[str, Any]) -> NDArray[np.int64]:
 
 
 def turn(role: str, *parts: str | int) -> Turn:
-    """A turn put together from text and frame numbers: ``turn("assistant", "From Frame ", 3, " to Frame ", 9, ".")``."""
-    content, places = "", []
+    """A turn made of pieces of text and frame numbers: ``turn("assistant", "From Frame ", 3, " to Frame ", 9, ".")``."""
+    content, positions = "", []
     for part in parts:
         if isinstance(part, int):
-            places.append({"start": len(content), "end": len(content) + len(str(part))})
+            positions.append({"start": len(content), "end": len(content) + len(str(part))})
         content += str(part)
-    return {"role": role, "content": content, "numbers": places}
+    return {"role": role, "content": content, "numbers": positions}
 
 
 def renumbered(turns: Sequence[Turn], change: Callable[[int], int]) -> list[Turn]:

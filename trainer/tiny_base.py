@@ -1,10 +1,10 @@
-"""What the embedded tiny model is made from: an untrained LongVA of 0.9 million parameters, and shards that teach it to read and to locate.
+"""What the included tiny model is made from: an untrained LongVA of 0.9 million parameters, and shards that teach it to read and locate.
 
-    python -m numpro_plugin.trainer.tiny_base start BASE       # BASE/untrained and BASE/shards; then as recipes/tiny_base.yaml says
-    python -m numpro_plugin.trainer.tiny_base ship MODEL OUT   # a trained model in 16 bit, as it comes along
+    python -m numpro_plugin.trainer.tiny_base start BASE       # BASE/untrained and BASE/shards; continue as in recipes/tiny_base.yaml
+    python -m numpro_plugin.trainer.tiny_base ship MODEL OUT   # a trained model in 16 bit, as included here
 
 A model this small that is trained on questions about videos alone learns to guess. It must first name single pictures ("a green circle
-with number 37."), then find one of a few, then answer about sequences, and all of them bear random numbers: with ordered ones it would
+with number 37."), then find one among a few, then answer about sequences. All of them have random numbers: with ordered ones it would
 count instead of read.
 """
 
@@ -54,7 +54,7 @@ def save_untrained(folder: Path, *, seed: int) -> None:
 
     tokenizer = tiny_tokenizer()
     side = SETTINGS.frame_size[0]
-    outside = len(tokenizer)  # the first id that no text can contain stands for a frame
+    outside = len(tokenizer)  # the first id that no text can produce stands for a frame
     text: Any = {
         "model_type": "qwen2",
         "vocab_size": len(tokenizer),
@@ -91,10 +91,10 @@ def save_untrained(folder: Path, *, seed: int) -> None:
 
 
 def tiny_tokenizer() -> Any:
-    """Byte-level BPE that knows the words of its small world, and every digit as a token of its own; any other text is bytes.
+    """Byte-level BPE that knows the words of its small world and has one token per digit; any other text is bytes.
 
-    The fixed parts of the question of moment retrieval are one token each: so small a model does not find shape and frame over a
-    distance of fifty tokens.
+    The fixed parts of the moment retrieval question are one token each: a model this small cannot relate shape and frame over a distance
+    of fifty tokens.
     """
     from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, trainers
     from transformers import PreTrainedTokenizerFast
@@ -130,7 +130,7 @@ def picture_row(rng: np.random.Generator, name: str) -> dict[str, Any]:
 
 
 def short_row(rng: np.random.Generator, name: str) -> dict[str, Any]:
-    """2 to 4 frames, each with another shape: only who matches question and frame can answer."""
+    """2 to 4 frames, each with another shape: the answer needs the frame that matches the question."""
     count = int(rng.integers(2, 5))
     step_s = rng.uniform(2.0, 10.0)
     kinds = random_events(rng, 100.0, count, colors=TINY_COLORS)
@@ -140,7 +140,7 @@ def short_row(rng: np.random.Generator, name: str) -> dict[str, Any]:
 
 
 def patched_row(rng: np.random.Generator, name: str) -> dict[str, Any]:
-    """2 to 12 frames in runs of any length, most of which show a shape, each another."""
+    """2 to 12 frames in runs of any length; most runs show a shape, each a different one."""
     count = int(rng.integers(2, SETTINGS.max_frames + 1))
     step_s = rng.uniform(2.0, 10.0)
     runs = int(rng.integers(2, count + 1))
@@ -157,31 +157,31 @@ def patched_row(rng: np.random.Generator, name: str) -> dict[str, Any]:
 
 
 def event_row(rng: np.random.Generator, name: str, *, fewest: int = 2) -> dict[str, Any]:
-    """``fewest`` to 12 frames with 1 to 3 events, each as long as in a video."""
+    """``fewest`` to 12 frames with 1 to 3 events of realistic length."""
     count = int(rng.integers(fewest, SETTINGS.max_frames + 1))
     step_s = rng.uniform(2.0, 10.0)
     while True:
         events = random_events(rng, count * step_s, int(rng.integers(1, 4)), least=LEAST_SHARE, colors=TINY_COLORS)
         row = _sequence(rng, name, events, count, step_s)
-        if row["conversations"]:  # of few frames all may fall between the events
+        if row["conversations"]:  # with few frames, all may fall between the events
             return row
 
 
 def write_shards(folder: Path, *, rows: int, seed: int) -> list[Path]:
-    """Write the shards of the four stages, ``rows`` rows each; numbers are drawn, at random, when they are loaded."""
+    """Write the shards of the four stages, ``rows`` rows each; random numbers are drawn on them during loading."""
     folder.mkdir(parents=True, exist_ok=True)
     rng = np.random.default_rng(seed)
     _write(folder / "1-pictures.parquet", (picture_row(rng, f"picture-{k:06d}") for k in range(rows)))
     _write(folder / "2-short.parquet", (short_row(rng, f"short-{k:06d}") for k in range(rows)))
     _write(folder / "3-sequences.parquet", ((patched_row, event_row)[k % 2](rng, f"sequence-{k:06d}") for k in range(rows)))
-    # So far first and last frame are mostly one; now they seldom are.
+    # In the stages before, the first and last frame of an answer are mostly the same; here they seldom are.
     rng = np.random.default_rng([seed, 4])
     _write(folder / "4-events.parquet", (event_row(rng, f"events-{k:06d}", fewest=6) for k in range(rows)))
     return sorted(folder.glob("*.parquet"))
 
 
 def ship(model: Path, out: Path) -> None:
-    """Copy a trained model in 16-bit floating point, without what only training needs."""
+    """Copy a trained model in 16-bit floating point, without files that only training needs."""
     from numpro_plugin.families import load_model
 
     if out.exists() and any(out.iterdir()):
@@ -192,7 +192,7 @@ def ship(model: Path, out: Path) -> None:
 
 
 def _sequence(rng: np.random.Generator, name: str, events: Sequence[Event], count: int, step_s: float) -> dict[str, Any]:
-    """``count`` frames, ``step_s`` seconds apart; of each event that is seen the first and the last frame are asked for."""
+    """``count`` frames, ``step_s`` seconds apart; there is a question for each visible event."""
     times = [k * step_s for k in range(count)]
     scene = Scene(events, rng, size=(RENDERED_SIDE, RENDERED_SIDE), greys=GREYS)
     conversations = []
@@ -229,7 +229,7 @@ def _write(path: Path, rows: Iterator[Any]) -> None:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """The two commands of this module's docstring."""
+    """Run one of the two commands in this module's docstring."""
     parser = argparse.ArgumentParser(prog="python -m numpro_plugin.trainer.tiny_base", description=__doc__.partition("\n")[0])
     verbs = parser.add_subparsers(required=True, metavar="COMMAND")
     verb = verbs.add_parser("start", help="write the untrained model and the shards of the base stage")

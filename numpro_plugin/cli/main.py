@@ -209,10 +209,7 @@ def _number(args: argparse.Namespace) -> int:
         raise NumProError(f"{args.output} exists; choose another name or give --force")
     if args.output.exists() and args.video.exists() and args.output.samefile(args.video):
         raise NumProError(f"{args.output} is the video itself; choose another name")
-    try:
-        frame_size = parse_frame_size(args.frame_size)
-    except ValueError:
-        raise NumProError(f"--frame-size {args.frame_size!r} must be a number of pixels or WIDTHxHEIGHT") from None
+    frame_size = parse_frame_size(args.frame_size, name="--frame-size")
     style = NumberStyle(args.position, args.font_size, args.color, args.stroke_width, args.stroke_color)
     settings = NumProSettings(fps=args.fps, frame_size=frame_size, max_frames=args.max_frames, style=style)
     info = write_clip(args.video, args.output, settings, end_s=args.end)

@@ -42,7 +42,7 @@ from numpro_plugin.trainer.batches.dataset import ArrowRows, Samples
 from numpro_plugin.trainer.recipe.record import load_recipe
 from numpro_plugin.trainer.shard_format import shown_numbers, turn
 from numpro_plugin.trainer.shards.index import ShardIndex
-from numpro_plugin.trainer.shards.rows import FrameOptions, _jpeg
+from numpro_plugin.trainer.shards.rows import FrameOptions, encode_jpeg
 
 LENGTHS_S = (30, 150, 480)
 OPTIONS = FrameOptions()
@@ -88,7 +88,7 @@ def loading(video: Path, folder: Path, runs: int) -> dict[str, Any]:
         "source": "benchmark",
         "duration_s": frames.timeline.duration_s,
         "fps": OPTIONS.fps,
-        "frames": [_jpeg(frame, OPTIONS) for frame in frames.pixels],
+        "frames": [encode_jpeg(frame, OPTIONS) for frame in frames.pixels],
         "conversations": [[turn("user", moment_prompt("a red circle")), turn("assistant", "From Frame ", 0, " to Frame ", 1, ".")]],
     }
     shard = folder / f"{video.stem}.parquet"

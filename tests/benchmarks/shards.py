@@ -26,9 +26,9 @@ import numpy as np
 
 from numpro_plugin import sample_frames
 from numpro_plugin.demo.rendering import random_events, render_video
-from numpro_plugin.trainer.instructions.conversations import Conversation, Said, Video
+from numpro_plugin.trainer.instructions.conversations import Conversation, TrainingVideo, TurnTemplate
 from numpro_plugin.trainer.shards.make import make_shards
-from numpro_plugin.trainer.shards.rows import Chroma, FrameOptions, _jpeg, make_row
+from numpro_plugin.trainer.shards.rows import Chroma, FrameOptions, encode_jpeg, make_row
 
 
 def main() -> None:
@@ -63,9 +63,9 @@ def _cpu_ms(work: Callable[[], object], runs: int) -> float:
 def steps(videos: list[Path], runs: int, folder: Path) -> None:
     """Print CPU milliseconds of each step."""
     print(f"\nsteps, CPU ms a video\n{'video':40}{'frames':>8}{'sampled':>10}{'row':>10}{'shard':>10}{'MB':>8}")
-    talk = [Conversation("row", (Said("user", ("When?",)), Said("assistant", ("From ", 0, " to ", 0, "."))))]
+    talk = [Conversation("row", (TurnTemplate("user", ("When?",)), TurnTemplate("assistant", ("From ", 0, " to ", 0, "."))))]
     for number, path in enumerate(videos):
-        video = Video("bench", path.stem, str(path), 0.0, None, None, talk)
+        video = TrainingVideo("bench", path.stem, str(path), 0.0, None, None, talk)
         instruct = folder / f"instruct{number}.json"
         row = {
             "video": path.stem,
@@ -90,8 +90,8 @@ def jpeg(videos: list[Path], runs: int) -> None:
     for quality in (85, 90, 95):
         for chroma in chromas:
             options = FrameOptions(quality=quality, chroma=chroma)
-            files = [np.frombuffer(_jpeg(frame, options), np.uint8) for frame in frames]
-            encode = _cpu_ms(lambda: [_jpeg(frame, options) for frame in frames], runs) / len(frames)  # noqa: B023
+            files = [np.frombuffer(encode_jpeg(frame, options), np.uint8) for frame in frames]
+            encode = _cpu_ms(lambda: [encode_jpeg(frame, options) for frame in frames], runs) / len(frames)  # noqa: B023
             decode = _cpu_ms(lambda: [cv2.imdecode(file, cv2.IMREAD_COLOR_RGB) for file in files], runs) / len(frames)  # noqa: B023
             decoded = np.stack([cv2.imdecode(file, cv2.IMREAD_COLOR_RGB) for file in files]).astype(float)
             psnr = 10 * np.log10(255**2 / np.mean((decoded - frames) ** 2))

@@ -169,7 +169,7 @@ def test_number(tmp_path):
     ("arguments", "said"),
     [
         (["--color", "reddish"], "'reddish'"),
-        (["--frame-size", "big"], "--frame-size 'big'"),
+        (["--frame-size", "big"], "--frame-size='big' must be pixels as N or WIDTHxHEIGHT"),
         (["--fps", "0"], "fps=0.0"),
         (["--position", "left"], "bottom_left"),
         (["--end", "-3"], "end_s"),

@@ -1,4 +1,4 @@
-"""Rows of shards -> numbered frames -> what the model takes. Runs in the loader's worker processes."""
+"""Rows of shards -> numbered frames -> model inputs. Runs in the worker processes of the data loader."""
 
 # mypy: allow-untyped-calls
 
@@ -31,25 +31,25 @@ if TYPE_CHECKING:
     from ..recipe.record import Recipe
     from ..shard_format import Turn
 
-_FONT_SIZES = 9  # a jittered font size is one of so many: every size has pictures of its numbers of its own
+_FONT_SIZES = 9  # a jittered font size is one of this many, because the digits are rendered once for each size
 _END_OF_JPEG = b"\xff\xd9"
 
 
 @dataclass(frozen=True)
-class Item:
+class RawSample:
     """A sample before its pictures are decoded: one conversation about one video."""
 
     id: str
     row: Mapping[str, Any] | None
-    """A shard's row, or None for what fills up the last batch of an epoch: it has no labels and no weight."""
+    """A row of a shard, or None for a filler in the last batch of an epoch, which has no labels and no weight."""
     conversation: int = 0
-    """Which of the row's conversations."""
+    """Index of the conversation in the row."""
     epoch: int = 0
-    """Chance (offsets, random numbers, font sizes) is drawn anew each epoch, but for a sample always the same."""
+    """Random choices (offset, numbers, font size) depend on the seed, the epoch and the id alone."""
 
 
 class Collator:
-    """Items -> a batch: the keyword arguments of the model, and what the trainer wants to know about it.
+    """Raw samples -> a batch: the keyword arguments of the model, and counts for the trainer.
 
     Two samples of 4 and 2 frames with 2 tokens a frame (``v``), padded on the left::
 
@@ -63,7 +63,7 @@ class Collator:
         unreadable      []             (id, reason) of samples that became fillers
 
     Raises:
-        NumProError: the recipe's frame size is not one that the model takes.
+        NumProError: the model does not take the recipe's frame size.
     """
 
     def __init__(self, family: Family, processor: Any, recipe: Recipe, *, pixels_dtype: torch.dtype = torch.float32) -> None:
@@ -77,38 +77,38 @@ class Collator:
                 "size and set it in the recipe"
             )
 
-    def __call__(self, items: Sequence[Item]) -> dict[str, Any]:
-        """A batch of one or more items. An item that cannot be used becomes a filler and is listed under ``unreadable``."""
+    def __call__(self, raw_samples: Sequence[RawSample]) -> dict[str, Any]:
+        """A batch of one or more samples. An unusable sample becomes a filler and is listed under ``unreadable``."""
         samples, unreadable, frames = [], [], 0
-        for item in items:
+        for raw in raw_samples:
             try:
-                sample, count = self.filler() if item.row is None else self.sample(item)
-                frames += 0 if item.row is None else count
+                sample, count = self.filler() if raw.row is None else self.sample(raw)
+                frames += 0 if raw.row is None else count
             except NumProError as error:
-                unreadable.append((item.id, str(error)))
+                unreadable.append((raw.id, str(error)))
                 sample, _ = self.filler()
             samples.append(sample)
         batch: dict[str, Any] = dict(self.family.batch(samples, self.processor) if len(samples) > 1 else samples[0])
         batch["pixel_values_videos"] = batch["pixel_values_videos"].to(self.pixels_dtype)
         counts = {"tokens": int(batch["attention_mask"].sum()), "frames": frames}
-        return {**batch, "ids": [item.id for item in items], **counts, "unreadable": unreadable}
+        return {**batch, "ids": [raw.id for raw in raw_samples], **counts, "unreadable": unreadable}
 
-    def sample(self, item: Item) -> tuple[Sample, int]:
-        """The item's inputs and labels, as a batch of one, and how many frames it has.
+    def sample(self, raw: RawSample) -> tuple[Sample, int]:
+        """Inputs and labels of a sample, as a batch of one, and its number of frames.
 
         Raises:
-            NumProError: a damaged picture, a conversation that cannot be learned, or one too long for the token budget.
+            NumProError: a picture is damaged, or the conversation has no answer or is too long for the token budget.
         """
-        row, rng = self._opened(item)
-        turns, shown = row["conversations"][item.conversation], shown_numbers(row)
-        count = min(len(shown), self.settings.max_frames, self._frames_that_fit(len(shown), self._said(turns, None)))
-        begun = rng.bit_generator.state
+        row, rng = self._row_and_rng(raw)
+        turns, shown = row["conversations"][raw.conversation], shown_numbers(row)
+        count = min(len(shown), self.settings.max_frames, self._frames_that_fit(len(shown), self._learned_turns(turns, None)))
+        start_state = rng.bit_generator.state
         while True:
-            rng.bit_generator.state = begun  # the same chance, however many frames it takes to find out how many fit
-            kept = _kept(row, shown, count)
+            rng.bit_generator.state = start_state  # the same random choices, however many rounds it takes to find what fits
+            kept = _kept_positions(row, shown, count)
             drawn, change = self._numbering(shown[kept], turns, rng)
-            said = self._said(turns, change)
-            sample = self.family.encode(self._frames(row, kept, shown, drawn, rng), said, self.processor)
+            learned = self._learned_turns(turns, change)
+            sample = self.family.encode(self._frames(row, kept, shown, drawn, rng), learned, self.processor)
             if "labels" not in sample:
                 raise NumProError("the conversation does not end with an answer")
             length = sample["input_ids"].shape[1]
@@ -118,43 +118,43 @@ class Collator:
                 raise NumProError(
                     f"one frame and the conversation are {length} tokens, more than data.max_tokens={self.data.max_tokens}: raise it"
                 )
-            # All that stands between the first and the last video token grows with the frames: Qwen3-VL has times in it.
+            # Everything between the first and the last video token grows with the frames; Qwen3-VL puts times there.
             places = (sample["input_ids"][0] == self.processor.video_token_id).nonzero()
             per_frame = (int(places[-1] - places[0]) + 1) / count
             count -= min(count - 1, max(1, int((length - self.data.max_tokens) // per_frame)))
 
-    def question(self, item: Item) -> Sample:
-        """The inputs of the item's first question with true numbers, for generation."""
-        row, rng = self._opened(item)
+    def question(self, raw: RawSample) -> Sample:
+        """Inputs for generating the answer to a sample's first question, with true numbers."""
+        row, rng = self._row_and_rng(raw)
         shown = shown_numbers(row)
-        turns = self._said(row["conversations"][item.conversation], None)
+        turns = self._learned_turns(row["conversations"][raw.conversation], None)
         start = next(k for k, turn in enumerate(turns) if turn["role"] == "user") + 1
         count = min(len(shown), self.settings.max_frames, self._frames_that_fit(len(shown), turns))
-        kept = _kept(row, shown, count)
+        kept = _kept_positions(row, shown, count)
         frames = self._frames(row, kept, shown, shown[kept], rng, jitter=False)
         sample = self.family.encode(frames, turns[:start], self.processor)
         sample["pixel_values_videos"] = sample["pixel_values_videos"].to(self.pixels_dtype)
         return sample
 
     def filler(self) -> tuple[Sample, int]:
-        """A sample of two black frames that teaches nothing."""
+        """A sample of two black frames without labels, and its number of frames."""
         turns = [{"role": "user", "content": "-"}, {"role": "assistant", "content": "-"}]
         sample = self.family.encode(self._blank_video(2), turns, self.processor)
         return {**sample, "labels": torch.full_like(sample["labels"], IGNORED)}, 2
 
-    def _opened(self, item: Item) -> tuple[Mapping[str, Any], np.random.Generator]:
-        row = item.row
+    def _row_and_rng(self, raw: RawSample) -> tuple[Mapping[str, Any], np.random.Generator]:
+        row = raw.row
         assert row is not None
         if not row["frames"]:
             raise NumProError("the row has no frames")
-        if item.conversation >= len(row["conversations"]) or not row["conversations"][item.conversation]:
+        if raw.conversation >= len(row["conversations"]) or not row["conversations"][raw.conversation]:
             raise NumProError("the conversation is empty")
-        return row, np.random.default_rng([self.recipe.seed, item.epoch, zlib.crc32(item.id.encode())])
+        return row, np.random.default_rng([self.recipe.seed, raw.epoch, zlib.crc32(raw.id.encode())])
 
     def _numbering(
         self, shown: NDArray[np.int64], turns: Sequence[Turn], rng: np.random.Generator
     ) -> tuple[NDArray[np.int64], Callable[[int], int] | None]:
-        """The number to draw on each of the frames that are ``shown``, and how answers change with them."""
+        """The number to draw on each frame that is ``shown``, and the change that it means for the answers (None: none)."""
         highest = self.data.highest_number
         if self.data.numbering == "offset":
             last = max([int(shown[-1]), *(int(t["content"][n["start"] : n["end"]]) for t in turns for n in t["numbers"] or ())])
@@ -167,24 +167,24 @@ class Collator:
             def change(number: int) -> int:
                 if number not in new:
                     raise NumProError(
-                        f"frame {number} is spoken of but not among the {len(shown)} that are shown, and data.numbering=random gives no "
-                        "number to what is not: raise numpro.max_frames or data.max_tokens, or take data.numbering=offset"
+                        f"frame {number} is named but not among the {len(shown)} that are shown, and data.numbering=random gives no "
+                        "number to a frame that is not: raise numpro.max_frames or data.max_tokens, or use data.numbering=offset"
                     )
                 return new[number]
 
             return drawn, change
         return shown, None
 
-    def _said(self, turns: Sequence[Turn], change: Callable[[int], int] | None) -> list[dict[str, str]]:
-        """The conversation as it is learned: numbers changed, and without numbers no word about them."""
+    def _learned_turns(self, turns: Sequence[Turn], change: Callable[[int], int] | None) -> list[dict[str, str]]:
+        """The conversation as it is learned: with changed numbers, and without the sentence about numbers if none are drawn."""
         if change is not None:
             turns = renumbered([{**turn, "numbers": turn["numbers"] or ()} for turn in turns], change)
-        said = [{"role": turn["role"], "content": turn["content"]} for turn in turns]
+        learned = [{"role": turn["role"], "content": turn["content"]} for turn in turns]
         if not self.settings.numbers:
-            for turn in said:
+            for turn in learned:
                 if turn["role"] == "user":
                     turn["content"] = turn["content"].replace(NUMBERS_SENTENCE + " ", "").replace(NUMBERS_SENTENCE, "")
-        return said
+        return learned
 
     def _frames(
         self,
@@ -196,22 +196,22 @@ class Collator:
         *,
         jitter: bool = True,
     ) -> Frames:
-        """The kept frames with the numbers ``drawn`` (one each) on them. Their times stay the true ones, whatever is drawn."""
+        """The kept frames with one of the numbers ``drawn`` on each. Their times stay the true ones, whatever is drawn."""
         pixels = decode_frames([row["frames"][k] for k in kept.tolist()], self.settings.frame_size)
         if self.settings.numbers:
-            style, wide = self.settings.style, self.data.font_size_jitter if jitter else 0
-            if wide:
-                size = style.font_size * (1 + wide * (2 * int(rng.integers(_FONT_SIZES)) / (_FONT_SIZES - 1) - 1))
+            style, jitter_share = self.settings.style, self.data.font_size_jitter if jitter else 0
+            if jitter_share:
+                size = style.font_size * (1 + jitter_share * (2 * int(rng.integers(_FONT_SIZES)) / (_FONT_SIZES - 1) - 1))
                 style = replace(style, font_size=min(max(size, 4), REFERENCE_HEIGHT))
             draw_numbers(pixels, drawn, style)
         return Frames(pixels, shown[kept], Timeline(row["duration_s"], row["fps"]))
 
     def _frames_that_fit(self, count: int, turns: Sequence[Mapping[str, str]]) -> int:
-        """How many frames the token budget has room for at most, found without decoding any; late times in the text may leave less."""
+        """At most how many frames fit the token budget, computed without decoding any; long times in the text may leave room for fewer."""
         budget = self.data.max_tokens
         per_frame = self._tokens(4) - self._tokens(3) or (self._tokens(4) - self._tokens(2)) / 2
-        letters = sum(len(turn["content"].encode()) for turn in turns)
-        if count * per_frame + letters + 500 <= budget:  # no token is shorter than a byte
+        text_bytes = sum(len(turn["content"].encode()) for turn in turns)
+        if count * per_frame + text_bytes + 500 <= budget:  # no token is shorter than a byte
             return count
         two, four = (self.family.encode(self._blank_video(n), turns, self.processor)["input_ids"].shape[1] for n in (2, 4))
         return max(1, 2 + int((budget - two) // ((four - two) / 2)))
@@ -231,11 +231,11 @@ class Collator:
         return self._blank[frames]
 
 
-def _kept(row: Mapping[str, Any], shown: NDArray[np.int64], count: int) -> NDArray[np.int64]:
-    """Which ``count`` of a row's frames are shown: those with the numbers that evaluation shows of the whole video.
+def _kept_positions(row: Mapping[str, Any], shown: NDArray[np.int64], count: int) -> NDArray[np.int64]:
+    """Positions (count,) of the frames of a row that are shown: those whose numbers evaluation shows of the whole video.
 
-    If the shard was thinned it may lack some of them; then the frames with the nearest numbers, or, where two would be the same, every
-    so manieth of what there is.
+    If the shard was thinned, it may lack some of these. Then the frames with the nearest numbers are shown, or, if that would show one
+    frame twice, frames evenly spaced among those of the row.
     """
     if count >= len(shown):
         return np.arange(len(shown))
@@ -249,14 +249,14 @@ def decode_frames(pictures: Sequence[bytes], size: tuple[int, int]) -> NDArray[n
     """JPEG files -> uint8 RGB (N, H, W, 3).
 
     Raises:
-        NumProError: one of them is damaged or is not of this (width, height).
+        NumProError: a picture is damaged or does not have this (width, height).
     """
     width, height = size
     pixels = np.empty((len(pictures), height, width, 3), dtype=np.uint8)
     for k, picture in enumerate(pictures):
-        # Releases of OpenCV differ in whether they decode a file that was cut off (grey from where it ends).
-        whole = picture.rstrip(b"\0").endswith(_END_OF_JPEG)
-        decoded = cv2.imdecode(np.frombuffer(picture, np.uint8), cv2.IMREAD_COLOR_RGB) if whole else None
+        # Some releases of OpenCV decode a file that was cut off and fill the rest with grey.
+        complete = picture.rstrip(b"\0").endswith(_END_OF_JPEG)
+        decoded = cv2.imdecode(np.frombuffer(picture, np.uint8), cv2.IMREAD_COLOR_RGB) if complete else None
         if decoded is None:
             raise NumProError(f"picture {k} of {len(pictures)} is damaged ({len(picture)} bytes)")
         if decoded.shape != pixels.shape[1:]:

@@ -1,9 +1,9 @@
-"""Shards -> samples, and in which order: every sample exactly once an epoch, however many processes and workers there are.
+"""Shards -> samples and their order: every sample exactly once per epoch, with any number of processes and workers.
 
-One row of a shard is a video; each of its conversations is one sample. The order of an epoch depends on seed and epoch alone. It is cut
-into micro-batches that are dealt to the processes in turn, so that an optimizer step sees the same samples on one process or many::
+A row of a shard is a video; each of its conversations is one sample. The order depends on seed and epoch alone. It is cut into
+micro-batches that are dealt to the processes in turn, so that an optimizer step sees the same samples on one process or many::
 
-    order        7 2 5 0 | 3 6 1 4 | 8 . . .        four samples a step; "." fills up and teaches nothing
+    order        7 2 5 0 | 3 6 1 4 | 8 . . .        four samples a step; "." is a filler without labels
     process 0    7   5   | 3   1   | 8   .
     process 1      2   0 |   6   4 |   .   .
 """
@@ -21,7 +21,7 @@ from torch.utils.data import Dataset, Sampler
 
 from ..shard_format import SCHEMA
 from ..shards.index import open_shard
-from .collator import Item
+from .collator import RawSample
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -33,14 +33,14 @@ if TYPE_CHECKING:
     from ..shards.index import ShardIndex
 
 FILLER = -1
-"""Stands for a sample where there is none left."""
+"""Index of a sample that only fills up the last batches."""
 
 Key = tuple[int, int]
-"""(epoch, sample): what the samplers ask the dataset for."""
+"""(epoch, index of the sample): the keys that samplers pass to the dataset."""
 
 
 class ArrowRows:
-    """Rows from datasets' copy of the shards in its cache (or the folder ``cache``): any row at once, mapped from disk."""
+    """Rows from the copy of the shards that ``datasets`` makes in its cache (or in the folder ``cache``): random access, memory-mapped."""
 
     def __init__(self, files: Sequence[str], *, cache: str | None = None) -> None:
         import datasets
@@ -53,7 +53,7 @@ class ArrowRows:
 
 
 class ParquetRows:
-    """Rows from the shards where they lie, a row group at a time; the last ``keep`` groups stay in memory."""
+    """Rows read directly from the shards, one row group at a time; the last ``keep`` groups stay in memory."""
 
     def __init__(self, index: ShardIndex, *, keep: int) -> None:
         self._index, self._keep = index, keep
@@ -79,38 +79,38 @@ class ParquetRows:
         return {**self.__dict__, "_held": OrderedDict(), "_files": {}}
 
 
-class Samples(Dataset[Item]):
-    """Map-style dataset: ``samples[epoch, k]`` is sample k as an ``Item``; pictures are decoded by the collator."""
+class Samples(Dataset[RawSample]):
+    """Map-style dataset: ``samples[epoch, k]`` is sample k as a ``RawSample``; the collator decodes its pictures."""
 
     def __init__(self, index: ShardIndex, rows: ArrowRows | ParquetRows) -> None:
-        self._rows, self._of_sample = rows, index.sample_rows
-        self._first = np.concatenate([[0], np.cumsum(index.conversations)])
+        self._rows, self._row_of_sample = rows, index.sample_rows
+        self._first_sample_of_row = np.concatenate([[0], np.cumsum(index.conversations)])
 
     def __len__(self) -> int:
-        return len(self._of_sample)
+        return len(self._row_of_sample)
 
-    def __getitem__(self, key: Key) -> Item:
+    def __getitem__(self, key: Key) -> RawSample:
         epoch, sample = key
         if sample == FILLER:
-            return Item("filler", None)
-        row = int(self._of_sample[sample])
-        conversation = sample - int(self._first[row])
+            return RawSample("filler", None)
+        row = int(self._row_of_sample[sample])
+        conversation = sample - int(self._first_sample_of_row[row])
         found = self._rows[row]
-        return Item(f"{found['source']}/{found['video']}#{conversation}", found, conversation, epoch)
+        return RawSample(f"{found['source']}/{found['video']}#{conversation}", found, conversation, epoch)
 
 
-def random_order(lengths: NDArray[np.int64], *, seed: int, epoch: int, batch_size: int, group: bool) -> NDArray[np.int64]:
-    """A permutation of all samples (N,); with ``group`` the samples of a batch are about equally long (``lengths`` (N,)).
+def shuffled_order(lengths: NDArray[np.int64], *, seed: int, epoch: int, batch_size: int, group: bool) -> NDArray[np.int64]:
+    """A permutation of all samples (N,); with ``group``, the samples of a batch have similar ``lengths`` (N,).
 
-    The longest sample comes with the very first batch: if memory does not suffice, that shows at once.
+    The longest sample is in the first batch, so that a lack of memory shows at once.
     """
     rng = np.random.default_rng([seed, epoch])
     order = rng.permutation(len(lengths))
     if not group:
         return order
     parts = []
-    for chunk in np.split(order, range(32 * batch_size, len(order), 32 * batch_size)):
-        by_length = chunk[np.argsort(-lengths[chunk], kind="stable")]
+    for window in np.split(order, range(32 * batch_size, len(order), 32 * batch_size)):
+        by_length = window[np.argsort(-lengths[window], kind="stable")]
         full = len(by_length) // batch_size * batch_size
         batches = by_length[:full].reshape(-1, batch_size)
         parts += [batches[rng.permutation(len(batches))].ravel(), by_length[full:]]
@@ -122,26 +122,26 @@ def random_order(lengths: NDArray[np.int64], *, seed: int, epoch: int, batch_siz
     return order
 
 
-def near_order(index: ShardIndex, *, seed: int, epoch: int, streams: int, rows: int) -> list[NDArray[np.int64]]:
-    """The samples as ``streams`` sequences that each read row groups one after the other, for shards that are not copied.
+def streaming_order(index: ShardIndex, *, seed: int, epoch: int, streams: int, rows: int) -> list[NDArray[np.int64]]:
+    """The samples as ``streams`` sequences, each of which reads row groups one after the other, for shards that are not copied.
 
-    Row groups come in random order, and within every ``rows`` videos or so samples are mixed. The sequences are equally long up to one.
+    Row groups come in random order, and samples are shuffled within about ``rows`` videos. The sequences differ in length by at most one.
     """
     rng = np.random.default_rng([seed, epoch])
     starts = np.append(index.group_rows[:, 2], len(index.conversations))
     first = np.concatenate([[0], np.cumsum(index.conversations)])
     groups = rng.permutation(len(index.group_rows))
     sequence = np.concatenate([np.arange(first[starts[g]], first[starts[g + 1]]) for g in groups])
-    mean = max(1, round(len(sequence) / max(1, len(index.conversations)) * rows))
-    made = []
+    window_samples = max(1, round(len(sequence) / max(1, len(index.conversations)) * rows))
+    sequences = []
     for stream in np.array_split(sequence, streams):
-        mixed = [rng.permutation(window) for window in np.split(stream, range(mean, len(stream), mean))]
-        made.append(np.concatenate(mixed) if mixed else stream)
-    return made
+        shuffled = [rng.permutation(window) for window in np.split(stream, range(window_samples, len(stream), window_samples))]
+        sequences.append(np.concatenate(shuffled) if shuffled else stream)
+    return sequences
 
 
-class RandomBatches(Sampler[list[Key]]):
-    """One process's micro-batches of an epoch in ``random_order``."""
+class ShuffledBatches(Sampler[list[Key]]):
+    """The micro-batches of one process in ``shuffled_order``."""
 
     def __init__(
         self,
@@ -158,22 +158,22 @@ class RandomBatches(Sampler[list[Key]]):
         self._rank, self._world, self.epoch = rank, world, 0
 
     def set_epoch(self, epoch: int) -> None:
-        """Which epoch is next."""
+        """Choose the epoch that is iterated over next."""
         self.epoch = epoch
 
     def __len__(self) -> int:
         return math.ceil(len(self._lengths) / (self._micro * self._world))
 
     def __iter__(self) -> Iterator[list[Key]]:
-        order = random_order(self._lengths, seed=self._seed, epoch=self.epoch, batch_size=self._batch, group=self._group)
+        order = shuffled_order(self._lengths, seed=self._seed, epoch=self.epoch, batch_size=self._batch, group=self._group)
         padded = np.full(len(self) * self._micro * self._world, FILLER)
         padded[: len(order)] = order
         for batch in padded.reshape(-1, self._micro)[self._rank :: self._world].tolist():
             yield [(self.epoch, sample) for sample in batch]
 
 
-class NearBatches(Sampler[list[Key]]):
-    """One process's micro-batches of an epoch in ``near_order``: each of its workers reads a part of the shards of its own."""
+class StreamingBatches(Sampler[list[Key]]):
+    """The micro-batches of one process in ``streaming_order``; each of its workers reads its own part of the shards."""
 
     def __init__(
         self, index: ShardIndex, *, seed: int, micro_batch_size: int, rows: int, workers: int, rank: int = 0, world: int = 1
@@ -182,7 +182,7 @@ class NearBatches(Sampler[list[Key]]):
         self._rank, self._world, self.epoch = rank, world, 0
 
     def set_epoch(self, epoch: int) -> None:
-        """Which epoch is next."""
+        """Choose the epoch that is iterated over next."""
         self.epoch = epoch
 
     def __len__(self) -> int:
@@ -191,7 +191,7 @@ class NearBatches(Sampler[list[Key]]):
 
     def __iter__(self) -> Iterator[list[Key]]:
         streams = self._world * self._workers
-        parts = near_order(self._index, seed=self._seed, epoch=self.epoch, streams=streams, rows=self._rows)
+        parts = streaming_order(self._index, seed=self._seed, epoch=self.epoch, streams=streams, rows=self._rows)
         mine = parts[self._rank * self._workers : (self._rank + 1) * self._workers]
         padded = np.full((self._workers, len(self) // self._workers, self._micro), FILLER)
         for part, place in zip(mine, padded, strict=True):

@@ -1,4 +1,4 @@
-"""What is said about a video, before and after it is known which numbers its frames bear."""
+"""Conversations about a video: as templates, then as turns once the numbers of its frames are known."""
 
 from __future__ import annotations
 
@@ -17,41 +17,41 @@ if TYPE_CHECKING:
 INSTRUCTION_FPS = 0.5
 """The grid of frame numbers in NumPro's instruction data."""
 
-
 AFTER_LAST = "names the number after the last"
-"""How the reason begins where an answer is past the end by one: rounding a span's end up at the very end of a video does that."""
+"""First words of the reason when an answer is one number past the end, which rounding up a span at the end of a video does. Manifests are
+searched for it, so the text stays as it is."""
 
 
 class RowError(ValueError):
-    """A conversation that cannot be used; the message is the reason that the manifest gives."""
+    """A row that cannot be used; the message is the reason given in the manifest."""
 
 
 @dataclass(frozen=True)
-class Second:
-    """A time that stands in a text and becomes the frame number nearest to it."""
+class TimePoint:
+    """A time in a text; the nearest frame number takes its place."""
 
-    value: float
-    """Seconds from the start of the part of the video that is used."""
+    time_s: float
+    """From the start of the part of the video that is used."""
 
-    starts: bool
-    """Whether something starts there: a start after the video's end is an error, an end after it is normal."""
+    is_start: bool
+    """Whether it starts a span: a start after the video's end is an error, an end after it is normal."""
 
 
 @dataclass(frozen=True)
 class Highlights:
-    """An answer of highlight detection: clips of two seconds with their mean scores, written as NumPro's prompt asks."""
+    """An answer of highlight detection: clips of two seconds and their mean scores, formatted as NumPro's prompt asks."""
 
     clips: tuple[int, ...]
     scores: tuple[float, ...]
 
 
-Part = str | int | Second | Highlights
-"""A piece of text; a frame number on the grid of `INSTRUCTION_FPS`; or what becomes one or several."""
+Part = str | int | TimePoint | Highlights
+"""A piece of text, a frame number on the grid of `INSTRUCTION_FPS`, or something that is replaced by frame numbers."""
 
 
 @dataclass(frozen=True)
-class Said:
-    """One turn."""
+class TurnTemplate:
+    """A turn whose frame numbers are not known yet."""
 
     role: Literal["user", "assistant"]
     parts: tuple[Part, ...]
@@ -64,34 +64,34 @@ class Conversation:
     row: str
     """Where it was read: ``instruct.json[17]``."""
 
-    turns: tuple[Said, ...]
+    turns: tuple[TurnTemplate, ...]
 
     unsure: tuple[str, ...] = ()
-    """Pieces of its text with digits of which it is not known whether they are frame numbers."""
+    """Pieces of its text with digits that may or may not be frame numbers."""
 
 
 @dataclass(frozen=True)
-class Video:
-    """One row of the shards to be: a video, or the part of one that is used."""
+class TrainingVideo:
+    """What one row of a shard is made from: a video, or a part of one, and its conversations."""
 
     source: str
     name: str
-    """The video's name, with ``@START-END`` behind it for a part."""
+    """The video's name; for a part, followed by ``@START-END``."""
 
     path: str | None
-    """The file; None if it was not found."""
+    """The file, or None if it was not found."""
 
     start_s: float
     end_s: float | None
     annotated_s: float | None
-    """How long the annotation says it is."""
+    """Its length according to the annotation."""
 
     conversations: list[Conversation]
 
 
 @dataclass(frozen=True)
 class BadRow:
-    """A row of the input that nothing can be made of."""
+    """A row of an input that cannot be used."""
 
     source: str
     row: str
@@ -100,59 +100,59 @@ class BadRow:
 
 
 @dataclass
-class Notes:
-    """What was noticed while a video's conversations got their numbers."""
+class NumberingNotes:
+    """Observations made while frame numbers were put into a video's conversations."""
 
     spans_beyond_end: int = 0
-    """Times that lie after the video's end; they became its last number."""
+    """Times after the video's end; its last number was used for them."""
 
     past_last: int = 0
-    """Frame numbers past the last one that were taken for it (only if asked for)."""
+    """Frame numbers past the last one that were replaced by it (only with ``past_last``)."""
 
-    dropped: list[dict[str, str]] = field(default_factory=list)
-    """Conversations left out: ``row`` and ``reason``."""
+    skipped_rows: list[dict[str, str]] = field(default_factory=list)
+    """Conversations left out: ``row``, ``video`` and ``reason``."""
 
 
 def numbered_turns(
-    conversation: Conversation, timeline: Timeline, drawn: Collection[int], notes: Notes, *, past_last: int = 0
+    conversation: Conversation, timeline: Timeline, shown: Collection[int], notes: NumberingNotes, *, past_last: int = 0
 ) -> list[Turn]:
-    """The turns in the numbers of a video's frames.
+    """The turns of a conversation with the numbers of a video's frames in them.
 
     Args:
-        conversation: what was said.
+        conversation: the templates.
         timeline: the grid of the video.
-        drawn: the numbers of the frames that are there.
-        notes: is told of times after the video's end.
-        past_last: how far after the last number a frame number may be to be taken for it.
+        shown: the numbers of the frames that are kept.
+        notes: counts times and numbers after the video's end.
+        past_last: a frame number up to this far after the last one is replaced by the last.
 
     Raises:
-        RowError: a frame beyond the video is named, a span starts after its end, or no highlight bears a number.
+        RowError: a frame after the video's end is named, a span starts after it, or no highlight starts on a frame that is shown.
     """
     return [
-        turn(said.role, *(piece for part in said.parts for piece in _pieces(part, timeline, drawn, notes, past_last)))
-        for said in conversation.turns
+        turn(template.role, *(piece for part in template.parts for piece in _pieces(part, timeline, shown, notes, past_last)))
+        for template in conversation.turns
     ]
 
 
-def _pieces(part: Part, timeline: Timeline, drawn: Collection[int], notes: Notes, past_last: int) -> list[str | int]:
+def _pieces(part: Part, timeline: Timeline, shown: Collection[int], notes: NumberingNotes, past_last: int) -> list[str | int]:
     if isinstance(part, Highlights):
-        return _highlights(part, timeline, drawn)
-    if isinstance(part, Second):
+        return _highlights(part, timeline, shown)
+    if isinstance(part, TimePoint):
         return [_number_at(part, timeline, notes)]
     if isinstance(part, int):
         return [_number_of(part, timeline, notes, past_last)]
     return [part]
 
 
-def _number_at(time: Second, timeline: Timeline, notes: Notes) -> int:
-    if time.value > timeline.duration_s:
-        if time.starts:
-            raise RowError(f"something starts at {time.value:g} s, but the video ends at {timeline.duration_s:.2f} s")
+def _number_at(time: TimePoint, timeline: Timeline, notes: NumberingNotes) -> int:
+    if time.time_s > timeline.duration_s:
+        if time.is_start:
+            raise RowError(f"a span starts at {time.time_s:g} s, but the video ends at {timeline.duration_s:.2f} s")
         notes.spans_beyond_end += 1
-    return timeline.number(time.value)
+    return timeline.number(time.time_s)
 
 
-def _number_of(number: int, timeline: Timeline, notes: Notes, past_last: int) -> int:
+def _number_of(number: int, timeline: Timeline, notes: NumberingNotes, past_last: int) -> int:
     grid = timeline if timeline.fps == INSTRUCTION_FPS else Timeline(timeline.duration_s, INSTRUCTION_FPS)
     last = grid.count - 1
     if number > last + past_last:
@@ -165,15 +165,15 @@ def _number_of(number: int, timeline: Timeline, notes: Notes, past_last: int) ->
     return number if grid is timeline else timeline.number(grid.seconds(number))
 
 
-def _highlights(highlights: Highlights, timeline: Timeline, drawn: Collection[int]) -> list[str | int]:
-    """Clip c covers [2c, 2c + 2) seconds; named is the frame that is its first instant, if there is one."""
+def _highlights(highlights: Highlights, timeline: Timeline, shown: Collection[int]) -> list[str | int]:
+    """Clip c covers [2c, 2c + 2) seconds; it is named by the frame at its start, if that frame is shown."""
     named: list[tuple[int, float]] = []
     for clip, score in zip(highlights.clips, highlights.scores, strict=True):
         exact = clip * CLIP_S * timeline.fps
-        if abs(exact - round(exact)) < 1e-6 and round(exact) in drawn:
+        if abs(exact - round(exact)) < 1e-6 and round(exact) in shown:
             named.append((round(exact), score))
     if not named:
-        raise RowError("none of its highlights starts on a frame that bears a number")
+        raise RowError("none of its highlights starts on a frame that is shown")
     listed = ", ".join(str(number) for number, _ in named)
     head, _, tail = format_highlights(*zip(*named, strict=True)).partition(listed)
     pieces: list[str | int] = [head]

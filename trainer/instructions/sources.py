@@ -1,4 +1,4 @@
-"""Readers of training data: instruction files and prepared tables -> videos with what is said about them."""
+"""Reads training data: instruction files and prepared tables -> videos with their conversations."""
 
 from __future__ import annotations
 
@@ -18,67 +18,66 @@ from .tables import table_rows
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from .conversations import Video
+    from .conversations import TrainingVideo
     from .video_files import VideoFiles
 
 
 @dataclass
-class Work:
-    """Everything that the inputs ask for."""
+class TrainingInputs:
+    """Everything that is in the inputs."""
 
     inputs: list[dict[str, Any]] = field(default_factory=list)
     """``file``, ``sha256`` and ``rows`` of each input."""
 
-    videos: list[Video] = field(default_factory=list)
+    videos: list[TrainingVideo] = field(default_factory=list)
     """In the order in which the inputs first name them."""
 
     bad_rows: list[BadRow] = field(default_factory=list)
 
 
-def read_work(inputs: list[str], files: VideoFiles) -> Work:
-    """Read all inputs; rows about the same video (or part of it) become one.
+def read_inputs(inputs: list[str], files: VideoFiles) -> TrainingInputs:
+    """Read all inputs; rows about the same video (or the same part of one) are merged.
 
     Args:
-        inputs: instruction files (``.json``, ``.jsonl``, ``.gz`` may follow), prepared tables (``.parquet``), or names of prepared
+        inputs: instruction files (``.json`` or ``.jsonl``, also with ``.gz``), prepared tables (``.parquet``), or names of prepared
             tables (``charades:train``).
-        files: where instructions find their videos; tables name theirs.
+        files: where the videos of instructions are; tables name their own.
 
     Raises:
-        NumProError: an input that does not exist or is of another kind, a source for which there is no folder of videos, or
-            nothing to do.
+        NumProError: an input is missing or of another kind, a source has no folder of videos, or no row can be used.
     """
-    work = Work()
-    found: dict[tuple[str, str, float, float | None], Video] = {}
-    for one in inputs:
-        path, rows = _open(one, files)
+    training = TrainingInputs()
+    by_part: dict[tuple[str, str, float, float | None], TrainingVideo] = {}
+    for name in inputs:
+        path, rows = _open_input(name, files)
         count = 0
         for row in rows:
             count += 1
             if isinstance(row, BadRow):
-                work.bad_rows.append(row)
+                training.bad_rows.append(row)
                 continue
             key = (row.source, row.name, row.start_s, row.end_s)
-            if key in found:
-                found[key].conversations.extend(row.conversations)
+            if key in by_part:
+                by_part[key].conversations.extend(row.conversations)
             else:
-                found[key] = row
-        work.inputs.append({"file": str(path.resolve()), "sha256": sha256_of(path), "rows": count})
-    work.videos = list(found.values())
-    if not work.videos:
-        why = f"; the first of {len(work.bad_rows)} rows: {work.bad_rows[0].reason}" if work.bad_rows else ""
+                by_part[key] = row
+        training.inputs.append({"file": str(path.resolve()), "sha256": sha256_of(path), "rows": count})
+    training.videos = list(by_part.values())
+    if not training.videos:
+        why = f"; the first of {len(training.bad_rows)} rows: {training.bad_rows[0].reason}" if training.bad_rows else ""
         raise NumProError(f"{', '.join(inputs)}: no row can be used{why}")
-    return work
+    return training
 
 
-def _open(name: str, files: VideoFiles) -> tuple[Path, Iterator[Video | BadRow]]:
+def _open_input(name: str, files: VideoFiles) -> tuple[Path, Iterator[TrainingVideo | BadRow]]:
     benchmark, _, split = name.partition(":")
     if benchmark in BENCHMARKS and not Path(name).exists():
         splits = BENCHMARKS[benchmark].splits
         split = split or ("train" if "train" in splits else splits[0])
         if split == splits[0] and "train" in splits:
-            raise NumProError(f"{name}: this split is the one that is evaluated; train on {benchmark}:train (or name the table's file)")
+            raise NumProError(f"{name}: models are evaluated on this split; train on {benchmark}:train (or pass the file of the table)")
         path = table_path(benchmark, split)
-        read_report(path)  # which says how a table that is not there is made
+        read_report(path)  # raises with instructions if the table is missing
         return path, table_rows(path)
     path = Path(name)
     kind = path.name.removesuffix(".gz")

@@ -1,4 +1,4 @@
-"""Prepared tables (`numpro prepare`) as training data: questions and answers in the words that evaluation uses."""
+"""Prepared tables (`numpro prepare`) as training data: questions and answers in the wording of evaluation."""
 
 from __future__ import annotations
 
@@ -9,60 +9,66 @@ from numpro_plugin.benchmarks.table import read_report
 from numpro_plugin.errors import NumProError
 from numpro_plugin.prompts import highlight_prompt, moment_prompt
 
-from .conversations import BadRow, Conversation, Highlights, Part, RowError, Said, Second, Video
+from .conversations import BadRow, Conversation, Highlights, Part, RowError, TimePoint, TrainingVideo, TurnTemplate
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 
-def table_rows(path: Path) -> Iterator[Video | BadRow]:
-    """Each row of a table as a video with one conversation, or why nothing can be made of it.
+def table_rows(path: Path) -> Iterator[TrainingVideo | BadRow]:
+    """Each row of a table as a video with one conversation, or the reason why it cannot be used.
 
-    Moments are asked for and answered as NumPro does ("From Frame x to Frame y."); QVHighlights becomes highlight detection.
+    Moments are asked for and answered as in NumPro ("From Frame x to Frame y."); QVHighlights becomes highlight detection.
 
     Raises:
-        NumProError: another kind of parquet file, or a table made without videos.
+        NumProError: the parquet file is not a prepared table, or the table was made without videos.
     """
     import pyarrow.parquet as pq
 
     with pq.ParquetFile(path) as file:
         if missing := {"id", "video", "query", "spans_s", "duration_s"} - set(file.schema_arrow.names):
             raise NumProError(
-                f"{path}: is no prepared table (columns {', '.join(sorted(missing))} are missing); see `numpro prepare --help`"
+                f"{path}: is not a prepared table (columns {', '.join(sorted(missing))} are missing); see `numpro prepare --help`"
             )
         source = read_report(path).benchmark if path.with_suffix(".json").exists() else path.parent.name
         for batch in file.iter_batches():
             for row in batch.to_pylist():
-                yield _table_row(source, f"{source}/{path.name} {row['id']}", row)
+                yield _read_table_row(source, f"{source}/{path.name} {row['id']}", row)
 
 
-def _table_row(source: str, where: str, row: dict[str, Any]) -> Video | BadRow:
+def _read_table_row(source: str, where: str, row: dict[str, Any]) -> TrainingVideo | BadRow:
     path = Path(row["video"])
     if not path.is_absolute():
         raise NumProError(f"{where}: the table was made without videos; run `numpro prepare` again with --videos DIR")
     try:
-        question, answer = _highlights(row) if row.get("saliency_scores") is not None else _moment(row)
+        question, answer = _highlight_texts(row) if row.get("saliency_scores") is not None else _moment_texts(row)
     except ValueError as error:
         return BadRow(source, where, path.stem, str(error))
-    return Video(
+    return TrainingVideo(
         source=source,
         name=path.stem,
         path=str(path),
         start_s=0.0,
         end_s=row.get("end_s"),
         annotated_s=row["duration_s"],
-        conversations=[Conversation(where, (Said("user", (question,)), Said("assistant", answer)))],
+        conversations=[Conversation(where, (TurnTemplate("user", (question,)), TurnTemplate("assistant", answer)))],
     )
 
 
-def _moment(row: dict[str, Any]) -> tuple[str, tuple[Part, ...]]:
+def _moment_texts(row: dict[str, Any]) -> tuple[str, tuple[Part, ...]]:
     if len(row["spans_s"]) != 1:
         raise RowError(f"has {len(row['spans_s'])} spans; the answer 'From Frame x to Frame y.' has room for one")
-    start_s, end_s = sorted(row["spans_s"][0])  # of a few annotations the ends are in the wrong order
-    return moment_prompt(row["query"]), ("From Frame ", Second(start_s, starts=True), " to Frame ", Second(end_s, starts=False), ".")
+    start_s, end_s = sorted(row["spans_s"][0])  # a few annotations are reversed
+    return moment_prompt(row["query"]), (
+        "From Frame ",
+        TimePoint(start_s, is_start=True),
+        " to Frame ",
+        TimePoint(end_s, is_start=False),
+        ".",
+    )
 
 
-def _highlights(row: dict[str, Any]) -> tuple[str, tuple[Part, ...]]:
+def _highlight_texts(row: dict[str, Any]) -> tuple[str, tuple[Part, ...]]:
     # Annotators score 0 to 4, the prompt asks for 1 to 5.
     scores = tuple(round(sum(three) / len(three) + 1, 1) for three in row["saliency_scores"])
     return highlight_prompt(row["query"], kind="ft"), (Highlights(tuple(row["relevant_clip_ids"]), scores),)

@@ -1,4 +1,4 @@
-"""Which file is the video that an instruction names."""
+"""Finds the file of the video that an instruction names."""
 
 from __future__ import annotations
 
@@ -17,32 +17,32 @@ _PHOTO_PARTS = 3  # OWNER_PHOTO_SECRET
 
 
 class VideoFiles:
-    """The folders of videos by source; a folder is looked through (with its subfolders) when its first video is asked for.
+    """Folders of videos by source; a folder and its subfolders are listed when its first video is looked up.
 
     Args:
         folders: folder by source, as ``--videos anet=DIR`` gives them.
-        yfcc_hash: DiDeMo's ``yfcc100m_hash.txt``: instructions then find its videos whether they or the files bear the names of
-            Flickr or those of the YFCC100M store.
+        yfcc_hash: DiDeMo's ``yfcc100m_hash.txt``: videos are then found whether instructions and files use the names of Flickr or
+            those of the YFCC100M store.
 
     Raises:
-        NumProError: a folder does not exist, or the hash file is another kind of file.
+        NumProError: a folder does not exist, or the hash file has another format.
     """
 
     def __init__(self, folders: Mapping[str, str | os.PathLike[str]], *, yfcc_hash: str | os.PathLike[str] | None = None) -> None:
         self.folders = {source: Path(folder) for source, folder in folders.items()}
         for source, folder in self.folders.items():
             if not folder.is_dir():
-                raise NumProError(f"--videos {source}={folder}: is not a folder; give the one that holds the video files")
+                raise NumProError(f"--videos {source}={folder}: is not a folder; pass the one that holds the video files")
         self._files: dict[str, dict[str, str]] = {}
         self._hash_of = read_hashes(Path(yfcc_hash)) if yfcc_hash else {}
         self._photo_of = {name: photo for photo, name in self._hash_of.items()}
 
     def find(self, source: str, name: str) -> str | None:
         """The path of a source's video, or None if its folder has no such file. ``source`` must be one of ``folders``."""
-        files = self._of(source)
-        return next((files[key] for key in self._names(source, name) if key in files), None)
+        files = self._files_of(source)
+        return next((files[key] for key in self._possible_names(source, name) if key in files), None)
 
-    def _of(self, source: str) -> dict[str, str]:
+    def _files_of(self, source: str) -> dict[str, str]:
         if source not in self._files:
             files = {stem: str(path) for stem, path in files_by_stem(self.folders[source]).items()}
             if self._photo_of:
@@ -51,8 +51,8 @@ class VideoFiles:
             self._files[source] = files
         return self._files[source]
 
-    def _names(self, source: str, name: str) -> list[str]:
-        """What the file may be called, without extension, likeliest first."""
+    def _possible_names(self, source: str, name: str) -> list[str]:
+        """Possible names of the file, without extension, likeliest first."""
         base = os.path.basename(name)
         stem, suffix = os.path.splitext(base)
         names = [base, *([stem] if suffix.lower() in VIDEO_SUFFIXES else [])]

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import dataclasses
-from dataclasses import dataclass, field
+from dataclasses import field
 from importlib.resources import files
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from pydantic import ConfigDict, Field, ValidationError
+from pydantic.dataclasses import dataclass
 
 from numpro_plugin.errors import NumProError
 from numpro_plugin.settings import NumProSettings, parse_frame_size
 
-from .keys import check_known, check_ranges, flat, keys_of, plain, put
+from .keys import flat, keys_of, plain, put
+from .mistakes import check_known, explain
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -19,175 +23,158 @@ if TYPE_CHECKING:
 Numbering = Literal["grid", "offset", "random"]
 Dtype = Literal["bfloat16", "float32"]
 Tiling = Literal["none", "mlp", "all"]
+Beta = Annotated[float, Field(ge=0, lt=1)]
+
+_CHECKED = ConfigDict(extra="forbid", allow_inf_nan=False)
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, config=_CHECKED)
 class Data:
-    """What is learned from, and how it is read."""
+    """The training data and how it is read."""
 
     shards: tuple[str, ...] = ()
     """Files, folders or patterns (``*.parquet``) of shards made by ``numpro-train shards``."""
 
     held_out: tuple[str, ...] = ()
-    """Shards that are not trained on; every ``run.eval_steps`` steps the model answers their questions (mIoU by generation)."""
+    """Shards that are kept out of training; every ``run.eval_steps`` steps the model answers their questions, scored by mIoU."""
 
     streaming: bool = False
-    """Read shards in order, through a buffer, instead of at random: for sets too large for a copy in datasets' cache."""
+    """Read shards in order through a shuffle buffer, not at random: for sets too large to be copied into the cache of ``datasets``."""
 
-    shuffle_buffer: int = 256
-    """How many videos each worker keeps to draw from when ``streaming``."""
+    shuffle_buffer: int = Field(default=256, ge=1)
+    """Videos that each worker shuffles among when ``streaming``."""
 
     group_by_length: bool = True
-    """Put samples of about equal length into one batch (not when ``streaming``)."""
+    """Put samples of similar length into one batch (not when ``streaming``)."""
 
     numbering: Numbering = "grid"
-    """``grid``: true frame numbers. ``offset``: each sample's numbers start at a random one, answers shifted with them, so that numbers
-    must be read, not counted. ``random``: every frame gets a random number, answers changed with them."""
+    """``grid``: true frame numbers. ``offset``: each sample's numbers start at a random one and its answers shift too, so that numbers must
+    be read, not counted. ``random``: every frame gets a random number and answers change to match."""
 
-    highest_number: int = 999
-    """Up to which number chance goes when ``numbering`` is ``offset`` or ``random``. With ``offset`` a video whose own numbers go beyond
-    this keeps them."""
+    highest_number: int = Field(default=999, ge=1, le=1_000_000)
+    """The largest number that ``numbering: offset`` or ``random`` may draw. With ``offset``, a video whose own numbers are larger keeps
+    them."""
 
-    font_size_jitter: float = 0.0
+    font_size_jitter: float = Field(default=0.0, ge=0, le=0.5)
     """Each sample's font size is within this fraction of ``numpro.style.font_size``, e.g. 0.1: 36 to 44 instead of 40."""
 
-    max_tokens: int = 36_000
+    max_tokens: int = Field(default=36_000, ge=1)
     """A longer sample loses frames, evenly, until it fits; the answer is never cut. 240 frames of LongVA are 34,560 tokens."""
 
-    max_unreadable: float = 0.01
-    """The run stops when more than this fraction of the samples cannot be used (damaged pictures, ...). They are always reported."""
+    max_unreadable: float = Field(default=0.01, ge=0, le=1)
+    """The run stops when more than this fraction of the samples is unusable (damaged pictures, ...). Each is reported in any case."""
 
-    workers: int = 4
-    """Processes that load samples, per training process."""
-
-    def __post_init__(self) -> None:
-        check_ranges("data", self, workers=(0, 256), max_tokens=(1, None), highest_number=(1, 10**6), shuffle_buffer=(1, None))
-        check_ranges("data", self, font_size_jitter=(0, 0.5), max_unreadable=(0, 1))
+    workers: int = Field(default=4, ge=0, le=256)
+    """Loader processes per training process."""
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, config=_CHECKED)
 class Lora:
-    """LoRA on the linear layers of the language model, when ``tuning`` is ``lora``."""
+    """LoRA on the linear layers of the language model, used when ``tuning`` is ``lora``."""
 
-    rank: int = 64
-    alpha: float = 128
-    dropout: float = 0.05
+    rank: int = Field(default=64, ge=1, le=4096)
+    alpha: float = Field(default=128, ge=0)
+    dropout: float = Field(default=0.05, ge=0, le=0.9)
 
     projector: bool = True
-    """Train the projector in full beside it."""
-
-    def __post_init__(self) -> None:
-        check_ranges("lora", self, rank=(1, 4096), alpha=(0, None), dropout=(0, 0.9))
+    """Also train the projector, in full."""
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, config=_CHECKED)
 class Optimizer:
-    """AdamW, its schedule and the batch."""
+    """AdamW, its schedule and the batch size."""
 
-    lr: float = 1e-4
+    lr: float = Field(default=1e-4, ge=0, le=1)
 
     schedule: Literal["cosine", "linear", "constant_with_warmup"] = "cosine"
 
-    warmup: float = 0.05
-    """Fraction of all steps."""
+    warmup: float = Field(default=0.05, ge=0, le=0.99)
+    """Fraction of all steps during which the learning rate rises."""
 
-    weight_decay: float = 0.0
-    betas: tuple[float, float] = (0.9, 0.999)
+    weight_decay: float = Field(default=0.0, ge=0)
+    betas: tuple[Beta, Beta] = (0.9, 0.999)
 
-    max_grad_norm: float = 1.0
-    """Gradients are scaled down to this norm; 0 leaves them."""
+    max_grad_norm: float = Field(default=1.0, ge=0)
+    """Gradients of a larger norm are scaled down to it; 0 turns this off."""
 
-    batch_size: int = 128
-    """Samples per optimizer step over all processes. How many steps of accumulation that takes follows from it."""
+    batch_size: int = Field(default=128, ge=1)
+    """Samples per optimizer step over all processes. The number of accumulation steps follows from it."""
 
-    micro_batch_size: int = 1
+    micro_batch_size: int = Field(default=1, ge=1)
     """Samples per forward pass of one process."""
 
-    epochs: float = 3
-    """How often every sample is trained on, above 0; 1.5: half of them once more."""
+    epochs: float = Field(default=3, gt=0)
+    """Passes over the data, above 0; with 1.5, half of the samples are seen a second time."""
 
-    max_steps: int = 0
-    """Exactly so many optimizer steps, instead of ``epochs``; 0: ``epochs`` count."""
+    max_steps: int = Field(default=0, ge=0)
+    """Exactly this many optimizer steps, instead of ``epochs``; 0: use ``epochs``."""
 
     def __post_init__(self) -> None:
-        check_ranges("optimizer", self, lr=(0, 1), warmup=(0, 0.99), weight_decay=(0, None), max_grad_norm=(0, None))
-        check_ranges("optimizer", self, batch_size=(1, None), micro_batch_size=(1, None), max_steps=(0, None))
-        if not 0 < self.epochs < float("inf"):
-            raise NumProError(f"optimizer.epochs={self.epochs!r} must be above 0 (a fraction is allowed)")
-        if not all(0 <= beta < 1 for beta in self.betas):
-            raise NumProError(f"optimizer.betas={self.betas} must each be at least 0 and below 1")
         if self.batch_size % self.micro_batch_size:
             raise NumProError(
                 f"optimizer.batch_size={self.batch_size} must be a multiple of optimizer.micro_batch_size={self.micro_batch_size}"
             )
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, config=_CHECKED)
 class Memory:
-    """What trades memory for time. None of it changes what is learned, except ``dtype`` and ``quantize``."""
+    """Trades memory for time. Only ``dtype`` and ``quantize`` change what is learned."""
 
     dtype: Dtype = "bfloat16"
 
     attention: str = "sdpa"
-    """``sdpa``, ``flash_attention_2``, ``eager``: as transformers' ``attn_implementation``."""
+    """``sdpa``, ``flash_attention_2`` or ``eager``: the ``attn_implementation`` of transformers."""
 
     gradient_checkpointing: bool = True
     """Recompute the language model's layers in the backward pass."""
 
     tiling: Tiling = "all"
-    """Compute these parts of the language model's layers in tiles along the sequence: ``none``, the ``mlp``, or ``all``: also attention's
-    projections and the norms."""
+    """Parts of the language model's layers that are computed in tiles along the sequence: ``none``, ``mlp``, or ``all``, which adds
+    attention's projections and the norms."""
 
-    tile_tokens: int = 4096
-    """Length of a tile; shorter sequences are computed in one."""
+    tile_tokens: int = Field(default=4096, ge=1)
+    """Tokens in a tile; a shorter sequence is computed in one piece."""
 
     deepspeed: str = "zero2"
     """``zero2``, ``zero3``, the path of a DeepSpeed JSON file, or ``none``. ``zero2`` and ``zero3`` shard between processes, so they are
-    left out when there is one process without a launcher."""
+    ignored in a single process without a launcher."""
 
     quantize: Literal["none", "4bit"] = "none"
-    """``4bit``: QLoRA, the base's linear layers in NF4 (needs bitsandbytes)."""
-
-    def __post_init__(self) -> None:
-        check_ranges("memory", self, tile_tokens=(1, None))
+    """``4bit``: QLoRA, the base model's linear layers in NF4 (needs bitsandbytes)."""
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, config=_CHECKED)
 class Run:
-    """What is written while training, and how often, in optimizer steps."""
+    """What is written during training, and how often, in optimizer steps."""
 
-    log_steps: int = 1
+    log_steps: int = Field(default=1, ge=1)
 
-    save_steps: int = 200
-    """A checkpoint every so many steps, and one at the end; 0: none, only the result is written."""
+    save_steps: int = Field(default=200, ge=0)
+    """Steps between checkpoints; the last step has one too. 0: no checkpoints, only the result is written."""
 
-    save_total_limit: int = 2
-    """So many checkpoints are kept; 0: all."""
+    save_total_limit: int = Field(default=2, ge=0)
+    """How many of the newest checkpoints are kept; 0: all."""
 
-    eval_steps: int = 0
-    """mIoU on ``data.held_out`` every so many steps, and at the end; 0: only at the end."""
+    eval_steps: int = Field(default=0, ge=0)
+    """Steps between scores (mIoU) on ``data.held_out``; there is always one at the end. 0: only that one."""
 
-    max_new_tokens: int = 64
-    """Length of an answer to a held-out question."""
+    max_new_tokens: int = Field(default=64, ge=1)
+    """Longest answer to a held-out question, in tokens."""
 
     report_to: tuple[str, ...] = ()
-    """``wandb``, ``tensorboard``, ...: whatever transformers' Trainer reports to."""
-
-    def __post_init__(self) -> None:
-        check_ranges("run", self, log_steps=(1, None), save_steps=(0, None), eval_steps=(0, None), save_total_limit=(0, None))
-        check_ranges("run", self, max_new_tokens=(1, None))
+    """``wandb``, ``tensorboard``, ...: any integration of transformers' ``Trainer``."""
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, config=_CHECKED)
 class Recipe:
-    """A training run. Keys at the top, and sections whose keys are written with a dot: ``optimizer.lr=5e-5``.
+    """A training run: top-level keys, and sections whose keys are written with a dot (``optimizer.lr=5e-5``).
 
     ====================  ==========================================================================================
     ``model``             the base: folder or hub id of LongVA, Qwen2-VL, Qwen2.5-VL, Qwen3-VL, LLaVA-OneVision, ...
-    ``output``            folder to write: checkpoints, ``adapter/`` (or ``model/`` when all is tuned), logs, loss curve
-    ``tuning``            ``lora``: LoRA on the language model, projector in full; ``full``: every parameter, vision too
-    ``seed``              of everything that is random
-    ``resume``            go on from the newest checkpoint in ``output`` if there is one
+    ``output``            folder to write: checkpoints, ``adapter/`` (``model/`` with ``tuning: full``), logs, loss curve
+    ``tuning``            ``lora``: LoRA on the language model, projector in full; ``full``: every parameter, also vision
+    ``seed``              of everything random
+    ``resume``            continue from the newest checkpoint in ``output`` if it has one
     ``numpro.*``          frames and numbers: ``fps``, ``frame_size``, ``max_frames``, ``numbers``, ``style.font_size`` ...
     ``data.*``            shards and how they are read                                                  (``Data``)
     ``lora.*``            rank, alpha, dropout, projector                                               (``Lora``)
@@ -196,8 +183,11 @@ class Recipe:
     ``run.*``             logs, checkpoints, held-out scores                                            (``Run``)
     ====================  ==========================================================================================
 
+    Types, ranges and choices stand at each key. `load_recipe` and `Recipe.from_dict` report a violation as a ``NumProError``; a record
+    that is built directly raises pydantic's ``ValidationError``.
+
     The defaults are the paper's for NumPro-FT: LoRA of rank 64 and alpha 128, learning rate 1e-4 with cosine schedule, 128 samples a
-    step (its 8 GPUs x 16), 3 epochs, bf16, ZeRO-2. ``numpro.prompt`` decides nothing in training; ``ft`` is stored with the adapter.
+    step (its 8 GPUs x 16), 3 epochs, bf16, ZeRO-2. ``numpro.prompt`` does not affect training; ``ft`` is stored with the adapter.
     """
 
     model: str = ""
@@ -214,18 +204,22 @@ class Recipe:
 
     def __post_init__(self) -> None:
         if self.tuning == "full" and self.memory.quantize != "none":
-            raise NumProError("memory.quantize=4bit goes with tuning=lora only: weights of four bits cannot be trained")
+            raise NumProError("memory.quantize=4bit works with tuning=lora only: 4-bit weights cannot be trained; set one or the other")
         if self.memory.quantize != "none" and self.memory.deepspeed == "zero3":
-            raise NumProError("memory.quantize=4bit does not go with memory.deepspeed=zero3: take zero2 or none")
-
+            raise NumProError("memory.quantize=4bit does not work with memory.deepspeed=zero3: use zero2 or none")
         if self.data.numbering != "grid" and not self.numpro.numbers:
-            raise NumProError(f"data.numbering={self.data.numbering} does not go with numpro.numbers=false: no number could be read")
+            raise NumProError(
+                f"data.numbering={self.data.numbering} does not work with numpro.numbers=false, because no number could be read: use "
+                "data.numbering=grid"
+            )
         if self.run.eval_steps and not self.data.held_out:
-            raise NumProError(f"run.eval_steps={self.run.eval_steps} needs questions to ask: set data.held_out to shards")
+            raise NumProError(
+                f"run.eval_steps={self.run.eval_steps} needs questions to ask: set data.held_out to shards, or run.eval_steps to 0"
+            )
         if self.data.numbering == "random" and self.data.highest_number + 1 < self.numpro.max_frames:
             raise NumProError(
                 f"data.numbering=random with data.highest_number={self.data.highest_number} has too few numbers for "
-                f"numpro.max_frames={self.numpro.max_frames} frames: raise the one or lower the other"
+                f"numpro.max_frames={self.numpro.max_frames} frames: raise data.highest_number or lower numpro.max_frames"
             )
 
     @classmethod
@@ -233,34 +227,26 @@ class Recipe:
         """Read what `to_dict` wrote, or a YAML file's content.
 
         Raises:
-            NumProError: an unknown key, with the nearest one there is, or a value of another type or out of range.
+            NumProError: an unknown key, with the nearest known one, or a value of the wrong type or out of range.
         """
-        from pydantic import TypeAdapter, ValidationError
-
         check_known(flat(values), known_keys())
         try:
-            recipe: Recipe = TypeAdapter(cls).validate_python(_tidied(values))
+            return cls(**_normalized(values))
         except ValidationError as error:
-            first = error.errors()[0]
-            reason = first.get("ctx", {}).get("error")
-            if isinstance(reason, NumProError):
-                raise reason from None
-            place = ".".join(str(part) for part in first["loc"])
-            raise NumProError(f"recipe: {place}={first['input']!r}: {first['msg'][:1].lower()}{first['msg'][1:]}") from None
-        return recipe
+            raise explain(error, cls) from None
 
     def to_dict(self) -> dict[str, Any]:
-        """As plain values for YAML and JSON; ``from_dict`` is the inverse."""
+        """Plain values for YAML and JSON; ``from_dict`` is the inverse."""
         return plain({**{f.name: getattr(self, f.name) for f in dataclasses.fields(self)}, "numpro": self.numpro.to_dict()})
 
     def to_yaml(self) -> str:
-        """As a recipe file."""
+        """The content of a recipe file."""
         import yaml
 
         return str(yaml.safe_dump(self.to_dict(), sort_keys=False))
 
     def replace(self, **changes: Any) -> Recipe:
-        """A copy with other values; keys with two underscores for a dot: ``replace(optimizer__lr=1e-5)``."""
+        """A copy with other values; two underscores in a key stand for a dot: ``replace(optimizer__lr=1e-5)``."""
         values = self.to_dict()
         for key, value in changes.items():
             put(values, key.replace("__", "."), value)
@@ -268,23 +254,23 @@ class Recipe:
 
 
 def recipe_names() -> list[str]:
-    """Names of the recipes that come along."""
-    return sorted(file.name.removesuffix(".yaml") for file in _shipped().iterdir() if file.name.endswith(".yaml"))
+    """Names of the included recipes."""
+    return sorted(file.name.removesuffix(".yaml") for file in _recipes_folder().iterdir() if file.name.endswith(".yaml"))
 
 
 def load_recipe(recipe: str | Path, overrides: Sequence[str] = ()) -> Recipe:
-    """A recipe by its name or from a YAML file, with ``key=value`` changes (values as in YAML: ``data.shards=[a,b]``).
+    """Load an included recipe by name, or a YAML file, and apply ``key=value`` changes (values are YAML: ``data.shards=[a,b]``).
 
     Raises:
-        NumProError: no such recipe, no YAML, an unknown key, a value out of range.
+        NumProError: no such recipe, invalid YAML, an unknown key, or a value out of range.
     """
     import yaml
 
     name = str(recipe)
-    shipped = _shipped() / f"{name}.yaml"
-    if not Path(name).is_file() and not shipped.is_file():
-        raise NumProError(f"there is no recipe {name!r}: pass a YAML file, or one of {', '.join(recipe_names())}")
-    text = Path(name).read_text(encoding="utf-8") if Path(name).is_file() else shipped.read_text(encoding="utf-8")
+    included = _recipes_folder() / f"{name}.yaml"
+    if not Path(name).is_file() and not included.is_file():
+        raise NumProError(f"no recipe {name!r}: pass a YAML file, or one of {', '.join(recipe_names())}")
+    text = Path(name).read_text(encoding="utf-8") if Path(name).is_file() else included.read_text(encoding="utf-8")
     try:
         values = yaml.safe_load(text) or {}
     except yaml.YAMLError as error:
@@ -294,33 +280,30 @@ def load_recipe(recipe: str | Path, overrides: Sequence[str] = ()) -> Recipe:
     for change in overrides:
         key, equals, value = change.partition("=")
         if not equals or not key:
-            raise NumProError(f"{change!r} is no change of the recipe: write key=value, e.g. optimizer.lr=5e-5")
+            raise NumProError(f"{change!r} does not change the recipe: write key=value, e.g. optimizer.lr=5e-5")
         try:
             put(values, key.strip(), yaml.safe_load(value))
         except yaml.YAMLError:
-            raise NumProError(f"{change!r}: the value is not YAML; put quotes around text with special characters") from None
+            raise NumProError(f"{change!r}: the value is not valid YAML; quote text that has special characters") from None
     return Recipe.from_dict(values)
 
 
 def known_keys() -> list[str]:
-    """All keys, with dots."""
+    """All keys in dotted form."""
     return keys_of(Recipe)
 
 
-def _shipped() -> Any:
+def _recipes_folder() -> Any:
     return files("numpro_plugin.trainer") / "recipes"
 
 
-def _tidied(values: Mapping[str, Any]) -> dict[str, Any]:
-    """One path or name where several are allowed; ``frame_size: 336`` or ``448x336``; the prompt's default in training."""
-    tidy = {key: dict(value) if isinstance(value, dict) else value for key, value in values.items()}
+def _normalized(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Values in the types of the records: a single path becomes a tuple, ``frame_size: 336`` becomes (width, height)."""
+    sections = {key: dict(value) if isinstance(value, dict) else value for key, value in values.items()}
     for section, key in (("data", "shards"), ("data", "held_out"), ("run", "report_to")):
-        if isinstance(part := tidy.get(section), dict) and isinstance(part.get(key), str):
+        if isinstance(part := sections.get(section), dict) and isinstance(part.get(key), str):
             part[key] = (part[key],)
-    numpro = {"prompt": "ft", **(tidy.get("numpro") or {})}
-    if isinstance(numpro.get("frame_size"), (int, str)):
-        try:
-            numpro["frame_size"] = parse_frame_size(str(numpro["frame_size"]))
-        except ValueError:
-            raise NumProError(f"numpro.frame_size={numpro['frame_size']!r} must be 336, 448x336 or [448, 336]") from None
-    return {**tidy, "numpro": numpro}
+    numpro = {"prompt": "ft", **(sections.get("numpro") or {})}
+    if "frame_size" in numpro:
+        numpro["frame_size"] = parse_frame_size(numpro["frame_size"], name="numpro.frame_size")
+    return {**sections, "numpro": numpro}

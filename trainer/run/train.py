@@ -22,7 +22,7 @@ from numpro_plugin.errors import NumProError
 from numpro_plugin.weights.record import read_record
 
 from ..batches.collator import Collator
-from ..batches.dataset import ArrowRows, NearBatches, ParquetRows, RandomBatches, Samples
+from ..batches.dataset import ArrowRows, ParquetRows, Samples, ShuffledBatches, StreamingBatches
 from ..shards.index import ShardIndex
 from .arguments import deepspeed_used, processes, training_arguments
 from .callbacks import CURVE, LOG, JsonLog, Meter, draw_loss_curve, read_log, summarised
@@ -272,12 +272,12 @@ def _samples(recipe: Recipe, index: ShardIndex) -> Samples:
     return Samples(index, ParquetRows(index, keep=math.ceil(recipe.data.shuffle_buffer / in_group) + 2))
 
 
-def _batches(recipe: Recipe, index: ShardIndex, *, rank: int, world: int) -> RandomBatches | NearBatches:
+def _batches(recipe: Recipe, index: ShardIndex, *, rank: int, world: int) -> ShuffledBatches | StreamingBatches:
     data, optimizer = recipe.data, recipe.optimizer
     common = {"seed": recipe.seed, "micro_batch_size": optimizer.micro_batch_size, "rank": rank, "world": world}
     if data.streaming:
-        return NearBatches(index, rows=data.shuffle_buffer, workers=data.workers, **common)
-    return RandomBatches(index.sample_frames, group=data.group_by_length, batch_size=optimizer.batch_size, **common)
+        return StreamingBatches(index, rows=data.shuffle_buffer, workers=data.workers, **common)
+    return ShuffledBatches(index.sample_frames, group=data.group_by_length, batch_size=optimizer.batch_size, **common)
 
 
 def _start_worker(_: int) -> None:

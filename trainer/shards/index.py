@@ -1,4 +1,4 @@
-"""What training must know of shards before it reads them: which there are, whether they are whole, and what is in them."""
+"""What training must know about shards before it reads them: which files there are, whether they are complete, how much is in them."""
 
 # mypy: allow-untyped-calls
 
@@ -32,11 +32,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False)
 class ShardIndex:
-    """What training must know of all rows without reading their pictures."""
+    """Sizes of all rows, known without reading their pictures."""
 
     files: tuple[str, ...]
     group_rows: NDArray[np.int64]
-    """(G, 3): file, row group in the file, first row of the whole set; one row a row group."""
+    """(G, 3), for each row group: index of its file, its index in that file, its first row counted over all files."""
     frames: NDArray[np.int64]
     """(R,) frames of each row."""
     conversations: NDArray[np.int64]
@@ -46,22 +46,22 @@ class ShardIndex:
 
     @classmethod
     def read(cls, patterns: Sequence[str], settings: NumProSettings) -> ShardIndex:
-        """Find the shards and check that they are what the settings want.
+        """Find the shards and check that they fit the settings.
 
         Raises:
-            NumProError: no files, no shards, not all made yet, another version, frames sampled at another rate or size or thinned to
-                fewer.
+            NumProError: there are no files, they are not shards or not complete, or they have another version, frame rate, frame size
+                or fewer frames than the settings need.
         """
         files = find_shards(patterns)
         groups, frames, conversations, rows = [], [], [], 0
         for number, file in enumerate(files):
             opened = open_shard(file)
             info = ShardInfo.of(opened.schema_arrow, file)
-            _check(info, settings, file)
+            _check_settings(info, settings, file)
             for group in range(opened.num_row_groups):
                 groups.append((number, group, rows))
                 rows += opened.metadata.row_group(group).num_rows
-            # Of the conversations one small column is enough to count them.
+            # One small column is enough to count the conversations.
             columns = ["duration_s", "fps", "conversations.list.element.list.element.role"]
             table = opened.read(columns=columns)
             counts = [Timeline(d, f).count for d, f in zip(table["duration_s"].to_pylist(), table["fps"].to_pylist(), strict=True)]
@@ -71,37 +71,37 @@ class ShardIndex:
         sizes = tuple(os.path.getsize(file) for file in files)
         index = cls(tuple(files), np.array(groups, dtype=np.int64).reshape(-1, 3), *counted, sizes)
         if not index.samples:
-            raise NumProError(f"the shards {_some(files)} hold no conversation at all")
+            raise NumProError(f"the shards {_first_names(files)} hold no conversation at all: make them from inputs that have some")
         return index
 
     @property
     def samples(self) -> int:
-        """How many samples there are."""
+        """Number of samples."""
         return int(self.conversations.sum())
 
     @property
     def fingerprint(self) -> str:
-        """Differs when the shards do: other files, or files with other rows, conversations or sizes. Where they lie does not count."""
+        """A hash of file names and sizes and of what the rows hold. It does not depend on the folder."""
         names = repr([[os.path.basename(file) for file in self.files], self.sizes])
         counts = (self.group_rows, self.frames, self.conversations)
         return hash_of(names, *(np.asarray(numbers, dtype=np.int64).tobytes() + b"|" for numbers in counts), length=16)
 
     @property
     def sample_rows(self) -> NDArray[np.int64]:
-        """(N,) the row of each sample; samples are in the order of rows and their conversations."""
+        """(N,) the row of each sample; samples follow the order of rows, then of their conversations."""
         return np.repeat(np.arange(len(self.conversations)), self.conversations)
 
     @property
     def sample_frames(self) -> NDArray[np.int64]:
-        """(N,) how many frames each sample has."""
+        """(N,) number of frames of each sample."""
         return self.frames[self.sample_rows]
 
 
 def find_shards(patterns: Sequence[str]) -> list[str]:
-    """Files of patterns, folders (their ``*.parquet``) and single files, in order and each once.
+    """The files of patterns, folders (their ``*.parquet``) and single files, in order and without repetition.
 
     Raises:
-        NumProError: nothing is there, or it is a folder or pattern of shards that are not all made yet.
+        NumProError: a pattern matches nothing, or a folder or pattern names shards that are not complete.
     """
     found: dict[str, None] = {}
     for pattern in patterns:
@@ -123,11 +123,11 @@ def _check_complete(files: Sequence[str]) -> None:
             continue
         manifest = read_manifest(folder)
         if not manifest.get("complete"):
-            units = manifest.get("units")
-            made = f"{units['done']} of {units['all']} files are made" if units else "no job has ended yet"
+            count = manifest.get("units")
+            made = f"{count['done']} of {count['all']} files are made" if count else "no job has finished yet"
             raise NumProError(
-                f"{folder} is not complete ({MANIFEST}: {made}): let `numpro-train shards` end, every job of --shard I/N, or name the "
-                "files themselves in data.shards"
+                f"{folder} is not complete ({MANIFEST}: {made}): let `numpro-train shards` finish, every job of --shard I/N, or name "
+                "single files in data.shards"
             )
 
 
@@ -138,17 +138,21 @@ def conversations_of(index: ShardIndex) -> list[list[Any]]:
 
 
 def open_shard(file: str) -> pq.ParquetFile:
-    """The file, mapped from disk. Raises NumProError if it is no whole parquet file."""
+    """Open a file, memory-mapped. Raises NumProError if it is not a complete parquet file."""
     try:
         return pq.ParquetFile(file, memory_map=True)
     except (pa.ArrowInvalid, OSError) as error:
-        raise NumProError(f"{file} cannot be read as parquet ({str(error).splitlines()[0]}): was writing it stopped?") from None
+        raise NumProError(
+            f"{file} cannot be read as parquet ({str(error).splitlines()[0]}): if writing it was interrupted, make it again"
+        ) from None
 
 
-def _check(info: ShardInfo, settings: NumProSettings, file: str) -> None:
+def _check_settings(info: ShardInfo, settings: NumProSettings, file: str) -> None:
     for name, there, wanted in (("fps", info.fps, settings.fps), ("frame_size", info.frame_size, settings.frame_size)):
         if there != wanted:
-            raise NumProError(f"{file} has frames of {name}={there}, the recipe says numpro.{name}={wanted}: change one of them")
+            raise NumProError(
+                f"{file} has frames of {name}={there}, the recipe says numpro.{name}={wanted}: change the recipe, or make the shards again"
+            )
     if info.max_frames < settings.max_frames:
         raise NumProError(
             f"{file} holds at most {info.max_frames} frames of a video, the recipe says numpro.max_frames={settings.max_frames}: lower it, "
@@ -156,5 +160,5 @@ def _check(info: ShardInfo, settings: NumProSettings, file: str) -> None:
         )
 
 
-def _some(files: Sequence[str]) -> str:
+def _first_names(files: Sequence[str]) -> str:
     return ", ".join(files[:3]) + (f" and {len(files) - 3} more" if len(files) > 3 else "")

@@ -1,4 +1,4 @@
-"""``manifest.json``: what went into the shards of a folder, what is in them, and what is not and why."""
+"""``manifest.json``: what went into the shards of a folder, what is in them, and what was left out and why."""
 
 from __future__ import annotations
 
@@ -12,26 +12,26 @@ from numpro_plugin.errors import NumProError
 from numpro_plugin.files import write_text_whole
 
 from ..instructions.conversations import AFTER_LAST
-from .units import Record, Unit, read_record
+from .chunks import Chunk, ChunkRecord, read_chunk_record
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
     from pathlib import Path
 
     from ..instructions.conversations import BadRow
-    from ..instructions.sources import Work
+    from ..instructions.sources import TrainingInputs
 
 MANIFEST = "manifest.json"
-_COUNTS = (*("rows_in", "videos_in", "rows_written", "conversations", "frames", "thinned", "spans_beyond_end", "past_last", "rows_unsure"),)
+_COUNTS = ("rows_in", "videos_in", "rows_written", "conversations", "frames", "thinned", "spans_beyond_end", "past_last", "rows_unsure")
 _LISTS = ("skipped_videos", "warnings", "other_lengths", "files")
-_EXAMPLES = 20
+_EXAMPLES = 20  # texts with unclear digits that the manifest quotes per source
 
 
 def claim(out: Path, settings: Mapping[str, Any], inputs: Sequence[Mapping[str, Any]]) -> None:
-    """Make a folder's manifest if it has none yet, so that work of another kind cannot get between.
+    """Write a folder's first manifest, or check that its manifest fits, so that shards of two kinds never mix.
 
     Raises:
-        NumProError: the folder holds shards made with other settings or from other inputs, or files of an unknown making.
+        NumProError: the folder holds shards made with other settings or from other inputs, or parquet files without a manifest.
     """
     path = out / MANIFEST
     if not path.exists():
@@ -45,7 +45,7 @@ def claim(out: Path, settings: Mapping[str, Any], inputs: Sequence[Mapping[str, 
 
 
 def read_manifest(out: Path) -> dict[str, Any]:
-    """The manifest of a folder of shards. Raises NumProError if there is none, or it cannot be read."""
+    """The manifest of a folder of shards. Raises NumProError if it is missing or unreadable."""
     path = out / MANIFEST
     try:
         manifest = json.loads(path.read_text())
@@ -70,25 +70,25 @@ def _differences(
         yield "inputs", names[0], f"{names[1]}{' (changed since)' if names[0] == names[1] else ''}"
 
 
-def write_manifest(out: Path, settings: Mapping[str, Any], work: Work, units: Sequence[Unit]) -> dict[str, Any]:
-    """Put together the records of all units that are done, whoever did them. Returns the manifest."""
+def write_manifest(out: Path, settings: Mapping[str, Any], training: TrainingInputs, chunks: Sequence[Chunk]) -> dict[str, Any]:
+    """Sum up the records of all chunks that are done, whichever job did them. Returns the manifest."""
     while True:
-        records = {unit.name: record for unit in units if (record := read_record(out, unit)) is not None}
+        records = {chunk.name: record for chunk in chunks if (record := read_chunk_record(out, chunk)) is not None}
         manifest = {
             "numpro_version": __version__,
             "settings": dict(settings),
-            "inputs": work.inputs,
-            "complete": len(records) == len(units),
-            "units": {"done": len(records), "all": len(units)},
-            "sources": _sources(records.values(), work.bad_rows),
+            "inputs": training.inputs,
+            "complete": len(records) == len(chunks),
+            "units": {"done": len(records), "all": len(chunks)},
+            "sources": _sources(records.values(), training.bad_rows),
         }
         write_text_whole(out / MANIFEST, json.dumps(manifest, indent=1) + "\n")
-        # Another job may have finished meanwhile and written its manifest before this one's: look again.
-        if sum(read_record(out, unit) is not None for unit in units) == len(records):
+        # Another job may have finished in the meantime and written its manifest before this one: look again.
+        if sum(read_chunk_record(out, chunk) is not None for chunk in chunks) == len(records):
             return manifest
 
 
-def _sources(records: Iterable[Record], bad_rows: Sequence[BadRow]) -> dict[str, dict[str, Any]]:
+def _sources(records: Iterable[ChunkRecord], bad_rows: Sequence[BadRow]) -> dict[str, dict[str, Any]]:
     sources: dict[str, dict[str, Any]] = {}
     for bad in bad_rows:
         one = _source(sources, bad.source)
@@ -113,47 +113,47 @@ def _source(sources: dict[str, dict[str, Any]], name: str) -> dict[str, Any]:
 
 
 def report(manifest: Mapping[str, Any], out: Path) -> str:
-    """What a manifest says, for people."""
+    """A manifest as text for people."""
     lines = []
     for name, one in manifest["sources"].items():
         videos = f"{one['rows_written']} of {one['videos_in']} videos, {one['frames']} frames"
         lines.append(f"{name}: {one['conversations']} of {one['rows_in']} rows in {videos}")
-        lines += [f"  {text}: {one[key]}" for key, text in _SAYINGS.items() if one[key]]
-        lines += [f"  {title}: {len(one[key])}" for key, title in _LISTED.items() if one[key]]
+        lines += [f"  {text}: {one[key]}" for key, text in _COUNT_TITLES.items() if one[key]]
+        lines += [f"  {title}: {len(one[key])}" for key, title in _LIST_TITLES.items() if one[key]]
         for reason, count in reasons(one).most_common(_MOST_REASONS):
             lines.append(f"  left out, {reason}: {count}")
     done = "complete" if manifest["complete"] else f"{manifest['units']['done']} of {manifest['units']['all']} files so far"
     return "\n".join([*lines, f"{out}: {done}; {out / MANIFEST} names every video and row that was left out"])
 
 
-_SAYINGS = {
+_COUNT_TITLES = {
     "thinned": "videos with more numbers than frames",
     "spans_beyond_end": "times after their video's end (normal; they became its last number)",
-    "past_last": "frame numbers just past the last (taken for it)",
+    "past_last": "frame numbers just past the last one (replaced by it)",
     "rows_unsure": "rows with digits that may or may not be frame numbers (left as they are)",
 }
-_LISTED = {"warnings": "videos read with a warning", "other_lengths": "videos of another length than annotated"}
+_LIST_TITLES = {"warnings": "videos read with a warning", "other_lengths": "videos of another length than annotated"}
 _MOST_REASONS = 5
 
 
 def reasons(source: Mapping[str, Any]) -> Counter[str]:
-    """Why rows of a source were left out, without the numbers and names in which reasons differ, and how many rows each."""
+    """How many rows of a source were left out for each reason; numbers and names in which reasons differ are removed."""
     found: Counter[str] = Counter()
     for one in source["skipped_rows"]:
-        found[_kind_of(one["reason"])] += 1
+        found[_general(one["reason"])] += 1
     for one in source["skipped_videos"].values():
         if one["rows"]:
-            found[_kind_of(one["reason"])] += one["rows"]
+            found[_general(one["reason"])] += one["rows"]
     return found
 
 
-def _kind_of(reason: str) -> str:
+def _general(reason: str) -> str:
     """A reason without what is particular to one video."""
     return re.sub(r"\d+(?:\.\d+)?", "N", re.sub(r"^(?:/|[A-Za-z]:\\).*?: ", "", reason))
 
 
 def too_many_skipped(manifest: Mapping[str, Any], allowed: float) -> str | None:
-    """What to say if of any source more than the allowed fraction of rows is not in the shards; None if of none is."""
+    """An error text if any source lost more than the allowed fraction of its rows, else None."""
     found = []
     past_by_one = 0
     for name, one in manifest["sources"].items():
@@ -165,7 +165,7 @@ def too_many_skipped(manifest: Mapping[str, Any], allowed: float) -> str | None:
         return None
     if past_by_one:
         found.append(
-            f"{past_by_one} of these only name the number after a video's last (its end, rounded up): --past-last 1 takes the last"
+            f"{past_by_one} of these only name the number after a video's last (its end, rounded up): --past-last 1 replaces it by the last"
         )
     found.append("the shards are written")
     return f"{'; '.join(found)}: complete the videos and add --retry-skipped, or accept it with --allow-skipped FRACTION (now {allowed:g})"

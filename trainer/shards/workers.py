@@ -1,4 +1,4 @@
-"""Rows made in processes side by side, in order, a few ahead of whoever writes them."""
+"""Makes rows in parallel processes and returns them in order, a few in advance of the writer."""
 
 from __future__ import annotations
 
@@ -17,31 +17,31 @@ from .rows import FrameOptions, MadeRow, make_row
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from ..instructions.conversations import Video
+    from ..instructions.conversations import TrainingVideo
 
-_AHEAD = 3  # videos per process that may be finished before they are taken
+_QUEUED_PER_WORKER = 3  # videos per process that may be submitted before their rows are taken
 
 
-def make_rows(videos: Iterable[Video], options: FrameOptions, *, workers: int) -> Iterator[MadeRow]:
+def make_rows(videos: Iterable[TrainingVideo], options: FrameOptions, *, workers: int) -> Iterator[MadeRow]:
     """`make_row` of every video, in order.
 
-    A process that dies over a video (a broken file can crash a decoder, a huge one exhaust the memory) costs that video only. The
-    processes end with the one that started them, however that ends.
+    If a process dies while reading a video (a broken file can crash a decoder, a huge one can exhaust memory), only that video is lost.
+    The processes end when the one that started them ends, in whatever way.
 
     Args:
-        videos: what to read.
+        videos: the videos to read.
         options: see `FrameOptions`.
-        workers: processes; 0 works in this one.
+        workers: number of processes; 0: work in this process.
     """
     if workers == 0:
         yield from (make_row(video, options) for video in videos)
         return
     pool = _pool(workers)
     try:
-        waiting: deque[tuple[Video, Future[MadeRow]]] = deque()
+        waiting: deque[tuple[TrainingVideo, Future[MadeRow]]] = deque()
         for video in videos:
             waiting.append((video, _submit(pool, video, options)))
-            if len(waiting) >= workers * _AHEAD:
+            if len(waiting) >= workers * _QUEUED_PER_WORKER:
                 made, pool = _next(waiting, pool, options, workers)
                 yield made
         while waiting:
@@ -52,24 +52,24 @@ def make_rows(videos: Iterable[Video], options: FrameOptions, *, workers: int) -
 
 
 def default_workers() -> int:
-    """One per processor that this process may use: a job array's jobs share a machine."""
+    """One per processor that this process may use, which is fewer than there are when jobs share a machine."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _next(
-    waiting: deque[tuple[Video, Future[MadeRow]]], pool: ProcessPoolExecutor, options: FrameOptions, workers: int
+    waiting: deque[tuple[TrainingVideo, Future[MadeRow]]], pool: ProcessPoolExecutor, options: FrameOptions, workers: int
 ) -> tuple[MadeRow, ProcessPoolExecutor]:
     video, future = waiting.popleft()
     try:
         return future.result(), pool
     except BrokenProcessPool:
-        # Nobody knows which of the videos in work it was: this one is tried alone, and what is left goes to a new pool.
+        # It is unknown which of the running videos it was: this one is tried alone, and the others go to a new pool.
         pool.shutdown(wait=False, cancel_futures=True)
         with _pool(1) as alone:
             try:
                 made = alone.submit(make_row, video, options).result()
             except BrokenProcessPool:
-                made = MadeRow(skipped=f"{video.path}: the process that reads it dies (a crash of the decoder, or not enough memory)")
+                made = MadeRow(skipped=f"{video.path}: the process that reads it dies (the decoder crashes, or memory is not enough)")
         pool = _pool(workers)
         for position, (other, before) in enumerate(waiting):
             if not before.done() or before.cancelled() or before.exception() is not None:
@@ -77,22 +77,22 @@ def _next(
         return made, pool
 
 
-def _submit(pool: ProcessPoolExecutor, video: Video, options: FrameOptions) -> Future[MadeRow]:
+def _submit(pool: ProcessPoolExecutor, video: TrainingVideo, options: FrameOptions) -> Future[MadeRow]:
     try:
         return pool.submit(make_row, video, options)
-    except BrokenProcessPool as error:  # it broke since the last answer; who asks for this one will find out
+    except BrokenProcessPool as error:  # it broke since the last result; the error shows when this one is taken
         broken: Future[MadeRow] = Future()
         broken.set_exception(error)
         return broken
 
 
 def _pool(workers: int) -> ProcessPoolExecutor:
-    # Spawned, not forked: Arrow and OpenCV have threads, which a fork would leave half there.
-    return ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn"), initializer=_begin)
+    # Spawned, not forked: the threads of Arrow and OpenCV do not survive a fork.
+    return ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn"), initializer=_start_worker)
 
 
-def _begin() -> None:
-    """Ctrl-C is for the process that writes; and if that one is killed, its workers must not wait for work for ever."""
+def _start_worker() -> None:
+    """Leave Ctrl-C to the process that writes, and exit when that process is gone."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     parent = multiprocessing.parent_process()
     if parent is not None:

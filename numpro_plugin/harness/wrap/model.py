@@ -131,22 +131,13 @@ def _number(value: Any) -> float:
     return float(value)
 
 
-def _size(value: Any) -> tuple[int, int]:
-    if isinstance(value, (list, tuple)):
-        return tuple(value)  # type: ignore[return-value] # its length and contents are checked by NumProSettings
-    try:
-        return parse_frame_size(str(value))
-    except ValueError:
-        raise NumProError(f"frame_size={value!r} must be pixels as N or WIDTHxHEIGHT") from None
-
-
 def _flag(value: Any) -> bool:
     if not isinstance(value, bool):
         raise NumProError(f"numbers={value!r} must be true or false")
     return value
 
 
-_READ: dict[str, Any] = {"fps": _number, "frame_size": _size, "numbers": _flag, "font_size": _number, "stroke_width": _number}
+_READ: dict[str, Any] = {"fps": _number, "frame_size": parse_frame_size, "numbers": _flag, "font_size": _number, "stroke_width": _number}
 
 
 _OURS = ("numpro", "numpro_hf")

@@ -19,11 +19,11 @@ from numpro_plugin.settings import NumProSettings
 from numpro_plugin.trainer.batches.dataset import (
     FILLER,
     ArrowRows,
-    NearBatches,
     ParquetRows,
-    RandomBatches,
     Samples,
-    random_order,
+    ShuffledBatches,
+    StreamingBatches,
+    shuffled_order,
 )
 from numpro_plugin.trainer.shards.index import ShardIndex, find_shards
 
@@ -136,10 +136,10 @@ def test_every_sample_once_an_epoch(
 ) -> None:
     index = made_index(conversations, group)
     for rank_batches in (
-        lambda rank: RandomBatches(
+        lambda rank: ShuffledBatches(
             index.sample_frames, seed=5, batch_size=micro * world * accumulation, micro_batch_size=micro, rank=rank, world=world
         ),
-        lambda rank: NearBatches(index, seed=5, micro_batch_size=micro, rows=rows, workers=workers, rank=rank, world=world),
+        lambda rank: StreamingBatches(index, seed=5, micro_batch_size=micro, rows=rows, workers=workers, rank=rank, world=world),
     ):
         seen, lengths = [], set()
         for rank in range(world):
@@ -163,7 +163,7 @@ def test_a_step_holds_the_same_samples_on_one_process_or_many(count: int, world:
 
     def steps(world: int, micro: int) -> list[set[int]]:
         ranks = [
-            list(RandomBatches(lengths, seed=1, batch_size=batch, micro_batch_size=micro, rank=r, world=world, group=group))
+            list(ShuffledBatches(lengths, seed=1, batch_size=batch, micro_batch_size=micro, rank=r, world=world, group=group))
             for r in range(world)
         ]
         per_step = batch // micro // world
@@ -177,10 +177,10 @@ def test_a_step_holds_the_same_samples_on_one_process_or_many(count: int, world:
 
 def test_batches_are_of_about_equal_length_and_the_longest_comes_first() -> None:
     lengths = np.random.default_rng(0).integers(1, 241, 1000)
-    batches = lengths[random_order(lengths, seed=0, epoch=0, batch_size=8, group=True)][:1000].reshape(-1, 8)
+    batches = lengths[shuffled_order(lengths, seed=0, epoch=0, batch_size=8, group=True)][:1000].reshape(-1, 8)
     assert np.ptp(batches, axis=1).mean() < 0.15 * np.ptp(lengths)
     assert lengths.max() in batches[0]
-    mixed = lengths[random_order(lengths, seed=0, epoch=0, batch_size=8, group=False)].reshape(-1, 8)
+    mixed = lengths[shuffled_order(lengths, seed=0, epoch=0, batch_size=8, group=False)].reshape(-1, 8)
     assert np.ptp(mixed, axis=1).mean() > 0.5 * np.ptp(lengths)
 
 
@@ -188,7 +188,7 @@ def test_epochs_and_seeds_differ_and_repeat() -> None:
     index = made_index([2] * 50, 5)
 
     def order(seed: int, epoch: int) -> list[list[tuple[int, int]]]:
-        sampler = NearBatches(index, seed=seed, micro_batch_size=1, rows=8, workers=2)
+        sampler = StreamingBatches(index, seed=seed, micro_batch_size=1, rows=8, workers=2)
         sampler.set_epoch(epoch)
         return [[sample for _, sample in batch] for batch in sampler]
 
@@ -204,7 +204,7 @@ def test_reading_in_place_stays_near(index: ShardIndex) -> None:
     real = pq.ParquetFile.read_row_group
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(pq.ParquetFile, "read_row_group", lambda self, *a, **k: opened.append(a) or real(self, *a, **k))
-        for batch in NearBatches(index, seed=0, micro_batch_size=2, rows=4, workers=1):
+        for batch in StreamingBatches(index, seed=0, micro_batch_size=2, rows=4, workers=1):
             for key in batch:
                 samples[key]
     assert len(opened) <= 2 * len(index.group_rows)
@@ -214,12 +214,12 @@ def test_reading_in_place_stays_near(index: ShardIndex) -> None:
 
 
 def test_shards_that_are_not_what_the_recipe_says(folder: Path, tmp_path: Path) -> None:
-    for changed, said in (
+    for changed, message in (
         (NumProSettings(fps=1, frame_size=SIZE, max_frames=8), r"fps=0\.5, the recipe says numpro\.fps=1\.0"),
         (NumProSettings(frame_size=(32, 32), max_frames=8), r"frame_size=\(16, 16\), the recipe says .*\(32, 32\)"),
         (NumProSettings(frame_size=SIZE, max_frames=13), r"at most 12 frames .*max_frames=13"),
     ):
-        with pytest.raises(NumProError, match=said):
+        with pytest.raises(NumProError, match=message):
             ShardIndex.read([str(folder)], changed)
     source = next(iter(sorted(folder.iterdir())))
     table = pq.read_table(source)
@@ -228,7 +228,7 @@ def test_shards_that_are_not_what_the_recipe_says(folder: Path, tmp_path: Path) 
     with pytest.raises(NumProError, match=r"other\.parquet is a shard of version 0, this release reads version 1"):
         ShardIndex.read([str(other)], SETTINGS)
     pq.write_table(table.replace_schema_metadata(None), other)
-    with pytest.raises(NumProError, match="is no shard of this project"):
+    with pytest.raises(NumProError, match="is not a shard of this project"):
         ShardIndex.read([str(other)], SETTINGS)
     other.write_bytes(source.read_bytes()[:1000])
     with pytest.raises(NumProError, match="cannot be read as parquet"):

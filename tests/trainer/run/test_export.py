@@ -15,7 +15,7 @@ from support.tiny_longva import save_tiny_adapter, save_tiny_longva
 from numpro_plugin.errors import NumProError
 from numpro_plugin.families import Loaded, load_model
 from numpro_plugin.settings import NumProSettings
-from numpro_plugin.trainer.batches.collator import Collator, Item
+from numpro_plugin.trainer.batches.collator import Collator, RawSample
 from numpro_plugin.trainer.cli import main
 from numpro_plugin.trainer.recipe.record import load_recipe
 from numpro_plugin.trainer.run.export import merge, training_record, write_record
@@ -28,7 +28,7 @@ from numpro_plugin.weights.record import numpro_settings_of, read_record
 def logits(loaded: Loaded, model: object = None) -> torch.Tensor:
     size = loaded.family.frame_size
     recipe = load_recipe("tiny").replace(numpro__frame_size=list(size))
-    batch = Collator(loaded.family, loaded.processor, recipe)([Item("v", video_row("v", 6.0, size=size))])
+    batch = Collator(loaded.family, loaded.processor, recipe)([RawSample("v", video_row("v", 6.0, size=size))])
     inputs = {name: value for name, value in batch.items() if isinstance(value, torch.Tensor) and name != "labels"}
     return (model or loaded.model).eval()(**inputs).logits
 

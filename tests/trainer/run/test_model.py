@@ -10,7 +10,7 @@ from support.shards import video_row
 from support.tiny_families import FAMILIES, save_tiny
 
 from numpro_plugin.errors import NumProError
-from numpro_plugin.trainer.batches.collator import Collator, Item
+from numpro_plugin.trainer.batches.collator import Collator, RawSample
 from numpro_plugin.trainer.recipe.record import load_recipe
 from numpro_plugin.trainer.run.loss import answer_loss
 from numpro_plugin.trainer.run.model import open_for_training
@@ -40,7 +40,7 @@ def test_what_learns(family: str, tuning: str, tmp_path: Path) -> None:
             watch(name)
     size = kind.frame_size
     recipe = recipe.replace(numpro__frame_size=list(size))
-    batch = Collator(kind, processor, recipe)([Item("v", video_row("v", 8.0, size=size))])
+    batch = Collator(kind, processor, recipe)([RawSample("v", video_row("v", 8.0, size=size))])
     answer_loss(model, {name: value for name, value in batch.items() if isinstance(value, torch.Tensor)}).backward()
     learning = {name.removeprefix("base_model.model.") for name, weight in model.named_parameters() if weight.requires_grad}
     moved = {name.removeprefix("base_model.model.") for name, weight in model.named_parameters() if weight.grad is not None}
@@ -85,7 +85,7 @@ def test_four_bits(tmp_path: Path) -> None:
     base = model.get_base_model().model
     small = {name.partition(".")[0] for name, module in base.named_modules() if isinstance(module, bitsandbytes.nn.Linear4bit)}
     assert small == {"language_model"}
-    batch = Collator(family, processor, recipe, pixels_dtype=torch.bfloat16)([Item("v", video_row("v", 8.0))])
+    batch = Collator(family, processor, recipe, pixels_dtype=torch.bfloat16)([RawSample("v", video_row("v", 8.0))])
     with torch.autocast("cpu", torch.bfloat16):
         loss = answer_loss(model, {name: value for name, value in batch.items() if isinstance(value, torch.Tensor)})
     loss.backward()

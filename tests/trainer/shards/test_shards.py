@@ -1,4 +1,4 @@
-"""Shards: what is in them, and that they are the same however they were made."""
+"""Shards: what is in them, and that they do not depend on how they were made."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from support.videos import read_counter, write_counter_video
 
 from numpro_plugin import NumProError, Timeline, sample_frames
 from numpro_plugin.trainer.cli import main
-from numpro_plugin.trainer.instructions.conversations import Conversation, Said, Video
+from numpro_plugin.trainer.instructions.conversations import Conversation, TrainingVideo, TurnTemplate
 from numpro_plugin.trainer.shard_format import ShardInfo, shown_numbers
 from numpro_plugin.trainer.shards.make import make_shards
 from numpro_plugin.trainer.shards.rows import FrameOptions, make_row
@@ -34,7 +34,7 @@ RATE = 4
 LENGTHS_S = {"a": 31, "b": 8, "c": 15, "d": 21, "e": 6, "f": 12, "g": 3, "h": 9}
 
 
-def said(question, answer):
+def conversation(question, answer):
     return [{"from": "human", "value": question}, {"from": "gpt", "value": answer}]
 
 
@@ -49,7 +49,8 @@ def videos(tmp_path_factory):
 
 def rows_for(names, source="anet"):
     return [
-        {"video": name, "source": source, "conversations": said("<video>\nWhen?", f"From 0 to {k % 2}.")} for k, name in enumerate(names)
+        {"video": name, "source": source, "conversations": conversation("<video>\nWhen?", f"From 0 to {k % 2}.")}
+        for k, name in enumerate(names)
     ]
 
 
@@ -85,7 +86,7 @@ def uninterrupted(videos, tmp_path_factory):
     return folder / "out"
 
 
-def test_a_row_holds_the_frames_on_the_grid_and_what_is_said(uninterrupted, videos):
+def test_a_row_holds_the_frames_on_the_grid_and_the_conversations(uninterrupted, videos):
     assert [path.name for path in sorted(uninterrupted.glob("*.parquet"))] == [f"anet-0000{k}-of-00003.parquet" for k in range(3)]
     rows = shard_rows(uninterrupted)
     assert [row["video"] for row in rows] == list("abcdefgh")
@@ -240,8 +241,10 @@ def test_left_out_videos_are_named_counted_and_an_error(videos, instruct, tmp_pa
 
 
 def test_answers_beyond_the_video_leave_out_their_conversation_only(videos, tmp_path, capsys):
-    rows = [{"video": "b", "source": "anet", "conversations": said("When?", f"From 1 to {n}.")} for n in (3, 4, 40)]  # numbers 0 to 3
-    rows += [{"video": "g", "source": "anet", "conversations": said("When?", "From 1 to 7, 2 men.")}]
+    rows = [
+        {"video": "b", "source": "anet", "conversations": conversation("When?", f"From 1 to {n}.")} for n in (3, 4, 40)
+    ]  # numbers 0 to 3
+    rows += [{"video": "g", "source": "anet", "conversations": conversation("When?", "From 1 to 7, 2 men.")}]
     (tmp_path / "instruct.json").write_text(json.dumps(rows))
     command = ["shards", str(tmp_path / "instruct.json"), "--videos", f"anet={videos}", "--frame-size", "96x48", "--workers", "0"]
     assert main([*command, "--out", str(tmp_path / "strict")]) == 1
@@ -262,7 +265,7 @@ def test_answers_beyond_the_video_leave_out_their_conversation_only(videos, tmp_
 
 def test_parts_of_videos_and_thinned_ones(videos, tmp_path):
     meta = {"split": [9.0, 30.0], "duration": 17.0, "token": {"<s0>": 2.0, "<e0>": 8.9}}
-    rows = [{"id": "a", "source": "anet", "conversations": said("When?", "From <s0> to <e0>."), "meta": meta}, *rows_for("a")]
+    rows = [{"id": "a", "source": "anet", "conversations": conversation("When?", "From <s0> to <e0>."), "meta": meta}, *rows_for("a")]
     (tmp_path / "stage3.json").write_text(json.dumps(rows))
     options = replace(SMALL, fps=1.0, max_frames=5)
     manifest = make_shards(
@@ -318,7 +321,7 @@ def test_a_folder_keeps_to_one_kind_of_shards(uninterrupted, videos, instruct, t
         (["--shard", "3/3"], "the first is 0/3 and the last 2/3"),
         (["--shard", "one"], "'one' is not I/N"),
         (["--videos", "videos"], "'videos' is not SOURCE=DIR"),
-        (["--frame-size", "big"], "must be a number of pixels or WIDTHxHEIGHT"),
+        (["--frame-size", "big"], "must be pixels as N or WIDTHxHEIGHT"),
         (["--frame-size", "8"], "each 16 to 4096 pixels"),
         (["--fps", "0"], "must be above 0"),
         (["--jpeg-quality", "101"], "JPEG quality must be 1 to 100"),
@@ -347,7 +350,7 @@ def test_a_source_that_cannot_be_part_of_a_file_name(videos, tmp_path):
 
 
 @dataclass(frozen=True)
-class Deadly(Video):
+class Deadly(TrainingVideo):
     """Ends the process that takes it in."""
 
     def __reduce__(self):
@@ -355,8 +358,10 @@ class Deadly(Video):
 
 
 def test_a_process_that_dies_costs_its_video_only(videos):
-    talk = [Conversation("row", (Said("user", ("When?",)), Said("assistant", ("From ", 0, " to ", 1, "."))))]
-    work = [(Deadly if name in "bf" else Video)("anet", name, str(videos / f"{name}.mp4"), 0.0, None, None, talk) for name in "abcdefg"]
+    talk = [Conversation("row", (TurnTemplate("user", ("When?",)), TurnTemplate("assistant", ("From ", 0, " to ", 1, "."))))]
+    work = [
+        (Deadly if name in "bf" else TrainingVideo)("anet", name, str(videos / f"{name}.mp4"), 0.0, None, None, talk) for name in "abcdefg"
+    ]
     made = list(make_rows(work, SMALL, workers=2))
     assert [one.row["video"] if one.row else None for one in made] == ["a", None, "c", "d", "e", None, "g"]
     assert all("the process that reads it dies" in made[k].skipped for k in (1, 5))
@@ -366,8 +371,8 @@ def test_a_process_that_dies_costs_its_video_only(videos):
 def test_damage_is_reported_by_video(videos, tmp_path):
     data = (videos / "a.mp4").read_bytes()
     (tmp_path / "a.mp4").write_bytes(data[: len(data) // 2])
-    talk = [Conversation("row", (Said("user", ("When?",)), Said("assistant", ("Then.",))))]
-    made = make_row(Video("anet", "a", str(tmp_path / "a.mp4"), 0.0, None, None, talk), SMALL)
+    talk = [Conversation("row", (TurnTemplate("user", ("When?",)), TurnTemplate("assistant", ("Then.",))))]
+    made = make_row(TrainingVideo("anet", "a", str(tmp_path / "a.mp4"), 0.0, None, None, talk), SMALL)
     assert made.row is not None or made.skipped
     assert made.warnings or str(tmp_path / "a.mp4") in made.skipped
 
@@ -401,7 +406,7 @@ def test_the_command_loads_nothing_heavy():
 def test_real_videos(shared, tmp_path):
     """Every odd container and codec of the shared folder becomes a row whose numbers fit its length."""
     names = [path.stem for path in (shared / "videos").iterdir() if path.suffix in {".mp4", ".mkv", ".avi", ".webm"}]
-    rows = [{"video": name, "source": "real", "conversations": said("When?", "From frame 0 to frame 0.")} for name in sorted(names)]
+    rows = [{"video": name, "source": "real", "conversations": conversation("When?", "From frame 0 to frame 0.")} for name in sorted(names)]
     (tmp_path / "instruct.json").write_text(json.dumps(rows))
     options = FrameOptions(frame_size=(96, 48))
     manifest = make_shards([tmp_path / "instruct.json"], tmp_path / "out", videos={"real": shared / "videos"}, options=options, workers=0)

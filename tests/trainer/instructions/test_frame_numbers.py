@@ -1,4 +1,4 @@
-"""Frame numbers are told from all other digits; what is not sure is reported and left alone."""
+"""Frame numbers are told from all other digits; unclear digits are reported and left alone."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from hypothesis import strategies as st
 
 from numpro_plugin.answers.highlights import format_highlights
 from numpro_plugin.prompts import highlight_prompt, moment_prompt
-from numpro_plugin.trainer.instructions.frame_words import find_frame_numbers
+from numpro_plugin.trainer.instructions.frame_numbers import find_frame_numbers
 from numpro_plugin.trainer.shard_format import renumbered, turn
 
 
 def found(text, **kwargs):
-    words = find_frame_numbers(text, **kwargs)
-    return [text[a:b] for a, b in words.numbers], [text[a:b] for a, b in words.unsure]
+    found_numbers = find_frame_numbers(text, **kwargs)
+    return [text[a:b] for a, b in found_numbers.numbers], [text[a:b] for a, b in found_numbers.unsure]
 
 
 @pytest.mark.parametrize(
@@ -83,8 +83,8 @@ NUMBER = st.integers(0, 9999)
 @given(WORDS, NUMBER, NUMBER, WORDS)
 def test_numpros_answer_is_read_wherever_it_stands(before, first, last, after):
     text = f"{before} From Frame {first} to Frame {last}. {after}"
-    words = find_frame_numbers(text)
-    assert [int(text[a:b]) for a, b in words.numbers] == [first, last]
+    found_numbers = find_frame_numbers(text)
+    assert [int(text[a:b]) for a, b in found_numbers.numbers] == [first, last]
 
 
 @given(st.lists(NUMBER, min_size=2, max_size=30), st.data())
@@ -95,13 +95,13 @@ def test_highlight_answers(frames, data):
 
 @given(st.text(st.sampled_from("0123456789 ,.-:/%frames tosec&"), max_size=60))
 def test_places_are_digits_in_order_and_never_both(text):
-    words = find_frame_numbers(text)
-    assert all(text[a:b].isdigit() for a, b in words.numbers)
-    assert all(re.fullmatch(r"[\d,]+", text[a:b]) for a, b in words.unsure)
-    every = sorted(words.numbers + words.unsure)
+    found_numbers = find_frame_numbers(text)
+    assert all(text[a:b].isdigit() for a, b in found_numbers.numbers)
+    assert all(re.fullmatch(r"[\d,]+", text[a:b]) for a, b in found_numbers.unsure)
+    every = sorted(found_numbers.numbers + found_numbers.unsure)
     assert all(a[1] <= b[0] for a, b in pairwise(every))
-    assert list(words.numbers) == sorted(words.numbers)
-    assert list(words.unsure) == sorted(words.unsure)
+    assert list(found_numbers.numbers) == sorted(found_numbers.numbers)
+    assert list(found_numbers.unsure) == sorted(found_numbers.unsure)
 
 
 @given(st.lists(st.one_of(NUMBER, st.text(st.characters(codec="utf-8"), max_size=8)), max_size=12), st.integers(0, 500))

@@ -1,4 +1,4 @@
-"""Which digits of a sentence are frame numbers. Only what is surely one is called one; what may be one is reported."""
+"""Which digits of a sentence are frame numbers. Only certain ones count as such; possible ones are reported."""
 
 from __future__ import annotations
 
@@ -8,43 +8,45 @@ from itertools import pairwise
 
 from numpro_plugin.answers.wording import ECHO
 
-Place = tuple[int, int]
-"""Start and end of a number in a text, as for slicing."""
+TextRange = tuple[int, int]
+"""(start, end) of a number in a text, as in a slice."""
 
 
 @dataclass(frozen=True)
-class FrameWords:
-    """Where a text speaks of frames."""
+class FrameNumbers:
+    """Where the frame numbers of a text are."""
 
-    numbers: tuple[Place, ...]
+    numbers: tuple[TextRange, ...]
     """Frame numbers, in order."""
 
-    unsure: tuple[Place, ...]
+    unsure: tuple[TextRange, ...]
     """Whole numbers that may be frame numbers or anything else ("at 5", "2 men"), in order."""
 
 
-def find_frame_numbers(text: str, *, about_frames: bool = False) -> FrameWords:
+def find_frame_numbers(text: str, *, about_frames: bool = False) -> FrameNumbers:
     """Find the frame numbers of a question or an answer in English.
 
-    Sure are numbers that the word frame goes with ("frame 3", "frames 3, 4 and 5", "frame 3 to 9", "in the 80, 81, 82 frames"), and
-    "from 3 to 9" (not 9 to 3) where the clause ends there or goes on with a word that cannot be counted. Neither sure nor unsure are
-    saliency scores, times with a unit, fractions, ordinals, digits within words, and the example of an answer that a question gives.
+    Numbers count as frame numbers if they belong to the word "frame" ("frame 3", "frames 3, 4 and 5", "frame 3 to 9", "in the 80, 81, 82
+    frames"), or in "from 3 to 9" (not 9 to 3) if the clause ends there or continues with a word that cannot be counted. Saliency scores,
+    times with a unit, fractions, ordinals, digits inside words and the example answer in a question are neither certain nor unsure.
 
     Args:
-        text: what was said.
-        about_frames: the text answers a question about frames: in an answer of nothing but numbers ("3 - 9") they are frames.
+        text: a question or an answer.
+        about_frames: whether the text answers a question about frames; then an answer of bare numbers ("3 - 9") names frames.
     """
-    numbers: list[Place] = []
-    unsure = [match.span() for match in _THOUSANDS.finditer(text) if not _neighbours(match)]
-    # What is no frame number goes, at the same length, so that places stay what they are.
-    left = _THOUSANDS.sub(lambda m: m[0] if _neighbours(m) else "\0" * len(m[0]), _NOT_FRAMES.sub(lambda m: "\0" * len(m[0]), text))
-    bare = about_frames and not _WORD.search(left)
-    for run in _runs(left):
-        if bare or _are_frames(left, run):
+    numbers: list[TextRange] = []
+    unsure = [match.span() for match in _THOUSANDS.finditer(text) if not _are_consecutive(match)]
+    # Whatever is certainly not a frame number is blanked out at the same length, so that positions stay valid.
+    remaining = _THOUSANDS.sub(
+        lambda m: m[0] if _are_consecutive(m) else "\0" * len(m[0]), _NOT_FRAMES.sub(lambda m: "\0" * len(m[0]), text)
+    )
+    bare = about_frames and not _WORD.search(remaining)
+    for run in _runs(remaining):
+        if bare or _are_frames(remaining, run):
             numbers += run
         else:
             unsure += run
-    return FrameWords(tuple(numbers), tuple(sorted(unsure)))
+    return FrameNumbers(tuple(numbers), tuple(sorted(unsure)))
 
 
 _N = r"\d++(?:[.:/]\d++)*+"
@@ -62,14 +64,14 @@ _NOT_FRAMES = re.compile(
     ),
     re.IGNORECASE,
 )
-_NEAR = 100  # characters around a number that say what it is
+_CONTEXT = 100  # characters around a number that are searched for what it counts
 _THOUSANDS = re.compile(r"(?<![\d,])(\d{1,3}),(\d{3})(?![\d,])")
 _WORD = re.compile(r"(?!(?:to|and|from)\b)\b[^\W\d]+", re.IGNORECASE)
 _NUMBER_OF = r"(?:\s+(?:numbers?|nos?\.?|ids?|index|indices))?(?:\s+(?:are|is))?\s*[:=]?\s*[\[(#]?\s*"
 _FRAME = rf"(?:red\s+)?frames?{_NUMBER_OF}"
 _LABEL = re.compile(rf"\b{_FRAME}$", re.IGNORECASE)
 _ONE_FRAME = re.compile(r"\bframe(?:\s+(?:number|no\.?|id|index))?(?:\s+is)?\s*[:=]?\s*[\[(#]?\s*$", re.IGNORECASE)
-_JOINT = re.compile(
+_LINK = re.compile(
     rf"\s*(?:[\])]\s*)?(?:,\s*(?:(?:and|or|to)\b\s*)?|;|and\b|or\b|&|to\b|through\b|thru\b|until\b|till\b|[-–—~])\s*(?:the\s+)?(?:{_FRAME})?",
     re.IGNORECASE,
 )
@@ -86,7 +88,7 @@ _CLAUSE_ENDS = re.compile(
     r"|were|in|of|on|at|during|show(?:s|ing)?|with|after|before|then|but|so|because|also|another|someone)\b)",
     re.IGNORECASE,
 )
-# "He counts from 1 to 10": ranges of something else, said in the same clause.
+# "He counts from 1 to 10": ranges of something else in the same clause.
 _OTHER_RANGE = re.compile(
     r"\b(?:count(?:s|ed|ing)?|number(?:s|ed)?|scales?|rat(?:e[sd]?|ing)|score[sd]?|levels?|age[sd]?|grades?|rang(?:es?|ed|ing)|var(?:y|ies)"
     r"|increas\w+|decreas\w+|temperatures?|prices?|chang\w+|goes|went)(?:[^\w.,;:!?]+\w+){0,2}[^\w.,;:!?]+$",
@@ -94,42 +96,42 @@ _OTHER_RANGE = re.compile(
 )
 
 
-def _neighbours(match: re.Match[str]) -> bool:
-    """99,100 are two of a list; 1,007 is one number, and 99,150 may be either."""
+def _are_consecutive(match: re.Match[str]) -> bool:
+    """99,100 are two numbers of a list; 1,007 is one number, and 99,150 may be either."""
     return int(match[2]) == int(match[1]) + 1
 
 
-def _runs(text: str) -> list[list[Place]]:
-    """Whole numbers, those that are joined by the words of a list or a range together."""
-    runs: list[list[Place]] = []
+def _runs(text: str) -> list[list[TextRange]]:
+    """Whole numbers, grouped where the words of a list or a range join them."""
+    runs: list[list[TextRange]] = []
     for match in re.finditer(r"\d+", text):
-        joint = _JOINT.fullmatch(text, runs[-1][-1][1], match.start()) if runs else None
-        if joint and (_RANGE.fullmatch(joint[0]) or "frame" in joint[0].lower() or not _is_complete(text, runs[-1])):
+        link = _LINK.fullmatch(text, runs[-1][-1][1], match.start()) if runs else None
+        if link and (_RANGE.fullmatch(link[0]) or "frame" in link[0].lower() or not _is_complete(text, runs[-1])):
             runs[-1].append(match.span())
         else:
             runs.append([match.span()])
     return runs
 
 
-def _is_complete(text: str, run: list[Place]) -> bool:
-    """Of "from 3 to 9, 2 men" and "in frame 3, 2 men" the comma ends what speaks of frames; "in frames 3, 2" is a list."""
+def _is_complete(text: str, run: list[TextRange]) -> bool:
+    """In "from 3 to 9, 2 men" and "in frame 3, 2 men" the comma ends the frame numbers; "in frames 3, 2" is a list."""
     before = _before(text, run)
     return _ONE_FRAME.search(before) is not None or (len(run) == 2 and _FROM.search(before) is not None)
 
 
-def _before(text: str, run: list[Place]) -> str:
-    return text[max(0, run[0][0] - _NEAR) : run[0][0]]
+def _before(text: str, run: list[TextRange]) -> str:
+    return text[max(0, run[0][0] - _CONTEXT) : run[0][0]]
 
 
-def _are_frames(text: str, run: list[Place]) -> bool:
-    before, after = _before(text, run), text[run[-1][1] : run[-1][1] + _NEAR]
-    joints = [text[a[1] : b[0]] for a, b in pairwise(run)]
-    if _LABEL.search(before) or any("frame" in joint.lower() for joint in joints):
-        # "in frames 3 and 4 men": the last may count something; "frames 3 to 9 men" says nothing of that kind.
-        return not (joints and not _RANGE.fullmatch(joints[-1]) and "frame" not in joints[-1].lower() and _COUNTABLE.match(after))
-    if joints and _AFTER_LIST.match(after):
+def _are_frames(text: str, run: list[TextRange]) -> bool:
+    before, after = _before(text, run), text[run[-1][1] : run[-1][1] + _CONTEXT]
+    links = [text[a[1] : b[0]] for a, b in pairwise(run)]
+    if _LABEL.search(before) or any("frame" in link.lower() for link in links):
+        # "in frames 3 and 4 men": the last may count something; "frames 3 to 9 men" does not.
+        return not (links and not _RANGE.fullmatch(links[-1]) and "frame" not in links[-1].lower() and _COUNTABLE.match(after))
+    if links and _AFTER_LIST.match(after):
         return _BEFORE_LIST.search(before) is not None
-    if len(joints) != 1 or not _RANGE.fullmatch(joints[0]) or not _CLAUSE_ENDS.match(after):
+    if len(links) != 1 or not _RANGE.fullmatch(links[0]) or not _CLAUSE_ENDS.match(after):
         return False
     at = _FROM.search(before)
     ascends = int(text[slice(*run[0])]) <= int(text[slice(*run[1])])
