@@ -17,7 +17,7 @@ from numpro_plugin.benchmarks.table import default_split, read_report, read_rows
 from numpro_plugin.clips.clip import blank_clip, numbered_clip
 from numpro_plugin.errors import NumProError
 from numpro_plugin.harness import session
-from numpro_plugin.prompts import highlight_prompt, moment_prompt
+from numpro_plugin.prompts import HIGHLIGHT_ANSWER_TOKENS, highlight_prompt, moment_prompt
 from numpro_plugin.video.packets import read_packets
 
 if TYPE_CHECKING:
@@ -27,9 +27,6 @@ if TYPE_CHECKING:
     from numpro_plugin.settings import NumProSettings
 
 log = logging.getLogger(__name__)
-
-_MAX_NEW_TOKENS = {"zeroshot": 512, "ft": 1024}
-"""Length of a highlight answer, by prompt kind, as in the reference."""
 
 
 def __getattr__(name: str) -> Any:
@@ -116,7 +113,7 @@ def _highlight_generation() -> dict[str, Any]:
         kind = session.task_settings().prompt
     except NumProError:
         kind = "zeroshot"
-    return {"max_new_tokens": _MAX_NEW_TOKENS[kind], "temperature": 0, "do_sample": False, "until": ["<|im_end|>"]}
+    return {"max_new_tokens": HIGHLIGHT_ANSWER_TOKENS[kind], "temperature": 0, "do_sample": False, "until": ["<|im_end|>"]}
 
 
 def task_settings(lmms_eval_specific_kwargs: Mapping[str, Any] | None) -> NumProSettings:

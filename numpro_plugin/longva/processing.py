@@ -27,7 +27,7 @@ CHAT_TEMPLATE = (
 )
 """ChatML as LongVA uses it: a fixed system line, and the video before the text of its turn if the parts come in that order."""
 
-Video: TypeAlias = np.ndarray | torch.Tensor | Sequence[Any]
+VideoFrames: TypeAlias = np.ndarray | torch.Tensor | Sequence[Any]
 """Frames (N, H, W, 3) uint8 RGB as an array or tensor, or a list of N pictures (PIL or arrays)."""
 
 
@@ -55,7 +55,7 @@ class LongVAProcessor(ProcessorMixin):
     def __call__(
         self,
         text: str | Sequence[str],
-        videos: Sequence[Video] | None = None,
+        videos: Sequence[VideoFrames] | None = None,
         *,
         return_tensors: str = "pt",
     ) -> BatchFeature:
@@ -105,7 +105,7 @@ class LongVAProcessor(ProcessorMixin):
         mask = torch.tensor([[0] * (length - len(row)) + [1] * len(row) for row in rows])
         return BatchFeature({"input_ids": ids, "attention_mask": mask})
 
-    def pixel_values(self, video: Video) -> torch.Tensor:
+    def pixel_values(self, video: VideoFrames) -> torch.Tensor:
         """Frames -> (N, 3, H, W) float32 as the vision tower takes them."""
         if not isinstance(video, np.ndarray | torch.Tensor):
             video = np.stack([np.asarray(frame) for frame in video]) if len(video) else np.empty(0, dtype=np.uint8)

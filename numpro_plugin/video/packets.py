@@ -20,7 +20,7 @@ from av.error import FFmpegError
 from numpro_plugin.errors import NumProError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from av.container import InputContainer
     from av.video.codeccontext import VideoCodecContext
@@ -66,6 +66,9 @@ class PacketIndex:
 
     may_change: bool
     """Whether the container may give the decoder new parameters along with any packet, so that none may be skipped."""
+
+    metadata: Mapping[str, str]
+    """What the file says about itself; keys in lower case (Matroska writes COMMENT)."""
 
     packets: tuple[av.Packet, ...] | None
     """The packets in decoding order, or None if they are too large to keep (`_KEPT_BYTES`): read the file again."""
@@ -165,6 +168,7 @@ def read_packets(path: str | os.PathLike[str]) -> PacketIndex:
         promised_s = _promised_duration_s(stream)
         context = stream.codec_context
         format_name = container.format.name
+        metadata = {key.lower(): value for key, value in container.metadata.items()}
         reorders = context.has_b_frames
     times = [p if p is not None else d for p, d in zip(pts, dts, strict=True)]
     stamped = [t is not None for t in times]
@@ -189,6 +193,7 @@ def read_packets(path: str | os.PathLike[str]) -> PacketIndex:
         damage=damage,
         context=context,
         may_change=format_name == "flv",
+        metadata=metadata,
         packets=None if kept is None else tuple(kept),
     )
     if index.damage is None and promised_s is not None and promised_s - index.duration_s > max(1.0, 0.02 * promised_s):
@@ -230,6 +235,7 @@ def _index(
     damage: str | None,
     context: VideoCodecContext,
     may_change: bool,
+    metadata: Mapping[str, str],
     packets: tuple[av.Packet, ...] | None,
 ) -> PacketIndex:
     """Sort the packets into presentation order."""
@@ -253,6 +259,7 @@ def _index(
         damage=damage,
         context=context,
         may_change=may_change,
+        metadata=metadata,
         packets=packets,
     )
 

@@ -707,7 +707,7 @@ def test_adapters_that_are_incomplete(tiny: Path, adapter: Path, tmp_path: Path)
     broken = shutil.copytree(adapter, tmp_path / "broken")
     projector = torch.load(broken / "non_lora_trainables.bin", weights_only=True)
     torch.save({name: value for name, value in projector.items() if "0.bias" not in name}, broken / "non_lora_trainables.bin")
-    with pytest.raises(NumProError, match=r"only a part is there; missing: .*linear_1\.bias"):
+    with pytest.raises(NumProError, match=r"only a part of the projector is there; missing: .*linear_1\.bias"):
         load_longva(tiny, broken)
     torch.save(projector | {"base_model.model.model.norm.weight": torch.ones(32)}, broken / "non_lora_trainables.bin")
     with pytest.raises(NumProError, match=r"norm\.weight is neither LoRA nor the projector"):

@@ -19,6 +19,7 @@ from torch.utils.data import DataLoader
 from transformers import Trainer, set_seed
 
 from numpro_plugin.errors import NumProError
+from numpro_plugin.families import base_model_of
 from numpro_plugin.weights.record import read_record
 
 from ..batches.collator import Collator
@@ -82,7 +83,7 @@ class NumProTrainer(Trainer):
     def __init__(self, recipe: Recipe, loaded: Loaded, args: TrainingArguments, index: ShardIndex, held_out: ShardIndex | None) -> None:
         self.recipe, self.loaded, self.index = recipe, loaded, index
         self.meter = Meter()
-        base = loaded.model.get_base_model() if hasattr(loaded.model, "get_base_model") else loaded.model
+        base = base_model_of(loaded.model)
         collator = Collator(loaded.family, loaded.processor, recipe, pixels_dtype=next(base.parameters()).dtype)
         self.held_out = None if held_out is None else HeldOut(held_out, collator, max_new_tokens=recipe.run.max_new_tokens)
         self.samples = _samples(recipe, index)

@@ -33,7 +33,8 @@ from numpro_plugin.harness.lmms import guard_response_cache
 from numpro_plugin.harness.results import FAILURE_MARKER
 from numpro_plugin.harness.session import Announcement, announce, task_settings
 from numpro_plugin.inference.answer_log import AnswerLog, digest, folder_state
-from numpro_plugin.inference.asking import Asked, Asker
+from numpro_plugin.inference.asking import Asker
+from numpro_plugin.inference.asking import VideoQuestions as Asked
 from numpro_plugin.inference.generation import GenerationOptions
 from numpro_plugin.settings import parse_frame_size
 from numpro_plugin.weights.folder import local_folder

@@ -10,7 +10,8 @@ from numpro_plugin.harness.session import task_settings
 from numpro_plugin.harness.sources import Stills
 from numpro_plugin.harness.wrap.messages import content_source
 from numpro_plugin.harness.wrap.requests import is_numpro_task
-from numpro_plugin.inference.asking import Asked, Question
+from numpro_plugin.inference.asking import Question
+from numpro_plugin.inference.asking import VideoQuestions as Asked
 from numpro_plugin.prompts import SAID_OF_NUMBERS, numbers_sentence
 from numpro_plugin.timeline import Timeline
 from numpro_plugin.video.packets import read_packets

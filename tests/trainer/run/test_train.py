@@ -27,7 +27,7 @@ from support.tiny_longva import save_tiny_longva
 
 from numpro_plugin.errors import NumProError
 from numpro_plugin.families import load_model
-from numpro_plugin.inference.generation import Answer, Generator
+from numpro_plugin.inference.generation import Generated, Generator
 from numpro_plugin.trainer.batches.collator import Collator
 from numpro_plugin.trainer.recipe.record import Recipe, load_recipe
 from numpro_plugin.trainer.run.callbacks import read_log
@@ -151,7 +151,7 @@ def test_the_last_step_of_an_epoch_counts_its_own_tokens(plain: Recipe, world: W
 def test_held_out_scores_are_those_of_the_answers(plain: Recipe, world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     """Of 4 questions about 4 frames: one answered rightly, one off by one frame, one not at all, one in other words."""
     said = iter(["From Frame 0 to Frame 3.", "From Frame 1 to Frame 2.", "Hello.", "frames 0-3"])
-    answer = lambda self, samples, options: [Answer(next(said), 1)]  # noqa: E731
+    answer = lambda self, samples, options: [Generated(next(said), 1)]  # noqa: E731
     monkeypatch.setattr(Generator, "batch", answer)
     index = ShardIndex.read([str(world.held_out)], plain.numpro)
     loaded = load_model(world.model, dtype="float32")
