@@ -242,8 +242,8 @@ class Generator:
     def _too_large(self, sample: Sample) -> NumProError:
         video = int((sample["input_ids"] == self.processor.video_token_id).sum())
         return NumProError(
-            f"out of memory with a single video of {video} tokens: lower max_frames, load the model in a smaller dtype, or distribute it over "
-            "several devices with device_map=auto"
+            f"out of memory with a single video of {video} tokens: lower max_frames, load the model in a smaller dtype, or distribute it "
+            "over several devices with device_map=auto"
         )
 
 

@@ -1,4 +1,4 @@
-"""Open LongVA from a folder or hub id: the original checkpoint as it was released, or one saved by ``save_pretrained``."""
+"""Open LongVA from a folder or hub id: the original release, or a checkpoint saved by ``save_pretrained``."""
 
 # mypy: allow-untyped-calls
 
@@ -100,12 +100,12 @@ def _read(kind: Any, folder: Path) -> Any:
     except (*UNREADABLE, KeyError, TypeError) as error:
         what = "tokenizer" if kind is AutoTokenizer else "processor"
         raise NumProError(
-            f"{folder}: the {what} cannot be read ({first_line(error)}): copy its files from where the weights are from"
+            f"{folder}: the {what} cannot be read ({first_line(error)}): copy its files from the source of the weights"
         ) from error
 
 
 def _load_weights(folder: Path, load: dict[str, Any], **original: Any) -> tuple[LongVAForConditionalGeneration, set[str]]:
-    """The model and the names of the weights that the folder lacks."""
+    """The model, and the names of weights that are missing in the folder."""
     try:
         with _quiet():
             loaded: Any = LongVAForConditionalGeneration.from_pretrained(
@@ -118,7 +118,9 @@ def _load_weights(folder: Path, load: dict[str, Any], **original: Any) -> tuple[
         shapes = [f"{name}: {tuple(there)} in the files, {tuple(wanted)} by config.json" for name, there, wanted in info["mismatched_keys"]]
         raise NumProError(f"{folder}: weights do not fit config.json: {some(shapes)}")
     if info["unexpected_keys"]:
-        raise NumProError(f"{folder}: weights that LongVA does not have: {some(info['unexpected_keys'])}. Is this another model?")
+        raise NumProError(
+            f"{folder}: weights that LongVA does not have: {some(info['unexpected_keys'])}. Is this another model? Pass a LongVA checkpoint"
+        )
     return model, set(info["missing_keys"])
 
 
@@ -140,9 +142,9 @@ def _load_tower(model: LongVAForConditionalGeneration, folder: Path) -> None:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """transformers reports missing and unexpected weights in a table of its own; here they become errors or are dealt with.
+    """Silence transformers' own table of missing and unexpected weights, which are errors or handled here.
 
-    And reading the tokenizer it warns of the original ``config.json``: of its model type and of how old releases wrote down rope.
+    It also warns of the original ``config.json`` when it reads the tokenizer: of the model type, and of how old releases wrote rope.
     """
     before = transformers_logging.get_verbosity()
     transformers_logging.set_verbosity_error()

@@ -362,7 +362,7 @@ def test_unknown_model_types_list_the_supported_ones(tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text(json.dumps({"model_type": "gpt2"}))
     with pytest.raises(NumProError, match=listed):
         load_model(tmp_path)
-    with pytest.raises(NumProError, match="is no model"):
+    with pytest.raises(NumProError, match="is not a model"):
         load_model(tmp_path / "nothing" / "here" / "at" / "all")
 
 

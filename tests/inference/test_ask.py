@@ -147,7 +147,7 @@ def test_what_is_wrong_is_said_at_once(folder, video, capsys, tmp_path):
     assert main(["ask", str(tmp_path / "no.mp4"), "x", "--model", "/nowhere/at/all"]) == 1
     assert "no.mp4: no such file" in capsys.readouterr().err
     assert main(["ask", str(video), "x", "--model", "/nowhere/at/all"]) == 1
-    assert "is no model" in capsys.readouterr().err
+    assert "is not a model" in capsys.readouterr().err
     assert main(["ask", str(video), "x", "--model", "/nowhere/at/all", "--json", "/no/where.json"]) == 1
     assert "there is no folder /no" in capsys.readouterr().err
     assert main(["ask", str(video), "x", "--model", str(folder), "--max-new-tokens", "-2"]) == 1

@@ -420,7 +420,7 @@ def test_what_is_missing_or_does_not_fit(world: World) -> None:
         ({"model": ""}, "model is missing"),
         ({"data__shards": []}, "data.shards is missing"),
         ({"numpro__fps": 1.0}, r"the recipe says numpro\.fps=1\.0"),
-        ({"model": str(world.shards)}, "is no model"),
+        ({"model": str(world.shards)}, "is not a model"),
         ({"optimizer__micro_batch_size": 1, "memory__deepspeed": "zero7.json"}, "zero7.json.*zero2, zero3, none"),
     ):
         with pytest.raises(NumProError, match=said):
