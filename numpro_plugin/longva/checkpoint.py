@@ -69,7 +69,7 @@ def find_tower(name: str | None, checkpoint: Path) -> Path | None:
 
 
 def config_from_original(original: dict[str, Any], folder: Path, tower: Path | None, video_token_id: int) -> LongVAConfig:
-    """``LongVAConfig`` for an original ``config.json``; the vision tower's part comes from ``tower`` or, without one, from the weights' shapes."""
+    """``LongVAConfig`` for an original ``config.json``; the tower's part comes from ``tower``, else from the weights' shapes."""
     for key, allowed in (("mm_projector_type", "mlp2x_gelu"), ("mm_vision_select_feature", "patch"), ("mm_spatial_pool_mode", "average")):
         if original.get(key, allowed) != allowed:
             raise NumProError(
@@ -113,7 +113,7 @@ def vision_config_of_weights(folder: Path, tower_name: str | None = None) -> CLI
         raise NumProError(f"{folder}: the vision tower in it is incomplete ({first_line(error)} is missing)") from None
     if width % _CLIP_HEAD_SIZE:
         raise NumProError(
-            f"the vision tower in {folder} is {width} wide, not a multiple of CLIP's head size {_CLIP_HEAD_SIZE}, so its number of heads is "
+            f"the vision tower in {folder} is {width} wide, not a multiple of CLIP's head size {_CLIP_HEAD_SIZE}, so its heads are "
             f"unknown: put the folder mm_vision_tower={tower_name!r} (its config.json is enough) beside the checkpoint"
         )
     return CLIPVisionConfig(

@@ -118,9 +118,7 @@ def _load_weights(folder: Path, load: dict[str, Any], **original: Any) -> tuple[
         shapes = [f"{name}: {tuple(there)} in the files, {tuple(wanted)} by config.json" for name, there, wanted in info["mismatched_keys"]]
         raise NumProError(f"{folder}: weights do not fit config.json: {some(shapes)}")
     if info["unexpected_keys"]:
-        raise NumProError(
-            f"{folder}: weights that LongVA does not have: {some(info['unexpected_keys'])}. Is this another model? Pass a LongVA checkpoint"
-        )
+        raise NumProError(f"{folder}: weights that LongVA does not have: {some(info['unexpected_keys'])}. Is this another model?")
     return model, set(info["missing_keys"])
 
 

@@ -88,9 +88,7 @@ class LongVAProcessor(ProcessorMixin):
         """
         pieces = prompt.split(VIDEO_MARK)
         if len(pieces) != len(frame_counts) + 1:
-            raise NumProError(
-                f"the prompt holds {VIDEO_MARK} {len(pieces) - 1} times, but {len(frame_counts)} frame counts were given: pass one per {VIDEO_MARK}"
-            )
+            raise NumProError(f"the prompt holds {VIDEO_MARK} {len(pieces) - 1} times, but {len(frame_counts)} frame counts were given")
         ids: list[int] = []
         for piece, frames in zip(pieces, [*frame_counts, 0], strict=True):
             ids += self.tokenizer(piece, add_special_tokens=False)["input_ids"]

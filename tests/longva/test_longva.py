@@ -665,7 +665,7 @@ def test_no_tower_anywhere(tmp_path: Path) -> None:
 def test_tower_inside_without_its_folder_and_of_unknown_heads(tmp_path: Path) -> None:
     folder = save_tiny_longva(tmp_path)
     shutil.rmtree(tmp_path / "openai")
-    with pytest.raises(NumProError, match="number of heads is unknown"):
+    with pytest.raises(NumProError, match="heads are unknown"):
         load_longva(folder)
 
 

@@ -215,7 +215,8 @@ def _zero(choice: str) -> dict[str, Any]:
         config: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))["zero_optimization"]
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise NumProError(
-            f"memory.deepspeed={choice}: not a DeepSpeed configuration with zero_optimization ({error}); it is zero2, zero3, none or the path of a JSON file"
+            f"memory.deepspeed={choice}: not a DeepSpeed configuration with zero_optimization ({error}); it is zero2, zero3, none or the "
+            "path of a JSON file"
         ) from None
     return config
 

@@ -66,7 +66,7 @@ def test_every_process_generates_equally_often_and_nothing_counts_twice(tmp_path
     collect = lambda found: gathered.extend(found) or list(gathered)  # noqa: E731
     for rank in range(2):
         before = len(asked)
-        scores = held.scores(loaded, rank=rank, world=2, gather=collect, together=True)
+        scores = held.scores(loaded, rank=rank, world=2, gather=collect, equal_rounds=True)
         assert len(asked) - before == 2
     assert (scores["samples"], scores["parse_fail"], scores["mIoU"]) == (3, 0, pytest.approx(100 * (1 + 1 + 0.5) / 3))
 

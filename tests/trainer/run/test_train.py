@@ -291,7 +291,7 @@ def test_killed_and_gone_on_is_as_if_nothing_had_been(world: World, streaming: b
 
 
 def test_going_on_needs_the_same_recipe(plain: Recipe, world: World, tmp_path: Path) -> None:
-    with pytest.raises(NumProError, match=r"output=.*there already and not empty.*resume=true"):
+    with pytest.raises(NumProError, match=r"output=.*exists and is not empty.*resume=true"):
         run(plain)
     with pytest.raises(NumProError, match=r"is finished: its result is .*adapter"):
         run(plain.replace(resume=True))
@@ -328,7 +328,7 @@ def test_a_full_disk_leaves_the_last_checkpoint(world: World, monkeypatch: pytes
     with monkeypatch.context() as patch:
         patch.setattr(torch, "save", until_step_4)
         with pytest.raises(
-            NumProError, match=r"checkpoint-4 could not be written: the disk is full.*last whole checkpoint is .*checkpoint-2"
+            NumProError, match=r"checkpoint-4 could not be written: the disk is full.*last complete checkpoint is .*checkpoint-2"
         ):
             run(recipe)
     assert [p.name for p in Path(recipe.output).iterdir() if "checkpoint" in p.name] == ["checkpoint-2"]
