@@ -26,8 +26,6 @@ from numpro_plugin.video.packets import open_video
 from numpro_plugin.video.sampling import Frames, sample_frames
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from av.video.stream import VideoStream
     from numpy.typing import NDArray
 
@@ -152,11 +150,7 @@ def read_clip_info(path: str | os.PathLike[str]) -> ClipInfo | None:
     """
     container, _ = open_video(path)
     with container:
-        return clip_info({key.lower(): value for key, value in container.metadata.items()})  # Matroska writes COMMENT
-
-
-def clip_info(metadata: Mapping[str, str]) -> ClipInfo | None:
-    """As ``read_clip_info``, from a file's metadata; keys in lower case."""
+        metadata = {key.lower(): value for key, value in container.metadata.items()}  # Matroska writes COMMENT
     try:
         said = json.loads(metadata.get("comment", ""))["numpro"]
         return ClipInfo(tuple(said["numbers"]), tuple(said["times_s"]), said["duration_s"], dict(said["settings"]))

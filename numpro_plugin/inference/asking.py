@@ -12,7 +12,7 @@ import threading
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from numpro_plugin.clips.clip import clip_info
+from numpro_plugin.clips.clip import read_clip_info
 from numpro_plugin.errors import NumProError
 from numpro_plugin.inference.generation import GenerationOptions, Generator
 from numpro_plugin.inference.prefetch import prefetch
@@ -85,14 +85,15 @@ class Answer(NamedTuple):
 
 
 def numbered_frames(asked: VideoQuestions) -> Frames:
-    """The frames that the model is shown, with numbers drawn if the settings say so. The file is opened and demuxed once at most.
+    """The frames that the model is shown, with numbers drawn if the settings say so. An ordinary video is opened and demuxed once.
 
     Raises:
         NumProError: the video cannot be read, or carries numbers already.
     """
     settings = asked.settings
     index = asked.index or read_packets(asked.video)
-    if clip_info(index.metadata) is not None:
+    # Only a file whose comment mentions the plugin can be a clip, so only such a file is opened a second time.
+    if "numpro" in index.metadata.get("comment", "") and read_clip_info(asked.video) is not None:
         raise NumProError(f"{asked.video}: is already a NumPro clip; start from the original video")
     frames = sample_frames(
         index,
