@@ -141,6 +141,8 @@ def test_answers_are_as_long_as_in_the_tasks(loaded, video, monkeypatch, highlig
     )
     localize(video, ["a hat"], loaded, NumProSettings(prompt=prompt), highlights=highlights)
     assert lengths == [wanted]
+    moments = (Path(__file__).resolve().parents[2] / "tasks" / "_moment.yaml").read_text(encoding="utf-8")
+    assert highlights or f"max_new_tokens: {wanted}\n" in moments
 
 
 def test_what_is_wrong_is_said_at_once(folder, video, capsys, tmp_path):

@@ -133,3 +133,13 @@ def test_adapted_layers_do_not_cast_their_input() -> None:
     of_peft.keep_input_dtype(adapted)
     assert [module.cast_input_dtype_enabled for module in adapted.modules() if hasattr(module, "cast_input_dtype_enabled")] == [False]
     assert of_peft.check_target_module_exists(LoraConfig(target_modules=["q_proj"]), "layers.0.q_proj")
+
+
+def test_flops_are_counted_by_phase_and_gradients_are_let_go() -> None:
+    x, weight = torch.ones(4, 8), nn.Parameter(torch.ones(8, 8))
+    with of_torch.PhaseFlopCounter("forward", {}) as counter:
+        y = (x @ weight).sum()
+        counter.phase = "backward"
+        y.backward()
+    assert counter.flops("forward") == counter.flops("backward") == 2 * 4 * 8 * 8
+    assert counter.flops("other") == 0

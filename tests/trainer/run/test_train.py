@@ -129,7 +129,7 @@ def test_the_adapter_says_how_it_was_trained(plain: Recipe, world: World) -> Non
     assert Recipe.from_dict(record["recipe"]) == plain
     assert (record["base"], record["data"]["videos"], record["data"]["samples"]) == (str(world.model), 17, 25)
     card = (Path(plain.output) / "adapter" / "README.md").read_text(encoding="utf-8")
-    for said in ("0.5 frames a second, 16 x 16 pixels", "25 conversations about 17 videos", "transformers", "lr: 0.01"):
+    for said in ("0.5 frames per second, 16 x 16 pixels", "25 conversations about 17 videos", "transformers", "lr: 0.01"):
         assert said in card
 
 
