@@ -393,7 +393,6 @@ def test_sizes_for_planning_are_those_of_real_samples(loaded: Loaded, count: int
         assert (ids == processor.video_token_id).sum() == family.video_tokens(count) - marks
 
 
-
 def test_a_shallow_tower_differs_in_depth_alone(loaded: Loaded) -> None:
     before, config = loaded.model.config.to_dict(), loaded.family.with_shallow_tower()
     assert loaded.model.config.to_dict() == before
