@@ -29,6 +29,13 @@ _HIGHLIGHT: dict[PromptKind, str] = {
 }
 
 
+MOMENT_ANSWER_TOKENS = 128
+"""The most tokens of an answer to a question of moment retrieval."""
+
+HIGHLIGHT_ANSWER_TOKENS: dict[PromptKind, int] = {"zeroshot": 512, "ft": 1024}
+"""The most tokens of an answer to a question of highlight detection, by kind of prompt, as in the reference."""
+
+
 def moment_prompt(query: str, *, numbers: bool = True, color: str = "red") -> str:
     """The question of moment retrieval.
 

@@ -28,7 +28,7 @@ def add_ask_verb(verbs: Any) -> None:
     verb.add_argument("--max-frames", type=int, help="at most so many frames, thinned evenly (default: the adapter's, else 240)")
     verb.add_argument("--start", type=float, default=0.0, metavar="SECONDS", help="look at a part of the video only: from here")
     verb.add_argument("--end", type=float, metavar="SECONDS", help="to here")
-    verb.add_argument("--max-new-tokens", type=int, help="length of an answer (default: 128, highlights 1024)")
+    verb.add_argument("--max-new-tokens", type=int, help="most tokens of an answer (default: 128; highlights 512, with an adapter 1024)")
     verb.add_argument("--batch-size", type=int, default=4, help="answers written at once (default: 4)")
     verb.add_argument("--dtype", default="auto", help="auto (default: the checkpoint's), bfloat16, float16 or float32")
     verb.add_argument("--attn", metavar="NAME", help="attention: sdpa, eager, flash_attention_2 (default: the library's choice)")
@@ -47,7 +47,7 @@ def _ask(args: argparse.Namespace) -> int:
     from numpro_plugin.inference.localize import localize, settings_for
     from numpro_plugin.video.packets import read_packets
 
-    read_packets(args.video)  # what is wrong with paths is said before a large model is loaded
+    index = read_packets(args.video)  # first: what is wrong with paths shows before a large model is loaded
     if args.json not in (None, "-") and not Path(args.json).resolve().parent.is_dir():
         raise NumProError(f"--json {args.json}: there is no folder {Path(args.json).resolve().parent}")
     transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]
@@ -57,7 +57,7 @@ def _ask(args: argparse.Namespace) -> int:
     )
     settings = settings_for(loaded, args.model, args.adapter, fps=args.fps, max_frames=args.max_frames)
     found = localize(
-        args.video,
+        index,
         args.queries,
         loaded,
         settings,

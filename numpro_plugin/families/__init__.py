@@ -1,12 +1,12 @@
-"""What differs between families of video LLMs: frame size, encoding, positions, labels, and which modules LoRA adapts.
+"""What differs between families of video LLMs: frame size, encoding, positions, labels, sizes, and which modules LoRA adapts.
 
-The model classes of the harness and the trainer both go through here, so that what is trained is what is evaluated::
+The harness's model classes and the trainer both use this package, so that what is trained is what is evaluated::
 
     loaded = load_model("Qwen/Qwen2-VL-7B-Instruct", dtype="bfloat16")
     family = loaded.family
     frames = sample_frames("video.mp4", frame_size=family.frame_size)
     draw_numbers(frames.pixels, frames.numbers)
-    video = family.prepare(frames, loaded.processor)                      # once a video
+    video = family.prepare(frames, loaded.processor)                      # once per video
     samples = [family.encode(video, question, loaded.processor) for question in questions]
     loaded.model.generate(**family.batch(samples, loaded.processor), max_new_tokens=64)
 """
@@ -18,11 +18,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from numpro_plugin.errors import NumProError
-from numpro_plugin.families.base import IGNORED, Family, Sample, Video
+from numpro_plugin.families.base import IGNORED, Family, PreparedVideo, Sample, base_model_of
 from numpro_plugin.families.llava_next_video import LlavaNextVideo
 from numpro_plugin.families.llava_onevision import LlavaOnevision
 from numpro_plugin.families.longva import LongVA
 from numpro_plugin.families.qwen import Qwen2VL, Qwen3VL, Qwen25VL
+from numpro_plugin.weights.adapter import refuse_adapter
 from numpro_plugin.weights.folder import local_folder, read_config
 
 if TYPE_CHECKING:
@@ -30,14 +31,14 @@ if TYPE_CHECKING:
 
     import torch
 
-__all__ = ["FAMILIES", "IGNORED", "Family", "Loaded", "Sample", "Video", "family_of", "load_model"]
+__all__ = ["FAMILIES", "IGNORED", "Family", "Loaded", "PreparedVideo", "Sample", "base_model_of", "family_of", "load_model"]
 
 FAMILIES: tuple[type[Family], ...] = (LongVA, Qwen2VL, Qwen25VL, Qwen3VL, LlavaOnevision, LlavaNextVideo)
 """All supported families."""
 
 
 class Loaded(NamedTuple):
-    """What ``load_model`` opens."""
+    """What ``load_model`` returns."""
 
     model: Any
     processor: Any
@@ -48,7 +49,7 @@ def family_of(config_or_model: Any) -> Family:
     """The family of a model (also with an adapter on it) or of its configuration.
 
     Raises:
-        NumProError: a type of model that is not supported; the message lists those that are.
+        NumProError: the type of model is not supported; the message lists those that are.
     """
     config = getattr(config_or_model, "config", config_or_model)
     return _class_of(getattr(config, "model_type", None))(config)
@@ -68,23 +69,22 @@ def load_model(
     """Open a checkpoint of any family (folder or hub id), with an adapter on it if one is given; the options are ``load_longva``'s.
 
     Raises:
-        NumProError: no model, a type that is not supported, missing weights, an adapter that does not fit.
+        NumProError: not a model, a type that is not supported, missing weights, an adapter that does not fit.
     """
     place = local_folder(folder)
-    if (place / "adapter_config.json").is_file():
-        raise NumProError(f"{place} is an adapter, not a model: pass it as adapter=... together with the model it was trained on")
+    refuse_adapter(place)
     kind = _class_of(read_config(place).get("model_type"))
     options |= {"dtype": _dtype(dtype), "attn_implementation": attn_implementation, "device_map": device_map}
-    from_where = None if adapter is None else local_folder(adapter)
-    model, processor = kind.load(place, from_where, merge=merge, trainable=trainable, **options)
+    adapter_folder = None if adapter is None else local_folder(adapter)
+    model, processor = kind.load(place, adapter_folder, merge=merge, trainable=trainable, **options)
     return Loaded(model, processor, family_of(model))
 
 
-def _dtype(said: str | torch.dtype) -> str | torch.dtype:
-    name = str(said).removeprefix("torch.")
+def _dtype(dtype: str | torch.dtype) -> str | torch.dtype:
+    name = str(dtype).removeprefix("torch.")
     name = {"bf16": "bfloat16", "fp16": "float16", "half": "float16", "fp32": "float32"}.get(name, name)
     if name not in ("auto", "bfloat16", "float16", "float32"):
-        raise NumProError(f"dtype={said!r} is unknown; allowed: auto (the checkpoint's), bfloat16, float16, float32")
+        raise NumProError(f"dtype={dtype!r} is unknown; allowed: auto (the checkpoint's), bfloat16, float16, float32")
     return name
 
 

@@ -1,16 +1,19 @@
-"""What all families have in common: conversations and frames -> inputs, labels and batches; how a checkpoint is opened."""
+"""What all families share: conversations and frames -> inputs, labels and batches; sizes for planning; opening a checkpoint."""
 
 # mypy: allow-untyped-calls
 
 from __future__ import annotations
 
+import copy
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
 from torch.nn import functional
 
 from numpro_plugin.errors import NumProError
+from numpro_plugin.families.conversation import conversation_pieces
+from numpro_plugin.weights.adapter import check_base_model
 from numpro_plugin.weights.folder import UNREADABLE, first_line, some
 
 if TYPE_CHECKING:
@@ -23,20 +26,18 @@ if TYPE_CHECKING:
     from numpro_plugin.video.sampling import Frames
 
 IGNORED = -100
-"""Label of a token that the loss does not see."""
-
-_SENTINEL = "\ue000"  # of Unicode's private use: stands for an answer, which may be as short as a letter of "<|im_end|>"
+"""Label of a token that the loss leaves out."""
 
 Sample = dict[str, torch.Tensor]
 """Keyword arguments of the model's ``forward`` and ``generate``."""
 
 
 @dataclass(frozen=True, eq=False)
-class Video:
-    """A video made ready for the model once, for any number of questions."""
+class PreparedVideo:
+    """A video prepared for the model once, for any number of questions."""
 
     inputs: Sample
-    """``pixel_values_videos`` and what belongs to it."""
+    """``pixel_values_videos`` and the inputs that describe it (grids, times)."""
 
     text: str
     """What stands for the video in the prompt; each video token in it is repeated ``repeat`` times."""
@@ -45,52 +46,53 @@ class Video:
     """How often a video token of ``text`` is repeated."""
 
 
-class Piece(NamedTuple):
-    """A part of a conversation, and whether it is learned in training."""
-
-    text: str
-    learned: bool
-
-
 class Family:
-    """One family; ``family_of`` finds it. The methods here fit most; a subclass says what is its own.
+    """One family; ``family_of`` finds it. The methods here fit most families; a subclass holds what differs.
 
     Conversations are a question or turns ``[{"role": "user", "content": ...}, {"role": "assistant", "content": ...}, ...]``; the video
-    goes before the text of the first user's turn.
+    goes before the text of the first user turn.
     """
 
     model_types: ClassVar[tuple[str, ...]]
     """``model_type`` in ``config.json``."""
 
     frames_dim: ClassVar[int] = 0
-    """Along which dimension the pixels of several videos are put together."""
+    """The dimension along which the pixels of several videos are joined."""
+
+    keeps_features: ClassVar[bool] = False
+    """Whether the model's ``forward`` holds the video's features until the language model has run."""
 
     def __init__(self, config: Any) -> None:
         self.config = config
 
     @property
     def frame_size(self) -> tuple[int, int]:
-        """(width, height) that frames are resized to before numbers are drawn: what the vision tower was made for."""
+        """(width, height) that frames are resized to before numbers are drawn: the size that the vision tower was made for."""
         side = self.config.vision_config.image_size
         return side, side
 
-    def prepare(self, frames: Frames, processor: Any) -> Video:
-        """Exactly these frames as pixels for the model: none is dropped, sampled again or resized, which is checked."""
+    @property
+    def frames_per_step(self) -> int:
+        """How many frames share their tokens."""
+        return 1
+
+    def prepare(self, frames: Frames, processor: Any) -> PreparedVideo:
+        """Exactly these frames as pixels for the model; it is checked that none is dropped, sampled again or resized."""
         self.check_size(frames)
         made = self._pixels(frames.pixels, processor)
         check_pixels(made["pixel_values_videos"].shape, (1, len(frames), 3, *frames.pixels.shape[1:3]))
-        return Video(made, processor.video_token, processor.replace_video_token(made, video_idx=0).count(processor.video_token))
+        return PreparedVideo(made, processor.video_token, processor.replace_video_token(made, video_idx=0).count(processor.video_token))
 
-    def encode(self, video: Frames | Video, turns: str | Sequence[Mapping[str, str]], processor: Any) -> Sample:
+    def encode(self, video: Frames | PreparedVideo, turns: str | Sequence[Mapping[str, str]], processor: Any) -> Sample:
         """The inputs of one sample, as a batch of one.
 
-        With turns that end with an answer there are ``labels`` (1, L): the answers, and for the last one also what closes it (its end
-        token and, where the chat template has one, the following newline); -100 elsewhere. The text of answers is tokenized apart from
-        what precedes it, so that in training an answer follows exactly the tokens that it follows in generation.
+        Turns that end with an answer get ``labels`` (1, L): the answers and, for the last one, also what closes it (its end token and,
+        where the chat template has one, the newline after it); -100 elsewhere. Answers are tokenized apart from the text before them,
+        so that in training an answer follows exactly the tokens that it follows in generation.
         """
-        if not isinstance(video, Video):
+        if not isinstance(video, PreparedVideo):
             video = self.prepare(video, processor)
-        pieces = self._pieces(turns, processor)
+        pieces = conversation_pieces(turns, processor, self._end_of_answer)
         ids: list[int] = self._opening_ids(pieces[0].text, video, processor)
         labels = [IGNORED] * len(ids)
         for piece in pieces[1:]:
@@ -103,9 +105,11 @@ class Family:
         return sample | self._positions(sample)
 
     def batch(self, samples: Sequence[Sample], processor: Any) -> Sample:
-        """Several samples as one, padded on the left: generation goes on at the right end."""
+        """Several samples as one, padded on the left: generation continues at the right end."""
         if len({frozenset(sample) for sample in samples}) != 1:
-            raise NumProError(f"a batch needs samples of one kind, with labels or without, got {[sorted(sample) for sample in samples]}")
+            raise NumProError(
+                f"a batch needs samples of one kind, all with labels or all without, got {[sorted(sample) for sample in samples]}"
+            )
         pad = processor.tokenizer.pad_token_id
         fillers = {"input_ids": processor.tokenizer.eos_token_id if pad is None else pad, "labels": IGNORED}
         length = max(sample["input_ids"].shape[1] for sample in samples)
@@ -119,11 +123,13 @@ class Family:
         return made
 
     def lora_modules(self, model: torch.nn.Module) -> list[str]:
-        """Full names of the linear layers of the language model: nothing of the vision tower or projector, and not the head."""
+        """Full names of the language model's linear layers, without its head; none of the vision tower or projector."""
         start = "model.language_model."
         names = [name for name, module in model.named_modules() if isinstance(module, torch.nn.Linear) and name.startswith(start)]
         if not names:
-            raise NumProError(f"{type(model).__name__} has no linear layers below {start!r}: pass the model before an adapter is put on it")
+            raise NumProError(
+                f"{type(model).__name__} has no linear layers below {start!r}: pass the model before an adapter is added to it"
+            )
         return names
 
     def projector_modules(self, model: torch.nn.Module) -> list[str]:
@@ -145,9 +151,7 @@ class Family:
         if info["missing_keys"]:
             raise NumProError(f"{folder}: weights are missing: {some(info['missing_keys'])}. Is every shard of the checkpoint there?")
         if adapter is not None:
-            from numpro_plugin.longva.adapters import check_base
-
-            check_base(adapter, model)
+            check_base_model(adapter, model)
             try:
                 model = PeftModel.from_pretrained(model, str(adapter), is_trainable=trainable)
             except (*UNREADABLE, KeyError, TypeError) as error:
@@ -160,7 +164,11 @@ class Family:
         return size == self.frame_size
 
     def check_size(self, frames: Frames) -> None:
-        """Frames of a size that the vision tower does not take are an error."""
+        """Check that the vision tower takes frames of this size.
+
+        Raises:
+            NumProError: it does not; the message names the size that it takes.
+        """
         height, width = frames.pixels.shape[1:3]
         if not self.takes((width, height)):
             raise NumProError(
@@ -170,74 +178,65 @@ class Family:
 
     @property
     def _allowed(self) -> str:
-        """Sizes of frames, for errors."""
+        """Frame sizes that the vision tower takes, for errors."""
         return "{} x {}".format(*self.frame_size)
 
+    def video_tokens(self, frames: int) -> int:
+        """How many tokens of the prompt stand for a video of ``frames`` frames, with the marks around it."""
+        side = self.config.vision_config.image_size // self.config.vision_config.patch_size
+        return int(frames * (side // self.config.spatial_pool_stride) ** 2)
+
+    def empty_pixels(self, frames: int, dtype: torch.dtype) -> torch.Tensor:
+        """``pixel_values_videos`` of a video of ``frames`` frames, all zero: their shape is what counts (planning memory)."""
+        width, height = self.frame_size
+        return torch.zeros(1, frames, 3, height, width, dtype=dtype)
+
+    def video_features(self, model: Any, pixels: torch.Tensor) -> torch.Tensor:
+        """(tokens, width): what vision tower and projector make of ``pixels``, which may be fake tensors."""
+        out = base_model_of(model).model.get_video_features(pixels, return_dict=True).pooler_output
+        return torch.cat(list(out)) if isinstance(out, (list, tuple)) else out.flatten(0, -2)
+
+    def given_positions(self, rows: int, length: int) -> Sample:
+        """``position_ids`` in the shape that the language model gets, all zero; empty where they are (rows, length)."""
+        return {}
+
+    def with_shallow_tower(self) -> Any:
+        """A copy of the configuration with as few layers in the vision tower as possible."""
+        config = copy.deepcopy(self.config)
+        config.vision_config.num_hidden_layers = 1
+        return config
+
     def _pixels(self, pixels: NDArray[np.uint8], processor: Any, **options: Any) -> Sample:
-        """The family's own normalising, with everything else that its video processor may do switched off."""
+        """Pixels normalised by the family's own video processor, with everything else that it may do switched off."""
         clip = torch.from_numpy(pixels).permute(0, 3, 1, 2)
         options |= {"do_sample_frames": False, "do_resize": False, "do_center_crop": False}
         options |= {"input_data_format": "channels_first", "return_metadata": False}
         return dict(processor.video_processor([clip], return_tensors="pt", **options))
 
-    def _opening_ids(self, text: str, video: Video, processor: Any) -> list[int]:
+    def _opening_ids(self, text: str, video: PreparedVideo, processor: Any) -> list[int]:
         """Token ids up to the first answer, the video's tokens among them."""
         token = processor.video_token_id
         ids = processor.tokenizer(text.replace(processor.video_token, video.text))["input_ids"]
         return [out for one in ids for out in ([token] * video.repeat if one == token else [one])]
 
-    def _pieces(self, turns: str | Sequence[Mapping[str, str]], processor: Any) -> list[Piece]:
-        """The conversation as text, cut where answers begin and end; the first piece holds the video's mark."""
-        turns = [{"role": "user", "content": turns}] if isinstance(turns, str) else list(turns)
-        roles = [turn["role"] for turn in turns if turn["role"] != "system"]
-        if not roles or roles != ["user", "assistant"] * (len(roles) // 2) + ["user"] * (len(roles) % 2):
-            raise NumProError(f"turns must alternate between 'user' and 'assistant', the user first; got the roles {roles}")
-        first = [turn["role"] for turn in turns].index("user")
-        messages = [_message(turn, video=k == first) for k, turn in enumerate(turns)]
-        pieces, done = [], ""
-        for k, turn in enumerate(turns):
-            if turn["role"] != "assistant" and k + 1 < len(turns):
-                continue
-            answered = turn["role"] == "assistant"
-            prompt = _render(processor, messages[: k if answered else k + 1], ask=True)
-            if not prompt.startswith(done):
-                raise NumProError("the chat template changes earlier turns when a later one comes: this family needs one that does not")
-            pieces.append(Piece(prompt[len(done) :], False))
-            if answered:
-                done = _render(processor, messages[: k + 1], ask=False)
-                closing = _render(processor, [*messages[:k], _message({**turn, "content": _SENTINEL}, video=False)], ask=False)
-                closing = closing.rpartition(_SENTINEL)[2]
-                if not turn["content"] or not done.endswith(turn["content"] + closing):
-                    raise NumProError(f"the answer {turn['content']!r} is empty or the chat template changes it: it cannot be learned")
-                pieces += [Piece(turn["content"], True), Piece(self._end(closing, processor), k + 1 == len(turns))]
-        if sum(piece.text.count(processor.video_token) for piece in pieces) != 1 or processor.video_token not in pieces[0].text:
-            raise NumProError(
-                f"the conversation must hold {processor.video_token} once, where the video stands before the first question: "
-                "a question or answer with that word must be rephrased, and the checkpoint needs its own chat template"
-            )
-        return pieces
-
-    def _end(self, closing: str, processor: Any) -> str:
-        """What ends an answer, if not what the chat template puts there (``closing``)."""
+    def _end_of_answer(self, closing: str, processor: Any) -> str:
+        """What closes an answer in training; ``closing`` is what the chat template puts there."""
         return closing
 
     def _positions(self, sample: Sample) -> Sample:
-        """``position_ids`` where the model's own are not what it was trained with, and what else says where a token stands."""
+        """``position_ids`` where the model's own differ from those of its training, and other inputs about where a token stands."""
         return {}
 
 
-def _message(turn: Mapping[str, str], *, video: bool) -> dict[str, Any]:
-    return {"role": turn["role"], "content": [*([{"type": "video"}] if video else []), {"type": "text", "text": turn["content"]}]}
-
-
-def _render(processor: Any, messages: list[dict[str, Any]], *, ask: bool) -> str:
-    return str(processor.apply_chat_template(messages, tokenize=False, add_generation_prompt=ask))
-
-
 def check_pixels(got: Sequence[int], wanted: Sequence[int]) -> None:
-    """Nothing may change frames whose numbers are drawn: small numbers cannot be read."""
+    """Check that nothing changes frames that carry their numbers: numbers made smaller cannot be read."""
     if tuple(got) != tuple(wanted):
         raise NumProError(
-            f"the checkpoint's processor would change the frames: it makes {tuple(got)} of what should be {tuple(wanted)}; its pixel "
-            "budget, size or crop_size in preprocessor_config.json does not fit this model"
+            f"the checkpoint's processor would change the frames: it makes {tuple(got)} of what should be {tuple(wanted)}; correct its "
+            "pixel budget, size or crop_size in preprocessor_config.json"
         )
+
+
+def base_model_of(model: Any) -> Any:
+    """The transformers model below an adapter, or the model itself."""
+    return model.get_base_model() if hasattr(model, "get_base_model") else model

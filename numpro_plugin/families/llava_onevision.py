@@ -19,10 +19,15 @@ class LlavaOnevision(Family):
 
     model_types = ("llava_onevision",)
 
-    def batch(self, samples: Sequence[Sample], processor: Any) -> Sample:
-        """As in ``Family``. The model takes videos of equal length only: shorter ones get copies of their last frame that nobody sees.
+    def video_tokens(self, frames: int) -> int:
+        """As in ``Family``: the patches of a frame pooled two by two, rounded up, and one token after all frames."""
+        side = self.config.vision_config.image_size // self.config.vision_config.patch_size
+        return int(frames * (-(-side // 2)) ** 2 + 1)
 
-        Their tokens are masked, and ``position_ids`` go on over the gap as if it were not there.
+    def batch(self, samples: Sequence[Sample], processor: Any) -> Sample:
+        """As in ``Family``. The model takes videos of equal length only, so shorter ones get copies of their last frame.
+
+        The copies' tokens are masked, and ``position_ids`` continue after them as if they were not there.
         """
         frames = max(sample["pixel_values_videos"].shape[1] for sample in samples)
         made = super().batch([self._lengthened(sample, frames, processor) for sample in samples], processor)

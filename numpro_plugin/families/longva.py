@@ -1,4 +1,4 @@
-"""LongVA: its own processor, and text around the video tokenized apart."""
+"""LongVA: its own processor; the text before and after the video is tokenized separately."""
 
 # mypy: allow-untyped-calls
 
@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from numpro_plugin.families.base import Family, Video, check_pixels
+from numpro_plugin.families.base import Family, PreparedVideo, check_pixels
 from numpro_plugin.longva.checkpoint import ORIGINAL_MODEL_TYPE
 
 if TYPE_CHECKING:
@@ -21,17 +21,17 @@ class LongVA(Family):
     model_types = ("longva", ORIGINAL_MODEL_TYPE)
     frames_dim = 1
 
-    def prepare(self, frames: Frames, processor: Any) -> Video:
+    def prepare(self, frames: Frames, processor: Any) -> PreparedVideo:
         """As in ``Family``."""
         self.check_size(frames)
         crop = processor.image_processor.crop_size
         check_pixels((crop["height"], crop["width"]), frames.pixels.shape[1:3])
         pixels = processor.pixel_values(frames.pixels)[None]
         check_pixels(pixels.shape, (1, len(frames), 3, *frames.pixels.shape[1:3]))
-        return Video({"pixel_values_videos": pixels}, processor.video_token, len(frames))
+        return PreparedVideo({"pixel_values_videos": pixels}, processor.video_token, len(frames))
 
-    def _opening_ids(self, text: str, video: Video, processor: Any) -> list[int]:
-        return list(processor.token_ids(text, [video.repeat]))  # what stands before and after the video is tokenized apart
+    def _opening_ids(self, text: str, video: PreparedVideo, processor: Any) -> list[int]:
+        return list(processor.token_ids(text, [video.repeat]))
 
     @classmethod
     def load(cls, folder: Path, adapter: Path | None, *, merge: bool, trainable: bool, **options: Any) -> tuple[Any, Any]:

@@ -4,13 +4,14 @@
 
 from __future__ import annotations
 
+import copy
 import re
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 
-from numpro_plugin.families.base import Family, Sample, Video, check_pixels
+from numpro_plugin.families.base import Family, PreparedVideo, Sample, base_model_of, check_pixels
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -19,50 +20,102 @@ if TYPE_CHECKING:
 
 
 class _Qwen(Family):
-    """What the Qwen-VL families share: frames of any size that patches fit in, taken in pairs and cut into patches."""
+    """What the Qwen-VL families share: frames of any size that patches divide, taken in pairs and cut into patches."""
+
+    keeps_features = True
 
     @property
     def frame_size(self) -> tuple[int, int]:
-        """(width, height): the largest up to 336 that patches and their merging fit in (336 for patches of 14, 320 for 16)."""
-        side = 336 // self._unit * self._unit
+        """(width, height): the largest up to 336 that merged patches divide (336 for patches of 14, 320 for 16)."""
+        side = 336 // self._merged_patch * self._merged_patch
         return side, side
 
     @property
-    def _unit(self) -> int:
+    def frames_per_step(self) -> int:
+        """As in ``Family``: 2 in every release."""
+        return int(self.config.vision_config.temporal_patch_size)
+
+    @property
+    def _merged_patch(self) -> int:
+        """Side in pixels of the square that becomes one token."""
         vision = self.config.vision_config
         return int(vision.patch_size * vision.spatial_merge_size)
 
-    def prepare(self, frames: Frames, processor: Any) -> Video:
+    def prepare(self, frames: Frames, processor: Any) -> PreparedVideo:
         """As in ``Family``; a last frame without a partner is shown twice."""
         self.check_size(frames)
         pixels, numbers = frames.pixels, frames.numbers
         vision, (height, width) = self.config.vision_config, frames.pixels.shape[1:3]
-        if lacking := -len(pixels) % vision.temporal_patch_size:
+        if lacking := -len(pixels) % self.frames_per_step:
             pixels = np.concatenate([pixels, *[pixels[-1:]] * lacking])
             numbers = np.concatenate([numbers, *[numbers[-1:]] * lacking])
-        # Without resizing no budget applies; it is set nevertheless, so that it fits whatever the checkpoint's processor makes of it.
+        # Nothing is resized, so no pixel budget applies. It is set all the same, in case the checkpoint's processor checks it.
         budget = {"shortest_edge": height * width, "longest_edge": len(pixels) * height * width}
         made = self._pixels(pixels, processor, size=budget, cap_pixels_per_frame=False)
-        grid = (len(pixels) // vision.temporal_patch_size, height // vision.patch_size, width // vision.patch_size)
+        grid = (len(pixels) // self.frames_per_step, height // vision.patch_size, width // vision.patch_size)
         check_pixels(tuple(made["video_grid_thw"][0].tolist()), grid)
-        return self._video(made, frames, numbers.reshape(-1, vision.temporal_patch_size) / frames.timeline.fps, processor)
+        return self._video(made, frames, numbers.reshape(-1, self.frames_per_step) / frames.timeline.fps, processor)
 
     def takes(self, size: tuple[int, int]) -> bool:
         """As in ``Family``."""
-        return all(side % self._unit == 0 for side in size)
+        return all(side % self._merged_patch == 0 for side in size)
 
     @property
     def _allowed(self) -> str:
-        return f"multiples of {self._unit}"
+        return f"multiples of {self._merged_patch}"
 
     def projector_modules(self, model: torch.nn.Module) -> list[str]:
-        """The merger, and Qwen3-VL's further ones that feed the first layers."""
+        """The merger, and in Qwen3-VL also those that feed the first layers."""
         names = [name for name, _ in model.named_modules()]
         return [name for name in names if re.fullmatch(r"model\.visual\.(merger|deepstack_merger_list\.\d+)", name)]
 
-    def _video(self, made: Sample, frames: Frames, times_s: NDArray[np.float64], processor: Any) -> Video:
+    def video_tokens(self, frames: int) -> int:
+        """As in ``Family``; a mark stands before and after the video."""
+        return -(-frames // self.frames_per_step) * self._tokens_per_pair + 2
+
+    def empty_pixels(self, frames: int, dtype: torch.dtype) -> torch.Tensor:
+        """As in ``Family``: (patches, values of a patch)."""
+        (width, height), vision = self.frame_size, self.config.vision_config
+        patches = -(-frames // self.frames_per_step) * (height // vision.patch_size) * (width // vision.patch_size)
+        return torch.zeros(patches, 3 * self.frames_per_step * vision.patch_size**2, dtype=dtype)
+
+    def video_features(self, model: Any, pixels: torch.Tensor) -> torch.Tensor:
+        """As in ``Family``. The tower computes with values of its arguments, which fake tensors lack, so arrays stand in for them."""
+        vision = self.config.vision_config
+        height, width = (side // vision.patch_size for side in self.frame_size[::-1])
+        pairs = len(pixels) // (height * width)
+        merged = [side // vision.spatial_merge_size for side in (height, width)]
+        known: dict[str, Any] = {
+            "position_ids": torch.zeros(len(pixels), 2, dtype=torch.long),
+            "cu_seqlens": np.arange(pairs + 1) * (height * width),
+            **self._tower_arguments(pixels, pairs, merged),
+        }
+        features: torch.Tensor = base_model_of(model).model.visual(pixels, grid_thw=None, **known).pooler_output
+        return features
+
+    def given_positions(self, rows: int, length: int) -> Sample:
+        """As in ``Family``: the token's place in the text, then time, height and width."""
+        return {"position_ids": torch.zeros(4, rows, length, dtype=torch.long)}
+
+    def with_shallow_tower(self) -> Any:
+        """As in ``Family``."""
+        config = copy.deepcopy(self.config)
+        config.vision_config.depth = 1
+        return config
+
+    @property
+    def _tokens_per_pair(self) -> int:
+        """Tokens of a pair of frames in the prompt."""
+        width, height = self.frame_size
+        return (width // self._merged_patch) * (height // self._merged_patch)
+
+    def _tower_arguments(self, pixels: torch.Tensor, pairs: int, merged: list[int]) -> dict[str, Any]:
+        """What the tower is given beside positions and lengths; ``merged``: (height, width) in tokens."""
+        return {}
+
+    def _video(self, made: Sample, frames: Frames, times_s: NDArray[np.float64], processor: Any) -> PreparedVideo:
         """``times_s``: when the frames of each pair are shown, (pairs, 2)."""
-        return Video(made, processor.video_token, self._tokens(made) * len(times_s))
+        return PreparedVideo(made, processor.video_token, self._tokens(made) * len(times_s))
 
     def _tokens(self, made: Sample) -> int:
         """Tokens of a pair of frames."""
@@ -70,14 +123,14 @@ class _Qwen(Family):
 
 
 class Qwen2VL(_Qwen):
-    """Qwen2-VL. Its ``position_ids`` are made here: transformers 5 lets the text go on inside the video's positions."""
+    """Qwen2-VL. Its ``position_ids`` are made here: transformers 5 starts the text inside the video's range of positions."""
 
     model_types = ("qwen2_vl",)
 
     def _positions(self, sample: Sample) -> Sample:
         """(4, 1, L): the token's place in the text, then time, height and width by the release's rule.
 
-        A video's token is at (start + its time, start + its row, start + its column); text goes on after the LARGEST of them.
+        A video's token is at (start + its time, start + its row, start + its column); text continues after the LARGEST of them.
         """
         ids, grid = sample["input_ids"][0], sample["video_grid_thw"][0].tolist()
         merge = self.config.vision_config.spatial_merge_size
@@ -96,12 +149,28 @@ class Qwen2VL(_Qwen):
 
 
 class Qwen25VL(Qwen2VL):
-    """Qwen2.5-VL: as Qwen2-VL, but positions in time are true times."""
+    """Qwen2.5-VL: as Qwen2-VL, but positions in time are true times, and the tower attends within windows."""
 
     model_types = ("qwen2_5_vl",)
 
-    def _video(self, made: Sample, frames: Frames, times_s: NDArray[np.float64], processor: Any) -> Video:
-        # One number for the whole video: where the frame cap left frames out, the mean distance.
+    def with_shallow_tower(self) -> Any:
+        """As in ``Family``."""
+        config = super().with_shallow_tower()
+        config.vision_config.fullatt_block_indexes = [0]
+        return config
+
+    def _tower_arguments(self, pixels: torch.Tensor, pairs: int, merged: list[int]) -> dict[str, Any]:
+        vision = self.config.vision_config
+        side = vision.window_size // self._merged_patch
+        rows, columns = ([min(side, n - k) for k in range(0, n, side)] for n in merged)
+        windows = np.outer(rows, columns).flatten() * vision.spatial_merge_size**2
+        return {
+            "window_index": torch.zeros(pairs * merged[0] * merged[1], dtype=torch.long),
+            "cu_window_seqlens": np.concatenate([[0], np.tile(windows, pairs).cumsum()]),
+        }
+
+    def _video(self, made: Sample, frames: Frames, times_s: NDArray[np.float64], processor: Any) -> PreparedVideo:
+        # The model takes one distance for the whole video: the mean one where max_frames left frames out.
         gaps = max(1, len(frames) - 1)
         step = (frames.numbers[-1] - frames.numbers[0]) / gaps if len(frames) > 1 else 1
         made["second_per_grid_ts"] = torch.tensor([step / frames.timeline.fps * times_s.shape[1]], dtype=torch.float32)
@@ -116,12 +185,27 @@ class Qwen3VL(_Qwen):
 
     model_types = ("qwen3_vl",)
 
-    def _video(self, made: Sample, frames: Frames, times_s: NDArray[np.float64], processor: Any) -> Video:
-        marked = processor.vision_start_token + processor.video_token + processor.vision_end_token
-        return Video(made, "".join(f"<{time:.1f} seconds>{marked}" for time in times_s.mean(1)), self._tokens(made))
+    def with_shallow_tower(self) -> Any:
+        """As in ``Family``; each of the layers that feed the language model's first ones stays."""
+        config = super().with_shallow_tower()
+        vision = config.vision_config
+        vision.depth = len(vision.deepstack_visual_indexes)
+        vision.deepstack_visual_indexes = list(range(vision.depth))
+        return config
 
-    def _opening_ids(self, text: str, video: Video, processor: Any) -> list[int]:
-        # The template puts marks around the whole video, which give way to those around each pair.
+    @property
+    def _tokens_per_pair(self) -> int:
+        return super()._tokens_per_pair + 12  # <12.5 seconds> and the marks around the pair
+
+    def _tower_arguments(self, pixels: torch.Tensor, pairs: int, merged: list[int]) -> dict[str, Any]:
+        return {"interp_indices": torch.zeros(len(pixels), 4, dtype=torch.long), "interp_weights": torch.zeros(len(pixels), 4)}
+
+    def _video(self, made: Sample, frames: Frames, times_s: NDArray[np.float64], processor: Any) -> PreparedVideo:
+        marked = processor.vision_start_token + processor.video_token + processor.vision_end_token
+        return PreparedVideo(made, "".join(f"<{time:.1f} seconds>{marked}" for time in times_s.mean(1)), self._tokens(made))
+
+    def _opening_ids(self, text: str, video: PreparedVideo, processor: Any) -> list[int]:
+        # The template puts marks around the whole video; those around each pair replace them.
         marked = processor.vision_start_token + processor.video_token + processor.vision_end_token
         return super()._opening_ids(text.replace(marked, processor.video_token), video, processor)
 

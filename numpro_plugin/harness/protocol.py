@@ -11,7 +11,7 @@ from numpro_plugin.benchmarks import BENCHMARKS
 from numpro_plugin.benchmarks.table import default_split, read_report, read_rows, table_path
 from numpro_plugin.errors import NumProError
 from numpro_plugin.files import file_identity, hash_of
-from numpro_plugin.prompts import highlight_prompt, moment_prompt
+from numpro_plugin.prompts import HIGHLIGHT_ANSWER_TOKENS, highlight_prompt, moment_prompt
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -20,9 +20,6 @@ if TYPE_CHECKING:
     from numpro_plugin.settings import NumProSettings
 
 log = logging.getLogger(__name__)
-
-_MAX_NEW_TOKENS = {"zeroshot": 512, "ft": 1024}
-"""Length of a highlight answer, by prompt kind, as in the reference."""
 
 
 class _Unusable(dict[str, Any]):
@@ -82,7 +79,7 @@ def highlight_generation(session: Session) -> dict[str, Any]:
         kind = session.settings().prompt
     except NumProError:
         kind = "zeroshot"
-    return {"max_new_tokens": _MAX_NEW_TOKENS[kind], "temperature": 0, "do_sample": False, "until": ["<|im_end|>"]}
+    return {"max_new_tokens": HIGHLIGHT_ANSWER_TOKENS[kind], "temperature": 0, "do_sample": False, "until": ["<|im_end|>"]}
 
 
 def question(query: str, settings: NumProSettings, *, highlights: bool) -> str:

@@ -1,6 +1,6 @@
 """Questions about videos -> answers of a model: frames are read in the background, each video once for all its questions.
 
-The model classes of the harness, `numpro ask` and the trainer's evaluation all ask through here.
+The harness's `--model numpro_hf` and `numpro ask` both ask through here.
 """
 
 # mypy: allow-untyped-calls
@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from numpro_plugin.clips.metadata import read_clip_info
@@ -17,6 +17,7 @@ from numpro_plugin.errors import NumProError
 from numpro_plugin.inference.generation import GenerationOptions, Generator
 from numpro_plugin.inference.prefetch import prefetch
 from numpro_plugin.numbering import draw_numbers
+from numpro_plugin.video.packets import PacketIndex, read_packets
 from numpro_plugin.video.sampling import Frames, sample_frames
 
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 FRAMES_AHEAD = 960
-"""So many frames are held in memory for the model at most (one video always is); 336 x 336 in 16 bits: 650 MB."""
+"""The most frames that wait in memory for the model; a single video may have more. At 336 x 336 in 16 bits: 650 MB."""
 
 
 @dataclass(frozen=True)
@@ -40,57 +41,62 @@ class Question:
     text: str
     options: GenerationOptions
     key: Hashable = None
-    """The asker's own name for it."""
+    """A name for it that the caller may choose."""
 
     system: str | None = None
-    """What the model is told before, if not what its chat template says."""
+    """The system prompt, instead of the chat template's."""
 
     @property
     def turns(self) -> list[dict[str, str]]:
-        """As a conversation."""
+        """The question as a conversation."""
         before = [] if self.system is None else [{"role": "system", "content": self.system}]
         return [*before, {"role": "user", "content": self.text}]
 
 
 @dataclass(frozen=True)
-class Asked:
-    """A video, how it is shown, and what is asked about it."""
+class VideoQuestions:
+    """Questions about one video, and how the video is shown."""
 
     video: str
     settings: NumProSettings
     questions: tuple[Question, ...]
     frames: int
-    """How many frames it is expected to have: longest videos go first."""
+    """How many frames it is expected to have: videos with the most go first."""
 
     start_s: float = 0.0
     end_s: float | None = None
 
+    index: PacketIndex | None = field(default=None, compare=False, repr=False)
+    """The video's packets if they have been read already, which saves reading them again; may hold 64 MB."""
 
-class Reply(NamedTuple):
-    """What came of a question."""
+
+class Answer(NamedTuple):
+    """The answer to a question, or why there is none."""
 
     question: Question
     text: str | None
     """The model's words, or None if the video could not be read."""
 
     tokens: int
-    """Tokens of the answer."""
+    """How many tokens were generated."""
 
     problem: str | None
     """Why there is no answer."""
 
 
-def numbered_frames(asked: Asked) -> Frames:
-    """The frames that the model is shown, numbers drawn if the settings say so.
+def numbered_frames(asked: VideoQuestions) -> Frames:
+    """The frames that the model is shown, with numbers drawn if the settings say so. An ordinary video is opened and demuxed once.
 
     Raises:
-        NumProError: the video cannot be read, or has numbers on it already.
+        NumProError: the video cannot be read, or carries numbers already.
     """
     settings = asked.settings
-    if read_clip_info(asked.video) is not None:
+    index = asked.index or read_packets(asked.video)
+    # Only a file whose comment mentions the plugin can be a clip, so only such a file is opened a second time.
+    if "numpro" in index.metadata.get("comment", "") and read_clip_info(asked.video) is not None:
         raise NumProError(f"{asked.video}: is already a NumPro clip; start from the original video")
     frames = sample_frames(
-        asked.video,
+        index,
         fps=settings.fps,
         frame_size=settings.frame_size,
         max_frames=settings.max_frames,
@@ -109,8 +115,8 @@ class Asker:
         loaded: the model, its processor and family.
         batch_size: answers generated at once; None: as many as the token budget allows.
         token_budget: tokens of a batch, see ``Generator``.
-        share_prefix: compute a video once for all questions about it (the answers are the same without, later).
-        workers: background threads that read and encode.
+        share_prefix: compute a video once for all questions about it; without it the answers are the same but take longer.
+        workers: background threads that read and encode videos.
     """
 
     def __init__(
@@ -126,51 +132,50 @@ class Asker:
         self.generator = Generator(loaded, batch_size=batch_size, token_budget=token_budget)
         self.share_prefix = share_prefix
         self.workers = workers
-        self._tokenizing = threading.Lock()  # tokenizers keep state while they work
+        self._tokenizing = threading.Lock()  # tokenizers are not thread-safe
 
-    def ask(self, work: Sequence[Asked]) -> Iterator[Reply]:
-        """Replies as they come: videos with most frames first, so that what does not fit into memory shows at once.
+    def ask(self, work: Sequence[VideoQuestions]) -> Iterator[Answer]:
+        """Answers as they come: videos with the most frames first, so that what does not fit into memory shows at once.
 
         Raises:
             NumProError: an input that is too long for the model, or for the memory.
         """
-        ordered = sorted(work, key=lambda asked: -asked.frames)
+        longest_first = sorted(work, key=lambda asked: -asked.frames)
         pending: list[tuple[Question, Sample]] = []
-        made = prefetch(ordered, self._encoded, workers=self.workers, weight=lambda asked: asked.frames, limit=FRAMES_AHEAD)
-        for asked, samples in made:
-            if isinstance(samples, NumProError):
-                log.error("%s", samples)
-                yield from (Reply(question, None, 0, str(samples)) for question in asked.questions)
+        prefetched = prefetch(longest_first, self._encode, workers=self.workers, weight=lambda asked: asked.frames, limit=FRAMES_AHEAD)
+        for asked, encoded in prefetched:
+            if isinstance(encoded, NumProError):
+                log.error("%s", encoded)
+                yield from (Answer(question, None, 0, str(encoded)) for question in asked.questions)
                 continue
-            for question, sample in zip(asked.questions, samples.samples, strict=True):
-                self.generator.check_context(sample, samples.frames, question.options, asked.video)
-            alike: dict[GenerationOptions, list[tuple[Question, Sample]]] = {}
-            for question, sample in zip(asked.questions, samples.samples, strict=True):
-                alike.setdefault(question.options, []).append((question, sample))
-            for options, group in alike.items():
+            by_options: dict[GenerationOptions, list[tuple[Question, Sample]]] = {}
+            for question, sample in zip(asked.questions, encoded.samples, strict=True):
+                self.generator.check_context(sample, encoded.frames, question.options, asked.video)
+                by_options.setdefault(question.options, []).append((question, sample))
+            for options, group in by_options.items():
                 if self.share_prefix and len(group) > 1:
-                    yield from self._replies(group, options, shared=True)
+                    yield from self._answers(group, options, shared=True)
                     continue
                 for one in group:
                     if pending and not self._fits([*pending, one]):
-                        yield from self._replies(pending, pending[0][0].options)
+                        yield from self._answers(pending, pending[0][0].options)
                         pending = []
                     pending.append(one)
         if pending:
-            yield from self._replies(pending, pending[0][0].options)
+            yield from self._answers(pending, pending[0][0].options)
 
     def _fits(self, group: list[tuple[Question, Sample]]) -> bool:
         options = group[0][0].options
         lengths = [sample["input_ids"].shape[1] for _, sample in group]
         return all(question.options == options for question, _ in group) and self.generator.fits(lengths, options)
 
-    def _replies(self, group: list[tuple[Question, Sample]], options: GenerationOptions, *, shared: bool = False) -> Iterator[Reply]:
+    def _answers(self, group: list[tuple[Question, Sample]], options: GenerationOptions, *, shared: bool = False) -> Iterator[Answer]:
         samples = [sample for _, sample in group]
-        answers = self.generator.one_video(samples, options) if shared else self.generator.batch(samples, options)
-        for (question, _), answer in zip(group, answers, strict=True):
-            yield Reply(question, answer.text, answer.tokens, None)
+        generated = self.generator.one_video(samples, options) if shared else self.generator.batch(samples, options)
+        for (question, _), one in zip(group, generated, strict=True):
+            yield Answer(question, one.text, one.tokens, None)
 
-    def _encoded(self, asked: Asked) -> _Encoded:
+    def _encode(self, asked: VideoQuestions) -> _Encoded:
         model, processor, family = self.loaded
         frames = numbered_frames(asked)
         video = family.prepare(frames, processor)
@@ -185,10 +190,14 @@ class _Encoded(NamedTuple):
     frames: int
 
 
-def ask_one(loaded: Loaded, asked: Asked, **options: Any) -> list[Reply]:
-    """Replies to the questions about one video, in their order; a video that cannot be read is an error."""
+def ask_one(loaded: Loaded, asked: VideoQuestions, **options: Any) -> list[Answer]:
+    """Answers to the questions about one video, in their order. ``options``: of ``Asker``.
+
+    Raises:
+        NumProError: the video cannot be read, or an input is too long for the model or the memory.
+    """
     order = {question: k for k, question in enumerate(asked.questions)}
-    replies = sorted(Asker(loaded, **options).ask([asked]), key=lambda reply: order[reply.question])
-    if problem := next((reply.problem for reply in replies if reply.problem), None):
+    answers = sorted(Asker(loaded, **options).ask([asked]), key=lambda answer: order[answer.question])
+    if problem := next((answer.problem for answer in answers if answer.problem), None):
         raise NumProError(problem)
-    return replies
+    return answers

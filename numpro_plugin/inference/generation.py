@@ -1,21 +1,19 @@
-"""Encoded samples -> answers: batches on the left-padded side, and one prefill of a video for all questions about it."""
+"""Encoded samples -> answers: in batches padded on the left, or with one prefill of a video for all questions about it."""
 
 # mypy: allow-untyped-calls
 
 from __future__ import annotations
 
-import copy
 import logging
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
-import transformers
-from packaging.version import Version
 from torch.nn import functional
 from transformers import DynamicCache
 
 from numpro_plugin.errors import NumProError
+from numpro_plugin.internals.of_transformers import CACHE_ARGUMENT, copy_cache
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -24,9 +22,16 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-_CACHE = "cache" if Version(transformers.__version__) >= Version("5.24") else "past_key_values"
 _PER_TOKEN = ("input_ids", "attention_mask", "position_ids", "mm_token_type_ids")
-_PASSED_ON = ("top_p", "top_k", "num_beams", "repetition_penalty", "no_repeat_ngram_size", "length_penalty", "min_new_tokens")
+_PASSED_ON = (  # to transformers' generate, as they are
+    "top_p",
+    "top_k",
+    "num_beams",
+    "repetition_penalty",
+    "no_repeat_ngram_size",
+    "length_penalty",
+    "min_new_tokens",
+)
 
 
 @dataclass(frozen=True)
@@ -34,7 +39,7 @@ class GenerationOptions:
     """How an answer is generated; requests with equal options can share a batch. Greedy unless ``temperature`` is above 0."""
 
     max_new_tokens: int = 128
-    """Tokens of an answer at most, 1 or more."""
+    """The most tokens of an answer, 1 or more."""
 
     temperature: float = 0.0
     """0: greedy. Above: sampling."""
@@ -51,32 +56,32 @@ class GenerationOptions:
             raise NumProError(f"max_new_tokens={length!r} must be an integer, 1 or more")
 
     @classmethod
-    def from_lmms_eval(cls, said: Mapping[str, Any], *, max_new_tokens: int | None = None) -> GenerationOptions:
-        """From a task's ``generation_kwargs``; ``max_new_tokens`` given here comes first.
+    def from_lmms_eval(cls, arguments: Mapping[str, Any], *, max_new_tokens: int | None = None) -> GenerationOptions:
+        """From a task's ``generation_kwargs``; a ``max_new_tokens`` given here overrides theirs.
 
         Raises:
             NumProError: an argument that is not known here, or one out of range.
         """
-        said = dict(said)
-        length = max_new_tokens or said.pop("max_new_tokens", None) or said.pop("max_gen_toks", None) or cls.max_new_tokens
-        until = said.pop("until", None) or ()
-        sampling = bool(said.pop("do_sample", False))
-        temperature = float(said.pop("temperature", None) or 0.0)
-        for name in ("max_new_tokens", "max_gen_toks", "image_aspect_ratio", "use_cache"):  # not ours to follow
-            said.pop(name, None)
-        if unknown := sorted(set(said) - set(_PASSED_ON)):
+        rest = dict(arguments)
+        length = max_new_tokens or rest.pop("max_new_tokens", None) or rest.pop("max_gen_toks", None) or cls.max_new_tokens
+        until = rest.pop("until", None) or ()
+        sampling = bool(rest.pop("do_sample", False))
+        temperature = float(rest.pop("temperature", None) or 0.0)
+        for name in ("max_new_tokens", "max_gen_toks", "image_aspect_ratio", "use_cache"):  # of other models, or handled above
+            rest.pop(name, None)
+        if unknown := sorted(set(rest) - set(_PASSED_ON)):
             raise NumProError(
                 f"generation argument(s) {', '.join(unknown)} are not known here; known: max_new_tokens, temperature, do_sample, until, "
                 + ", ".join(_PASSED_ON)
             )
         if sampling and not temperature:
             temperature = 1.0
-        more = tuple(sorted((name, value) for name, value in said.items() if value is not None))
+        more = tuple(sorted((name, value) for name, value in rest.items() if value is not None))
         return cls(length, temperature, (until,) if isinstance(until, str) else tuple(until), more)
 
 
-class Answer(NamedTuple):
-    """What a model said."""
+class Generated(NamedTuple):
+    """The text that a model generated."""
 
     text: str
     tokens: int
@@ -88,9 +93,9 @@ class Generator:
 
     Args:
         loaded: the model, its processor and family.
-        batch_size: at most so many answers are generated at once; None: as many as ``token_budget`` allows.
-        token_budget: a batch of padded inputs and answers holds at most so many tokens (one sample always goes); halved for good where
-            memory did not suffice. None: no limit.
+        batch_size: the most answers generated at once; None: as many as ``token_budget`` allows.
+        token_budget: the most tokens of a batch, padded inputs and answers together (a single sample may have more); halved for good
+            where memory did not suffice. None: no limit.
     """
 
     def __init__(self, loaded: Loaded, *, batch_size: int | None = 1, token_budget: int | None = None) -> None:
@@ -104,7 +109,7 @@ class Generator:
 
     @property
     def context(self) -> int:
-        """How many tokens the model was made for, question and answer together."""
+        """How many tokens the model was made for, input and answer together."""
         return int(self.model.config.get_text_config().max_position_embeddings)
 
     def fits(self, lengths: Sequence[int], options: GenerationOptions) -> bool:
@@ -114,44 +119,48 @@ class Generator:
         return len(lengths) == 1 or (in_count and (self.token_budget is None or padded <= self.token_budget))
 
     def check_context(self, sample: Sample, frames: int, options: GenerationOptions, what: str) -> None:
-        """An input that is too long for the model is an error that names the largest ``max_frames`` that fits; nothing is cut off."""
+        """Check that input and answer fit the model's context; nothing is ever cut off. ``what``: names the input in the error.
+
+        Raises:
+            NumProError: they do not; the message names the largest ``max_frames`` that fits.
+        """
         length = sample["input_ids"].shape[1]
         if length + options.max_new_tokens <= self.context:
             return
-        # All that stands between the first and the last video token grows with the frames: Qwen3-VL has times in it.
+        # Everything between the first and the last video token grows with the frames: Qwen3-VL has times there.
         places = (sample["input_ids"][0] == self.processor.video_token_id).nonzero()
         video = int(places[-1] - places[0]) + 1
-        together = getattr(self.model.config.vision_config, "temporal_patch_size", 1)
-        room = (self.context - options.max_new_tokens - (length - video)) * -(-frames // together) // video * together
+        step = self.family.frames_per_step
+        room = (self.context - options.max_new_tokens - (length - video)) * -(-frames // step) // video * step
         advice = f"the largest max_frames that fits is {room}" if room >= 1 else "not even one frame fits beside the answer"
         raise NumProError(
-            f"{what}: {frames} frames and the question are {length} tokens, with max_new_tokens={options.max_new_tokens} more than the "
-            f"{self.context} that the model was made for; {advice}"
+            f"{what}: {frames} frames and the question are {length} tokens; with max_new_tokens={options.max_new_tokens} that is more than "
+            f"the {self.context} that the model was made for; {advice}"
         )
 
-    def batch(self, samples: Sequence[Sample], options: GenerationOptions) -> list[Answer]:
-        """Answers of samples of any videos, in order; halved where memory does not suffice."""
+    def batch(self, samples: Sequence[Sample], options: GenerationOptions) -> list[Generated]:
+        """Answers to samples of any videos, in order; the batch is halved where memory does not suffice."""
         return self._halving(list(samples), options, lambda part: self._answers(self.family.batch(part, self.processor), options))
 
-    def one_video(self, samples: Sequence[Sample], options: GenerationOptions) -> list[Answer]:
-        """Answers of several questions about one video: what their inputs have in common is computed once.
+    def one_video(self, samples: Sequence[Sample], options: GenerationOptions) -> list[Generated]:
+        """Answers to several questions about one video: what their inputs have in common is computed once.
 
         The video's frames and the common beginning of the questions go through the model once; its keys and values are then the
         past of every question. The answers are those of ``batch``.
         """
-        if len(samples) < 2 or dict(options.more).get("num_beams", 1) > 1:  # beams multiply the rows of a cache in their own way
+        if len(samples) < 2 or dict(options.more).get("num_beams", 1) > 1:  # beam search repeats the rows of a cache itself
             return [answer for part in self._parts(samples, options) for answer in self.batch(part, options)]
         shared = shared_length([sample["input_ids"][0] for sample in samples])
-        # Qwen3-VL remembers positions of the video that it saw last; the answers must follow their prefill at once.
+        # Qwen3-VL remembers the positions of the video that it saw last, so the answers must follow their prefill at once.
         past = self._prefill(samples[0], shared)
 
-        def run(part: list[Sample]) -> list[Answer]:
-            return self._answers(_after_prefix(part, shared), options, past=_copied(past, len(part)))
+        def run(part: list[Sample]) -> list[Generated]:
+            return self._answers(_after_prefix(part, shared), options, past=copy_cache(past, len(part)))
 
         return [answer for part in self._parts(samples, options) for answer in self._halving(part, options, run)]
 
     def _parts(self, samples: Sequence[Sample], options: GenerationOptions) -> Iterator[list[Sample]]:
-        """Cut into batches that fit, in order."""
+        """The samples in batches that fit, in order."""
         part: list[Sample] = []
         for sample in samples:
             if part and not self.fits([one["input_ids"].shape[1] for one in (*part, sample)], options):
@@ -166,7 +175,7 @@ class Generator:
         past = DynamicCache(config=self.model.config.get_text_config())
         inputs = {name: part[..., :length] if name in _PER_TOKEN else part for name, part in sample.items()}
         try:
-            self.model(**self._placed(inputs), **{_CACHE: past}, use_cache=True, logits_to_keep=1)
+            self.model(**self._placed(inputs), **{CACHE_ARGUMENT: past}, use_cache=True, logits_to_keep=1)
         except RuntimeError as error:
             if not out_of_memory(error):
                 raise
@@ -174,15 +183,15 @@ class Generator:
         return past
 
     @torch.no_grad()
-    def _answers(self, inputs: Sample, options: GenerationOptions, *, past: DynamicCache | None = None) -> list[Answer]:
+    def _answers(self, inputs: Sample, options: GenerationOptions, *, past: DynamicCache | None = None) -> list[Generated]:
         sampling: dict[str, Any] = {"do_sample": False, "temperature": None, "top_p": None, "top_k": None}
         if options.temperature > 0:
-            # Without these a checkpoint's own generation_config may leave one token to choose from.
+            # Without these a checkpoint's own generation_config may leave a single token to choose from.
             sampling = {"do_sample": True, "temperature": options.temperature, "top_p": 1.0, "top_k": 0}
         ends = getattr(self.model.generation_config, "eos_token_id", None)
         out = self.model.generate(
             **self._placed(inputs),
-            **({} if past is None else {_CACHE: past}),
+            **({} if past is None else {CACHE_ARGUMENT: past}),
             **{**sampling, **dict(options.more)},
             max_new_tokens=options.max_new_tokens,
             pad_token_id=self._pad,
@@ -192,13 +201,13 @@ class Generator:
         closing = set(ends if isinstance(ends, list) else [ends, self.processor.tokenizer.eos_token_id])
         return [self._answer(ids, closing, options) for ids in new]
 
-    def _answer(self, ids: list[int], closing: set[Any], options: GenerationOptions) -> Answer:
+    def _answer(self, ids: list[int], closing: set[Any], options: GenerationOptions) -> Generated:
         end = next((k + 1 for k, one in enumerate(ids) if one in closing), len(ids))
         text = self.processor.tokenizer.decode(ids[:end], skip_special_tokens=True, clean_up_tokenization_spaces=False)
-        text = text.strip()  # lmms-eval's default stop is a blank line; one before the answer does not end it
+        text = text.strip()  # first, because lmms-eval stops at blank lines by default, and one before the answer does not end it
         for stop in filter(None, options.until):
             text = text.partition(stop)[0]
-        return Answer(text.strip(), end)
+        return Generated(text.strip(), end)
 
     def _placed(self, inputs: Mapping[str, Any]) -> dict[str, Any]:
         """On the model's device, pixels in its precision."""
@@ -209,7 +218,9 @@ class Generator:
             made[name] = part
         return made
 
-    def _halving(self, samples: list[Sample], options: GenerationOptions, run: Callable[[list[Sample]], list[Answer]]) -> list[Answer]:
+    def _halving(
+        self, samples: list[Sample], options: GenerationOptions, run: Callable[[list[Sample]], list[Generated]]
+    ) -> list[Generated]:
         try:
             return run(samples)
         except RuntimeError as error:
@@ -217,12 +228,12 @@ class Generator:
                 raise
             if len(samples) == 1:
                 raise self._too_large(samples[0]) from error
-        # Out of the handler: until there the exception keeps the failed call's tensors alive.
+        # After the handler: inside it the exception keeps the failed call's tensors alive.
         half = len(samples) // 2
         longest = max(sample["input_ids"].shape[1] for sample in samples)
         self.token_budget = max(1, (len(samples) - half) * (longest + options.max_new_tokens))
         log.warning(
-            "out of memory with %d samples of up to %d tokens: going on with %d at a time", len(samples), longest, len(samples) - half
+            "out of memory with %d samples of up to %d tokens: continuing with %d at a time", len(samples), longest, len(samples) - half
         )
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
@@ -231,13 +242,13 @@ class Generator:
     def _too_large(self, sample: Sample) -> NumProError:
         video = int((sample["input_ids"] == self.processor.video_token_id).sum())
         return NumProError(
-            f"out of memory with a single video of {video} tokens: lower max_frames, load the model in a smaller dtype or spread it over "
-            "several devices with device_map=auto"
+            f"out of memory with a single video of {video} tokens: lower max_frames, load the model in a smaller dtype, or distribute it "
+            "over several devices with device_map=auto"
         )
 
 
 def shared_length(rows: Sequence[torch.Tensor]) -> int:
-    """How many tokens all rows (each (L,)) begin with alike; at least one token of every row stays outside."""
+    """Length of the longest prefix that all rows (each (L,)) share; at least one token of every row is left after it."""
     shortest = min(len(row) for row in rows) - 1
     stacked = torch.stack([row[:shortest] for row in rows])
     alike = (stacked == stacked[0]).all(0).long()
@@ -246,28 +257,19 @@ def shared_length(rows: Sequence[torch.Tensor]) -> int:
 
 def out_of_memory(error: BaseException) -> bool:
     """Whether an error says that memory ran out, on a GPU or in RAM."""
-    said = str(error).lower()
+    text = str(error).lower()
     return isinstance(error, torch.OutOfMemoryError) or any(
-        words in said for words in ("out of memory", "can't allocate memory", "_status_alloc_failed")
+        words in text for words in ("out of memory", "can't allocate memory", "_status_alloc_failed")
     )
 
 
-def _copied(past: DynamicCache, times: int) -> DynamicCache:
-    """The cache for ``times`` rows, to be grown by generation. It shares the memory: a dynamic layer grows into new tensors."""
-    mine = copy.copy(past)
-    mine.layers = [copy.copy(layer) for layer in past.layers]
-    if times > 1:
-        mine.batch_repeat_interleave(times)
-    return mine
-
-
 def _after_prefix(samples: Sequence[Sample], shared: int) -> Sample:
-    """Inputs of ``generate`` whose first ``shared`` tokens are computed already: gaps of unequal questions go right after those.
+    """Inputs of ``generate`` whose first ``shared`` tokens are computed already; padding of shorter questions follows these tokens.
 
-    There are no pixels any more. The cached tokens stay in ``input_ids``: generation skips as many as the cache holds.
+    There are no pixels. The cached tokens stay in ``input_ids``: generation skips as many as the cache holds.
     """
     longest = max(sample["input_ids"].shape[1] for sample in samples)
-    # Nobody attends to the gaps, but a repetition penalty counts their tokens as said: they get one that the prompt has anyway.
+    # Nothing attends to the padding, but a repetition penalty counts its tokens: it gets one that the prompt contains anyway.
     fillers = {"input_ids": int(samples[0]["input_ids"][0, 0]), "attention_mask": 0, "position_ids": 0}
     made = {}
     for name, filler in fillers.items():

@@ -1,4 +1,4 @@
-"""One's own video and queries -> when it happens, in seconds: what `numpro ask` does."""
+"""A video and queries -> when it happens, in seconds: what `numpro ask` does."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 from numpro_plugin.answers.highlights import parse_highlights
 from numpro_plugin.answers.moments import parse_moment
 from numpro_plugin.errors import NumProError
-from numpro_plugin.prompts import highlight_prompt, moment_prompt
+from numpro_plugin.prompts import HIGHLIGHT_ANSWER_TOKENS, MOMENT_ANSWER_TOKENS, highlight_prompt, moment_prompt
 from numpro_plugin.settings import NumProSettings
 from numpro_plugin.timeline import Timeline
-from numpro_plugin.video.packets import read_packets
+from numpro_plugin.video.packets import PacketIndex, read_packets
 from numpro_plugin.weights.record import numpro_settings_of
 
 if TYPE_CHECKING:
@@ -21,12 +21,10 @@ if TYPE_CHECKING:
 
     from numpro_plugin.families import Loaded
 
-_MAX_NEW_TOKENS = {False: 128, True: 1024}  # moments, highlights
-
 
 @dataclass(frozen=True)
 class Localized:
-    """What a model says of one query."""
+    """A model's answer to one query."""
 
     query: str
 
@@ -44,7 +42,7 @@ class Localized:
 
 
 def localize(
-    video: str | os.PathLike[str],
+    video: str | os.PathLike[str] | PacketIndex,
     queries: Sequence[str],
     loaded: Loaded,
     settings: NumProSettings,
@@ -58,36 +56,39 @@ def localize(
     """When what each query describes happens in a video; the video goes through the model once for all of them.
 
     Args:
-        video: path of a video file.
+        video: path of a video file, or its index, which saves reading its packets again.
         queries: what to look for, one or more.
         loaded: the model, from ``families.load_model``.
-        settings: how frames are sampled and numbered; ``settings_for`` makes those that fit the model.
+        settings: how frames are sampled and numbered; ``settings_for`` finds those that fit the model.
         highlights: ask for highlights with saliency scores instead of one moment.
         start_s: look at the part of the video that begins here; answers are in seconds of the whole video.
         end_s: and ends here.
-        max_new_tokens: length of an answer; default 128, highlights 1024.
+        max_new_tokens: the most tokens of an answer; by default that of the benchmark tasks (128; highlights 512, with an adapter 1024).
         asker: options of ``asking.Asker``.
 
     Raises:
         NumProError: the video cannot be read, or is too long for the model; an empty query.
     """
-    from numpro_plugin.inference.asking import Asked, Question, ask_one
+    from numpro_plugin.inference.asking import Question, VideoQuestions, ask_one
     from numpro_plugin.inference.generation import GenerationOptions
 
     if blank := [query for query in queries if not query.strip()] or not queries:
         raise NumProError(f"a query must say what to look for, got {blank if queries else 'none'}")
-    duration_s = read_packets(video).duration_s
+    index = video if isinstance(video, PacketIndex) else read_packets(video)
+    duration_s = index.duration_s
     timeline = Timeline(max(0.0, min(duration_s, end_s or duration_s) - start_s), settings.fps)
-    options = GenerationOptions(_MAX_NEW_TOKENS[highlights] if max_new_tokens is None else max_new_tokens)
+    usual = HIGHLIGHT_ANSWER_TOKENS[settings.prompt] if highlights else MOMENT_ANSWER_TOKENS
+    options = GenerationOptions(usual if max_new_tokens is None else max_new_tokens)
     if highlights:
         texts = [highlight_prompt(query, kind=settings.prompt, numbers=settings.numbers, color=settings.style.color) for query in queries]
     else:
         texts = [moment_prompt(query, numbers=settings.numbers, color=settings.style.color) for query in queries]
     questions = tuple(Question(text, options, key=k) for k, text in enumerate(texts))
     frames = min(settings.max_frames, timeline.count)
-    replies = ask_one(loaded, Asked(str(video), settings, questions, frames, start_s=start_s, end_s=end_s), **asker)
+    asked = VideoQuestions(index.path, settings, questions, frames, start_s=start_s, end_s=end_s, index=index)
+    answers = ask_one(loaded, asked, **asker)
     read = _highlights if highlights else _moment
-    return [read(query, reply.text or "", timeline, start_s) for query, reply in zip(queries, replies, strict=True)]
+    return [read(query, answer.text or "", timeline, start_s) for query, answer in zip(queries, answers, strict=True)]
 
 
 def settings_for(
@@ -96,11 +97,11 @@ def settings_for(
     """The settings that fit a model: its frame size, and what its adapter (or a merged ``model`` itself) was trained with.
 
     Raises:
-        NumProError: ``fps`` is another than it was trained with.
+        NumProError: ``fps`` differs from what it was trained with.
     """
     trained = numpro_settings_of(adapter or model)
     if trained is not None and fps not in (None, trained.fps):
-        raise NumProError(f"{adapter or model} was trained with {trained.fps:g} numbers a second, fps={fps:g} is another")
+        raise NumProError(f"{adapter or model} was trained with {trained.fps:g} numbers per second, not fps={fps:g}: leave fps out")
     settings = trained or NumProSettings(prompt="zeroshot" if adapter is None else "ft")
     size = settings.frame_size if loaded.family.takes(settings.frame_size) else loaded.family.frame_size
     settings = replace(settings, frame_size=size, fps=settings.fps if fps is None else fps)

@@ -1,4 +1,4 @@
-"""Work ahead of a slow consumer: the next items are made in background threads while the current one is used."""
+"""Work in advance for a slow consumer: the next results are made in background threads while the current one is used."""
 
 from __future__ import annotations
 
@@ -11,53 +11,56 @@ from numpro_plugin.errors import NumProError
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
-Item = TypeVar("Item")
-Made = TypeVar("Made")
+Source = TypeVar("Source")
+Result = TypeVar("Result")
 
 
 def prefetch(
-    items: Iterable[Item],
-    make: Callable[[Item], Made],
+    sources: Iterable[Source],
+    make: Callable[[Source], Result],
     *,
     workers: int = 2,
-    weight: Callable[[Item], int] = lambda _: 1,
+    weight: Callable[[Source], int] = lambda _: 1,
     limit: int = 8,
-) -> Iterator[tuple[Item, Made | NumProError]]:
-    """Each item with ``make(item)``, in order; of a NumProError the error itself, while others end the iteration.
+) -> Iterator[tuple[Source, Result | NumProError]]:
+    """Each source with ``make(source)``, in order. A NumProError is yielded in place of the result; other errors are raised.
 
-    Decoding and array work leave Python's lock, so threads suffice. When the consumer stops early what was not begun is dropped.
+    Decoding and array work release Python's lock, so threads suffice. When the consumer stops early, whatever has not begun is dropped.
 
     Args:
-        items: what to work on; read no further ahead than needed.
+        sources: what to work on; read no further in advance than needed.
         make: called in one of the threads.
-        workers: threads; 0 makes each item when it is asked for.
-        weight: how much of ``limit`` an item takes up until the consumer has it.
-        limit: made or begun ahead at most; one item always goes.
+        workers: threads; 0 makes each result when it is asked for.
+        weight: how much of ``limit`` a source takes up until the consumer has its result.
+        limit: the most weight in progress or waiting; a single source may weigh more.
+
+    Raises:
+        NumProError: ``workers`` is negative.
     """
     if workers < 0:
-        raise NumProError(f"workers={workers!r} must be 0 or more")
+        raise NumProError(f"workers={workers!r} must be an integer, 0 or more")
 
-    def attempt(item: Item) -> Made | NumProError:
+    def attempt(source: Source) -> Result | NumProError:
         try:
-            return make(item)
+            return make(source)
         except NumProError as error:
             return error
 
     if workers == 0:
-        for item in items:
-            yield item, attempt(item)
+        for source in sources:
+            yield source, attempt(source)
         return
-    waiting: deque[tuple[Item, Future[Made | NumProError]]] = deque()
-    load = 0
+    waiting: deque[tuple[Source, Future[Result | NumProError]]] = deque()
+    load = 0  # weight of what is waiting
     pool = ThreadPoolExecutor(workers, thread_name_prefix="numpro-prefetch")
     try:
-        for item in items:
-            while waiting and load + weight(item) > limit:
+        for source in sources:
+            while waiting and load + weight(source) > limit:
                 first, future = waiting.popleft()
                 load -= weight(first)
                 yield first, future.result()
-            waiting.append((item, pool.submit(attempt, item)))
-            load += weight(item)
+            waiting.append((source, pool.submit(attempt, source)))
+            load += weight(source)
         while waiting:
             first, future = waiting.popleft()
             yield first, future.result()

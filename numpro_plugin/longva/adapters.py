@@ -1,18 +1,19 @@
-"""NumPro-FT adapters: the reference's folders as they are, and PEFT folders written for the new model."""
+"""NumPro-FT adapters for LongVA: the reference's folders, unchanged, and PEFT folders that were written for the new model."""
 
 from __future__ import annotations
 
-import json
 import re
 from typing import TYPE_CHECKING, Any
 
 import torch
 from peft import LoraConfig, get_peft_model, set_peft_model_state_dict
-from peft.tuners.tuners_utils import check_target_module_exists
 from safetensors.torch import load_file
 
 from numpro_plugin.errors import NumProError
+from numpro_plugin.internals.of_peft import check_target_module_exists
+from numpro_plugin.internals.of_transformers import source_of
 from numpro_plugin.longva.checkpoint import new_name
+from numpro_plugin.weights.adapter import check_base_model, read_adapter_config
 from numpro_plugin.weights.folder import UNREADABLE, first_line, local_folder, some
 
 if TYPE_CHECKING:
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 
 PROJECTOR = "model.multi_modal_projector"
 NON_LORA = "non_lora_trainables.bin"
-"""Where the reference keeps the projector, trained in full."""
+"""The file in which the reference keeps the fully trained projector."""
 
 _PREFIX = "base_model.model."
 _LORA = re.compile(r"^(?P<module>.+?)\.lora_\w+(\..+)?$")
@@ -35,15 +36,17 @@ def load_adapter(
 ) -> LongVAForConditionalGeneration | PeftModel:
     """Put an adapter (a folder or hub id) on a LongVA model.
 
-    Names of the original model (``model.layers...``, ``model.vision_tower.vision_tower.vision_model...``) are turned into the new ones. A
-    trained projector, from ``non_lora_trainables.bin`` or from PEFT's ``modules_to_save``, becomes PEFT's ``modules_to_save``, so that
-    ``save_pretrained`` of the result writes all of it and ``disable_adapter`` takes all of it away. With ``merge`` the adapter is added to
-    the weights and a plain LongVA model is returned; ``model`` itself is changed either way. An
-    adapter whose names, shapes or number of layers are not the model's is an error.
+    Names of the original model (``model.layers...``, ``model.vision_tower.vision_tower.vision_model...``) become the new ones. A trained
+    projector, from ``non_lora_trainables.bin`` or from PEFT's ``modules_to_save``, becomes PEFT's ``modules_to_save``, so that
+    ``save_pretrained`` writes the whole adapter and ``disable_adapter`` switches all of it off. With ``merge`` the adapter is added to the
+    weights and a plain LongVA model is returned; ``model`` itself is changed either way.
+
+    Raises:
+        NumProError: an adapter whose names, shapes or number of layers are not the model's.
     """
     place = local_folder(folder)
-    settings = _read_settings(place)
-    check_base(place, model)
+    settings = read_adapter_config(place)
+    check_base_model(place, model)
     weights = _read_weights(place)
     lora = {name: tensor for name, tensor in weights.items() if _LORA.match(name)}
     full = {name: tensor for name, tensor in weights.items() if name not in lora}
@@ -51,14 +54,14 @@ def load_adapter(
     _check(model, place, settings, lora, full, modules)
     # The weights themselves say which modules are adapted: exact names instead of the suffixes and patterns of adapter_config.json.
     settings |= {
-        "base_model_name_or_path": str(model.config._name_or_path),
+        "base_model_name_or_path": source_of(model.config),
         "target_modules": modules,
         "exclude_modules": None,
         "layers_to_transform": None,
         "layers_pattern": None,
         "modules_to_save": [PROJECTOR.rpartition(".")[2]] if full else None,
         "inference_mode": not trainable,
-        "task_type": None,  # PEFT's class for causal LMs knows nothing of pixels
+        "task_type": None,  # PEFT's class for causal LMs does not pass on pixels
     }
     for key in ("rank_pattern", "alpha_pattern"):
         settings[key] = {new_name(name): value for name, value in (settings.get(key) or {}).items()}
@@ -67,29 +70,9 @@ def load_adapter(
     outcome: Any = set_peft_model_state_dict(adapted, {_PREFIX + name: tensor for name, tensor in weights.items()})
     lost = [name for name in outcome.missing_keys if ".lora_" in name or ".modules_to_save." in name]
     if lost or outcome.unexpected_keys:
-        raise NumProError(f"{place}: PEFT did not take all weights; without one: {lost[:4]}, not understood: {outcome.unexpected_keys[:4]}")
+        raise NumProError(f"{place}: PEFT did not take all weights; missing: {some(lost)}; unexpected: {some(outcome.unexpected_keys)}")
     adapted.train(model.training)
     return adapted.merge_and_unload() if merge else adapted
-
-
-def check_base(folder: Path, model: object) -> None:
-    """An adapter that says what kind of model it was trained on is for no other: names and shapes alone may fit by chance."""
-    trained_on = (_read_settings(folder).get("auto_mapping") or {}).get("base_model_class")
-    if trained_on not in (None, type(model).__name__, "LlavaQwenForCausalLM"):
-        raise NumProError(f"the adapter {folder} was trained on a {trained_on}, but the model here is a {type(model).__name__}")
-
-
-def _read_settings(folder: Path) -> dict[str, Any]:
-    file = folder / "adapter_config.json"
-    if not file.is_file():
-        raise NumProError(f"{folder} is no adapter: it has no adapter_config.json. Pass the folder that training wrote")
-    try:
-        settings = json.loads(file.read_text(encoding="utf-8"))
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise NumProError(f"{file} is not JSON ({error})") from None
-    if settings.get("peft_type") != "LORA":
-        raise NumProError(f"{file}: peft_type={settings.get('peft_type')!r} is not supported; NumPro-FT adapters are 'LORA'")
-    return settings
 
 
 def _read_weights(folder: Path) -> dict[str, torch.Tensor]:
@@ -104,7 +87,7 @@ def _read_weights(folder: Path) -> dict[str, torch.Tensor]:
         try:
             state = load_file(file) if file.suffix == ".safetensors" else torch.load(file, map_location="cpu", weights_only=True)
             if not all(isinstance(tensor, torch.Tensor) for tensor in state.values()):
-                raise ValueError("it holds other things than tensors")
+                raise ValueError("it does not hold tensors alone")
         except UNREADABLE as error:
             raise NumProError(f"{file} cannot be read as tensors alone: {first_line(error)}") from error
         for name, tensor in state.items():
@@ -112,7 +95,7 @@ def _read_weights(folder: Path) -> dict[str, torch.Tensor]:
             renamed = new_name(bare)
             original = original or renamed != bare
             weights[renamed] = tensor
-    # The reference always writes both files. Without the second one the projector would silently stay the base's.
+    # The reference always writes both files. Without the second the projector would silently stay the base model's.
     if original and not any(name.startswith(PROJECTOR) for name in weights) and not (folder / NON_LORA).is_file():
         raise NumProError(
             f"{folder}: {NON_LORA} (the trained projector) is missing beside {files[0].name}: copy it from where it was trained"
@@ -135,7 +118,7 @@ def _check(
     modules: list[str],
 ) -> None:
     """Names, shapes and number of layers against the model."""
-    base = getattr(model.config, "_name_or_path", "") or "the model"
+    base = source_of(model.config) or "the model"
     other = f"; it was trained on {settings.get('base_model_name_or_path')!r}, the model here is {base}"
     linear = {name: module for name, module in model.named_modules() if isinstance(getattr(module, "weight", None), torch.Tensor)}
     parameters = dict(model.named_parameters())
@@ -147,15 +130,15 @@ def _check(
             raise NumProError(f"{folder}: {name} is {tuple(tensor.shape)}, but the model's weight there is {rows} x {columns}{other}")
     for name, tensor in full.items():
         if not name.startswith(PROJECTOR + ".") or name not in parameters:
-            raise NumProError(f"{folder}: {name} is neither LoRA nor the projector: this is no NumPro-FT adapter for LongVA")
+            raise NumProError(f"{folder}: {name} is neither LoRA nor the projector: this is not a NumPro-FT adapter for LongVA")
         if tensor.shape != parameters[name].shape:
             raise NumProError(f"{folder}: {name} is {tuple(tensor.shape)}, the model's {tuple(parameters[name].shape)}{other}")
     if full and (lacking := [name for name in parameters if name.startswith(PROJECTOR) and name not in full]):
-        raise NumProError(f"{folder}: of the projector only a part is there; missing: {some(lacking)}")
+        raise NumProError(f"{folder}: only a part of the projector is there; missing: {some(lacking)}")
     if settings.get("layers_to_transform") is not None or not settings.get("target_modules"):
         return
-    # An adapter for a model with fewer layers fits by name and shape. But then its own rule names modules that it has no weights for
-    # or, if the rule is a list of exact names, it has the first layers' and no others.
+    # An adapter for a model with fewer layers fits by name and shape. But its own rule then names modules that it has no weights for;
+    # if the rule is a list of exact names, the adapter has weights of the first layers alone.
     depth = model.config.text_config.num_hidden_layers
     layers = {int(name.split(".")[3]) for name in modules if name.startswith("model.language_model.layers.")}
     if layers and layers == set(range(len(layers))) and len(layers) < depth:

@@ -1,4 +1,4 @@
-"""The original LongVA checkpoint: what its names, its ``config.json`` and its vision tower are in terms of the new model."""
+"""The original LongVA checkpoint: its names, its ``config.json`` and its vision tower translated for the new model."""
 
 # mypy: allow-untyped-calls
 
@@ -28,15 +28,15 @@ KEY_MAPPING: dict[str, str] = {
     r"^model\.layers\.": "model.language_model.layers.",
     r"^model\.norm\.": "model.language_model.norm.",
 }
-"""Start of an original name (a pattern) -> start of the new name. Of weights and of adapters; new names match none of them."""
+"""Beginning of an original name (a pattern) -> beginning of the new name, in weights and adapters. New names match none of them."""
 
 TOWER = "model.vision_tower."
 _TOWER_ORIGINAL = "model.vision_tower.vision_tower.vision_model."
-_CLIP_HEAD_SIZE = 64  # of every CLIP that was released
+_CLIP_HEAD_SIZE = 64  # of every released CLIP
 
 
 def new_name(name: str) -> str:
-    """The new model's name of a parameter or module of the original model; a name that is already new stays."""
+    """The new model's name of a parameter or module of the original model; new names are returned as they are."""
     for pattern, replacement in KEY_MAPPING.items():
         name, found = re.subn(pattern, replacement, name)
         if found:
@@ -47,7 +47,7 @@ def new_name(name: str) -> str:
 def find_tower(name: str | None, checkpoint: Path) -> Path | None:
     """The folder that ``mm_vision_tower`` names: below one of the checkpoint's parent folders, beside it, or as given.
 
-    None if it is in none of these places and not needed, because the checkpoint holds the tower. If it is needed the hub is asked.
+    None if it is in none of these places and not needed, because the checkpoint holds the tower. If it is needed, the hub is asked.
     """
     folder = checkpoint.resolve()
     name = name or "openai/clip-vit-large-patch14-336"
@@ -69,16 +69,16 @@ def find_tower(name: str | None, checkpoint: Path) -> Path | None:
 
 
 def config_from_original(original: dict[str, Any], folder: Path, tower: Path | None, video_token_id: int) -> LongVAConfig:
-    """``LongVAConfig`` for an original ``config.json``; the vision tower's part is ``tower``'s or, without one, read off the weights."""
+    """``LongVAConfig`` for an original ``config.json``; the tower's part comes from ``tower``, else from the weights' shapes."""
     for key, allowed in (("mm_projector_type", "mlp2x_gelu"), ("mm_vision_select_feature", "patch"), ("mm_spatial_pool_mode", "average")):
         if original.get(key, allowed) != allowed:
             raise NumProError(
-                f"{folder / 'config.json'}: {key}={original[key]!r} is not LongVA's ({allowed!r}); this loader reads no other"
+                f"{folder / 'config.json'}: {key}={original[key]!r} is not LongVA's ({allowed!r}); this loader reads only that"
             )
     fields = set(Qwen2Config.__dataclass_fields__) | {"rope_theta", "rope_scaling"}
     fields -= {"architectures", "transformers_version", "layer_types"}
     text = {key: value for key, value in original.items() if key in fields}
-    # A null here means "none"; transformers 5 wants rope in one record and says so with a warning for the old pair.
+    # A null means "none". transformers 5 wants both rope keys in one record and warns of the old pair.
     rope = text.pop("rope_scaling", None) or {"rope_type": "default"}
     if "type" in rope:
         rope = {"rope_type": rope["type"], **{key: value for key, value in rope.items() if key != "type"}}
@@ -101,7 +101,7 @@ def config_from_original(original: dict[str, Any], folder: Path, tower: Path | N
 
 
 def vision_config_of_weights(folder: Path, tower_name: str | None = None) -> CLIPVisionConfig:
-    """The tower's configuration read off the shapes of the weights in the checkpoint; CLIP's head size of 64 is assumed."""
+    """The tower's configuration, derived from the shapes of its weights in the checkpoint; assumes CLIP's head size of 64."""
     shapes = {
         name.removeprefix(_TOWER_ORIGINAL): shape for name, shape in weight_shapes(folder).items() if name.startswith(_TOWER_ORIGINAL)
     }
@@ -113,7 +113,7 @@ def vision_config_of_weights(folder: Path, tower_name: str | None = None) -> CLI
         raise NumProError(f"{folder}: the vision tower in it is incomplete ({first_line(error)} is missing)") from None
     if width % _CLIP_HEAD_SIZE:
         raise NumProError(
-            f"the vision tower in {folder} is {width} wide, no multiple of CLIP's head size {_CLIP_HEAD_SIZE}, so its number of heads is "
+            f"the vision tower in {folder} is {width} wide, not a multiple of CLIP's head size {_CLIP_HEAD_SIZE}, so its heads are "
             f"unknown: put the folder mm_vision_tower={tower_name!r} (its config.json is enough) beside the checkpoint"
         )
     return CLIPVisionConfig(

@@ -1,4 +1,4 @@
-"""LongVA's configuration: a CLIP ViT, a projector and Qwen2, as transformers keeps LLaVA-NeXT-Video's, with other defaults."""
+"""LongVA's configuration: that of LLaVA-NeXT-Video in transformers (a CLIP ViT, a projector, a language model) with other defaults."""
 
 # mypy: allow-untyped-calls
 
@@ -7,17 +7,18 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from transformers import AutoConfig, LlavaNextVideoConfig
-from transformers.configuration_utils import SubConfigSpec
+
+from numpro_plugin.internals.of_transformers import SubConfigSpec
 
 if TYPE_CHECKING:
     from transformers import CLIPVisionConfig, Qwen2Config
 
 
 class LongVAConfig(LlavaNextVideoConfig):
-    """What ``config.json`` of a converted checkpoint holds; for the original one see ``checkpoint.config_from_original``.
+    """The ``config.json`` of a converted checkpoint; for the original one see ``checkpoint.config_from_original``.
 
     ``video_token_index`` is the id that stands for one video token in ``input_ids``. It is the first id that the tokenizer does not
-    use, hence no text can ever contain it; it may lie just outside the embedding table, for its embedding is never looked up.
+    use, so no text can contain it. It may lie just outside the embedding table: its embedding is never looked up.
     """
 
     model_type = "longva"
@@ -26,7 +27,7 @@ class LongVAConfig(LlavaNextVideoConfig):
         "text_config": SubConfigSpec(config_class=AutoConfig, model_type="qwen2"),
     }
 
-    if TYPE_CHECKING:  # a field here would be one more for transformers to validate, and dicts are allowed when it is made
+    if TYPE_CHECKING:  # as real fields transformers would validate them, but dicts are allowed here when the object is made
         text_config: Qwen2Config
         vision_config: CLIPVisionConfig
 
@@ -37,7 +38,7 @@ class LongVAConfig(LlavaNextVideoConfig):
 
     @property
     def tokens_per_frame(self) -> int:
-        """Video tokens a frame: 144 at 336 x 336 pixels, patches of 14 and pooling by 2."""
+        """Video tokens per frame: 144 at 336 x 336 pixels, patches of 14 and pooling by 2."""
         vision: Any = self.vision_config
         side: int = vision.image_size // vision.patch_size // self.spatial_pool_stride
         return side * side

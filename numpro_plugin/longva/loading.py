@@ -1,4 +1,4 @@
-"""Open LongVA from a folder or hub id: the original checkpoint as it was released, or one saved by ``save_pretrained``."""
+"""Open LongVA from a folder or hub id: the original release, or a checkpoint saved by ``save_pretrained``."""
 
 # mypy: allow-untyped-calls
 
@@ -12,11 +12,13 @@ from transformers import AutoTokenizer, CLIPImageProcessor, CLIPVisionModel
 from transformers.utils import logging as transformers_logging
 
 from numpro_plugin.errors import NumProError
+from numpro_plugin.internals.of_transformers import forget_renamed_weights
 from numpro_plugin.longva.adapters import load_adapter
 from numpro_plugin.longva.checkpoint import KEY_MAPPING, ORIGINAL_MODEL_TYPE, TOWER, config_from_original, find_tower
 from numpro_plugin.longva.configuration import LongVAConfig
 from numpro_plugin.longva.modeling import LongVAForConditionalGeneration
 from numpro_plugin.longva.processing import LongVAProcessor
+from numpro_plugin.weights.adapter import refuse_adapter
 from numpro_plugin.weights.folder import UNREADABLE, first_line, local_folder, read_config, some
 
 if TYPE_CHECKING:
@@ -48,8 +50,7 @@ def load_longva(
     to ``from_pretrained``. Weights that are missing, unexpected or of another shape are an error that names them.
     """
     place = local_folder(folder)
-    if (place / "adapter_config.json").is_file():
-        raise NumProError(f"{place} is an adapter, not a model: pass it as adapter=... together with the model it was trained on")
+    refuse_adapter(place)
     config = read_config(place)
     load = {"dtype": dtype, "attn_implementation": attn_implementation, "device_map": device_map, **options}
     if config.get("model_type") == LongVAConfig.model_type:
@@ -76,8 +77,7 @@ def _load_original(
     tokenizer = _read(AutoTokenizer, folder)
     config = config_from_original(original, folder, tower, video_token_id=len(tokenizer))
     model, missing = _load_weights(folder, load, config=config, key_mapping=KEY_MAPPING)
-    # Saving must write the new names; with what from_pretrained remembers here it would write the original ones under a new config.
-    model._weight_conversions = None  # type: ignore[assignment]
+    forget_renamed_weights(model)  # else saving would write the original names beside a new config.json
     in_tower = {name for name, _ in model.named_parameters() if name.startswith(TOWER)}
     if tower and in_tower <= missing:
         _load_tower(model, tower)
@@ -100,12 +100,12 @@ def _read(kind: Any, folder: Path) -> Any:
     except (*UNREADABLE, KeyError, TypeError) as error:
         what = "tokenizer" if kind is AutoTokenizer else "processor"
         raise NumProError(
-            f"{folder}: the {what} cannot be read ({first_line(error)}): copy its files from where the weights are from"
+            f"{folder}: the {what} cannot be read ({first_line(error)}): copy its files from the source of the weights"
         ) from error
 
 
 def _load_weights(folder: Path, load: dict[str, Any], **original: Any) -> tuple[LongVAForConditionalGeneration, set[str]]:
-    """The model and the names of the weights that the folder lacks."""
+    """The model, and the names of weights that are missing in the folder."""
     try:
         with _quiet():
             loaded: Any = LongVAForConditionalGeneration.from_pretrained(
@@ -140,9 +140,9 @@ def _load_tower(model: LongVAForConditionalGeneration, folder: Path) -> None:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """transformers reports missing and unexpected weights in a table of its own; here they become errors or are dealt with.
+    """Silence transformers' own table of missing and unexpected weights, which are errors or handled here.
 
-    And reading the tokenizer it warns of the original ``config.json``: of its model type and of how old releases wrote down rope.
+    It also warns of the original ``config.json`` when it reads the tokenizer: of the model type, and of how old releases wrote rope.
     """
     before = transformers_logging.get_verbosity()
     transformers_logging.set_verbosity_error()

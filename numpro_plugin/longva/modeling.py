@@ -8,16 +8,16 @@ from typing import Any
 
 import torch
 from torch import nn
-from torch._subclasses import FakeTensor
 from transformers import AutoModel, LlavaNextVideoForConditionalGeneration, LlavaNextVideoModel, PreTrainedModel
 from transformers.generation.logits_process import LogitsProcessorList, RepetitionPenaltyLogitsProcessor
-from transformers.models.llava_next_video.modeling_llava_next_video import (
+
+from numpro_plugin.errors import NumProError
+from numpro_plugin.internals.of_torch import FakeTensor
+from numpro_plugin.internals.of_transformers import (
     LlavaNextVideoMultiModalProjector,
     LlavaNextVideoPooler,
     LlavaNextVideoPreTrainedModel,
 )
-
-from numpro_plugin.errors import NumProError
 from numpro_plugin.longva.configuration import LongVAConfig
 
 
@@ -34,14 +34,14 @@ class LongVAProjector(LlavaNextVideoMultiModalProjector):
 
 
 class LongVAPreTrainedModel(LlavaNextVideoPreTrainedModel):
-    """What the two models below have in common."""
+    """What the two models below share."""
 
     config_class = LongVAConfig
     config: LongVAConfig
     input_modalities = ("video", "text")  # type: ignore[assignment]
 
     def _init_weights(self, module: nn.Module) -> None:
-        PreTrainedModel._init_weights(self, module)  # the parent's version also fills ``image_newline``, which LongVA has not
+        PreTrainedModel._init_weights(self, module)  # the parent's version also fills ``image_newline``, which LongVA does not have
 
 
 class LongVAModel(LongVAPreTrainedModel, LlavaNextVideoModel):
@@ -58,7 +58,7 @@ class LongVAModel(LongVAPreTrainedModel, LlavaNextVideoModel):
         self.post_init()
 
     def get_image_features(self, *args: Any, **kwargs: Any) -> Any:
-        """Not available: LongVA's way with single pictures (tiles of any resolution) is not part of this port."""
+        """Not available: LongVA's handling of single pictures (tiles of any resolution) is not part of this port."""
         raise NumProError("pixel_values were given, but LongVA takes videos here: pass a picture as a video of one frame")
 
     def forward(
@@ -72,9 +72,9 @@ class LongVAModel(LongVAPreTrainedModel, LlavaNextVideoModel):
     ) -> Any:
         """Put the video's features where the placeholders stand, then run the language model.
 
-        ``input_ids`` (B, L) with ``config.video_token_index`` once a video token; ``pixel_values_videos`` (1, F, 3, H, W): the frames of
-        all videos in the order of their placeholders, however many each has. ``mm_encoder_outputs["video"]`` is what
-        ``get_video_features`` returned, if it was called before (``generate`` does).
+        ``input_ids`` (B, L) hold ``config.video_token_index`` once per video token. ``pixel_values_videos`` (1, F, 3, H, W) are the
+        frames of all videos in the order of their placeholders; each video may have any number. ``mm_encoder_outputs["video"]`` is
+        the result of ``get_video_features`` if it was called before (``generate`` does so).
         """
         vision = {name: kwargs.pop(name, None) for name in ("vision_feature_layer", "vision_feature_select_strategy")}
         encoded = (mm_encoder_outputs or {}).get("video")
@@ -90,11 +90,13 @@ class LongVAModel(LongVAPreTrainedModel, LlavaNextVideoModel):
             if encoded is not None:
                 # (1, F * tokens a frame, width) -> (video tokens, width)
                 inputs_embeds = _place(inputs_embeds, video, encoded.pooler_output.flatten(0, -2), self.config.tokens_per_frame)
-            elif input_ids.shape[1] > 1 and (count := _count(video)):  # asked in the prefill only: it waits for the device
+            elif input_ids.shape[1] > 1 and (count := _number_true(video)):  # in the prefill only: counting waits for the device
                 raise NumProError(f"input_ids hold {count} video tokens but there are no pixel_values_videos: pass the frames")
         elif encoded is not None:
-            raise NumProError("pixel_values_videos need input_ids, not inputs_embeds: where should the frames go?")
-        del encoded  # 25 hidden states of the tower and the features need not lie there while the language model runs
+            raise NumProError(
+                "pixel_values_videos were given with inputs_embeds: pass input_ids, whose placeholders say where the frames go"
+            )
+        del encoded  # frees 25 hidden states of the tower before the language model runs
         return super().forward(inputs_embeds=inputs_embeds, **kwargs)
 
 
@@ -115,11 +117,11 @@ class LongVAForConditionalGeneration(LongVAPreTrainedModel, LlavaNextVideoForCon
         self.post_init()
 
     def generate(self, inputs: torch.Tensor | None = None, generation_config: Any = None, **kwargs: Any) -> Any:  # type: ignore[override]
-        """As transformers' ``generate``, but a repetition penalty looks at what was generated, not at the prompt.
+        """transformers' ``generate``, but a repetition penalty counts what was generated, not the prompt.
 
         LongVA's own code generates from embeddings, so its penalty (1.05 by the checkpoint's ``generation_config.json``) never saw the
-        prompt, only the answer so far and the ``bos`` token it starts with. Answers repeat words of the question ("From frame ..."), so
-        penalising the prompt as well would change them.
+        prompt, only the answer so far and the ``bos`` token that it starts with. Answers repeat words of the question ("From frame ..."),
+        so penalising the prompt as well would change them.
         """
         settings = generation_config or self.generation_config
         penalty = kwargs.get("repetition_penalty") or settings.repetition_penalty
@@ -149,7 +151,7 @@ class _AnswerRepetitionPenalty(RepetitionPenaltyLogitsProcessor):
 
 def _place(embeds: torch.Tensor, video: torch.Tensor, features: torch.Tensor, per_frame: int) -> torch.Tensor:
     """``features`` (T, D) at the T places of ``embeds`` (B, L, D) where ``video`` (B, L) is true."""
-    count = _count(video)
+    count = _number_true(video)
     if count is not None and count != len(features):
         raise NumProError(
             f"input_ids hold {count} video tokens, but the frames make {len(features)} ({len(features) // per_frame} frames of "
@@ -158,8 +160,8 @@ def _place(embeds: torch.Tensor, video: torch.Tensor, features: torch.Tensor, pe
     return embeds.masked_scatter(video.unsqueeze(-1).to(embeds.device), features.to(embeds.device, embeds.dtype))
 
 
-def _count(mask: torch.Tensor) -> int | None:
-    """How many are true; None where tensors have shapes but no values: planning memory with meta or fake tensors, and compiling."""
+def _number_true(mask: torch.Tensor) -> int | None:
+    """How many values are true; None for tensors without values: meta and fake tensors (planning memory), and while compiling."""
     if mask.is_meta or isinstance(mask, FakeTensor) or torch.compiler.is_compiling():
         return None
     return int(mask.sum())

@@ -27,7 +27,7 @@ CHAT_TEMPLATE = (
 )
 """ChatML as LongVA uses it: a fixed system line, and the video before the text of its turn if the parts come in that order."""
 
-Video: TypeAlias = np.ndarray | torch.Tensor | Sequence[Any]
+VideoFrames: TypeAlias = np.ndarray | torch.Tensor | Sequence[Any]
 """Frames (N, H, W, 3) uint8 RGB as an array or tensor, or a list of N pictures (PIL or arrays)."""
 
 
@@ -35,7 +35,7 @@ class LongVAProcessor(ProcessorMixin):
     """CLIP's image processor and Qwen2's tokenizer.
 
     ``video_token_id`` is the model's ``config.video_token_index``, ``tokens_per_frame`` its ``config.tokens_per_frame``. Frames are best
-    given in the size of the model (336 x 336): they are then only normalised, while others are resized (shorter side) and centre-cropped.
+    given in the model's size (336 x 336), which are only normalised; others are resized (shorter side) and centre-cropped.
     """
 
     def __init__(
@@ -55,11 +55,11 @@ class LongVAProcessor(ProcessorMixin):
     def __call__(
         self,
         text: str | Sequence[str],
-        videos: Sequence[Video] | None = None,
+        videos: Sequence[VideoFrames] | None = None,
         *,
         return_tensors: str = "pt",
     ) -> BatchFeature:
-        """Prompts, each with ``<image>`` once a video, and the videos of all prompts in order.
+        """Prompts, each with ``<image>`` once per video, and the videos of all prompts in order.
 
         Returns ``input_ids`` and ``attention_mask`` (B, L) int64, padded on the LEFT, and, if there are videos, ``pixel_values_videos``
         (1, frames of all videos, 3, H, W) float32. Nothing is ever truncated.
@@ -72,7 +72,7 @@ class LongVAProcessor(ProcessorMixin):
         if marks != len(clips):
             raise NumProError(
                 f"the {len(prompts)} prompts hold {marks} times {VIDEO_MARK}, but {len(clips)} videos were given: pass videos=[...] with "
-                f"one video a mark; a question that contains the word {VIDEO_MARK} must be rephrased"
+                f"one video per mark; a question that contains the word {VIDEO_MARK} must be rephrased"
             )
         lengths = iter([len(clip) for clip in clips])
         rows = [self.token_ids(prompt, [next(lengths) for _ in range(prompt.count(VIDEO_MARK))]) for prompt in prompts]
@@ -88,7 +88,7 @@ class LongVAProcessor(ProcessorMixin):
         """
         pieces = prompt.split(VIDEO_MARK)
         if len(pieces) != len(frame_counts) + 1:
-            raise NumProError(f"the prompt holds {len(pieces) - 1} times {VIDEO_MARK}, but {len(frame_counts)} videos belong to it")
+            raise NumProError(f"the prompt holds {VIDEO_MARK} {len(pieces) - 1} times, but {len(frame_counts)} frame counts were given")
         ids: list[int] = []
         for piece, frames in zip(pieces, [*frame_counts, 0], strict=True):
             ids += self.tokenizer(piece, add_special_tokens=False)["input_ids"]
@@ -96,7 +96,7 @@ class LongVAProcessor(ProcessorMixin):
         return ids
 
     def pad(self, rows: Sequence[Sequence[int]]) -> BatchFeature:
-        """``input_ids`` and ``attention_mask`` of rows of unequal length, padded on the left: generation goes on at the right end."""
+        """``input_ids`` and ``attention_mask`` of rows of unequal length, padded on the left: generation continues at the right end."""
         length = max(map(len, rows))
         filler = self.tokenizer.pad_token_id
         if filler is None:
@@ -105,7 +105,7 @@ class LongVAProcessor(ProcessorMixin):
         mask = torch.tensor([[0] * (length - len(row)) + [1] * len(row) for row in rows])
         return BatchFeature({"input_ids": ids, "attention_mask": mask})
 
-    def pixel_values(self, video: Video) -> torch.Tensor:
+    def pixel_values(self, video: VideoFrames) -> torch.Tensor:
         """Frames -> (N, 3, H, W) float32 as the vision tower takes them."""
         if not isinstance(video, np.ndarray | torch.Tensor):
             video = np.stack([np.asarray(frame) for frame in video]) if len(video) else np.empty(0, dtype=np.uint8)

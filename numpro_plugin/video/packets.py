@@ -21,7 +21,7 @@ from av.error import FFmpegError
 from numpro_plugin.errors import NumProError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from av.container import InputContainer
     from av.video.codeccontext import VideoCodecContext
@@ -69,6 +69,9 @@ class PacketIndex:
 
     may_change: bool
     """Whether the container may give the decoder new parameters along with any packet, so that none may be skipped."""
+
+    metadata: Mapping[str, str]
+    """What the file says about itself; keys in lower case (Matroska writes COMMENT)."""
 
     packets: tuple[av.Packet, ...] | None
     """The packets in decoding order, tagged, or None if they are too large to keep (`_KEPT_BYTES`): `tagged_packets` reads them again."""
@@ -165,6 +168,7 @@ def read_packets(path: str | os.PathLike[str]) -> PacketIndex:
         promised_s = _promised_duration_s(container, stream)
         context = stream.codec_context
         format_name = container.format.name
+        metadata = {key.lower(): value for key, value in container.metadata.items()}
         reorders = context.has_b_frames
     pts, dts = _carried_on(read.pts, read.dts, time_base, name)
     times = [p if p is not None else d for p, d in zip(pts, dts, strict=True)]
@@ -188,6 +192,7 @@ def read_packets(path: str | os.PathLike[str]) -> PacketIndex:
         trusted=not (missing or format_name == "avi" or (reorders and _in_decoding_order(pts, dts))),
         context=context,
         may_change=format_name == "flv",
+        metadata=metadata,
     )
     if index.damage is None and promised_s is not None and promised_s - index.duration_s > max(1.0, 0.02 * promised_s):
         index = replace(
@@ -287,6 +292,7 @@ def _index(
     trusted: bool,
     context: VideoCodecContext,
     may_change: bool,
+    metadata: Mapping[str, str],
 ) -> PacketIndex:
     """Sort the packets into presentation order."""
     stamps = np.asarray(times, dtype=np.int64)
@@ -310,6 +316,7 @@ def _index(
         damage=read.damage,
         context=context,
         may_change=may_change,
+        metadata=metadata,
         packets=None if read.packets is None else tuple(read.packets),
     )
 

@@ -14,7 +14,7 @@ from numpro_plugin.environment import decoder_name
 from numpro_plugin.errors import NumProError
 from numpro_plugin.timeline import Timeline, kept_numbers
 from numpro_plugin.video.decoders import DECODERS, decode_everything
-from numpro_plugin.video.packets import read_packets
+from numpro_plugin.video.packets import PacketIndex, read_packets
 
 if TYPE_CHECKING:
     import os
@@ -46,7 +46,7 @@ class Frames:
 
 
 def sample_frames(
-    video: str | os.PathLike[str],
+    video: str | os.PathLike[str] | PacketIndex,
     *,
     fps: float = 0.5,
     frame_size: tuple[int, int] | None = (336, 336),
@@ -59,7 +59,7 @@ def sample_frames(
     Exact for constant and variable frame rate; rotated and mirrored videos come upright. Only the chosen frames are held in memory.
 
     Args:
-        video: path of a video file.
+        video: path of a video file, or its index, which saves reading its packets again.
         fps: numbers per second.
         frame_size: (width, height) to resize to, bilinear without smoothing (OpenCV's default, as the paper); None keeps the size.
         max_frames: keep at most so many frames, by the reference's linspace rule, numbers unchanged; None keeps all.
@@ -77,9 +77,9 @@ def sample_frames(
         raise NumProError(f"start_s must be 0 seconds or more, got {start_s!r}")
     if end_s is not None and not end_s > start_s:
         raise NumProError(f"end_s must be above {start_s:g} seconds, got {end_s!r}")
-    index = read_packets(video)
+    index = video if isinstance(video, PacketIndex) else read_packets(video)
     if start_s and start_s >= index.duration_s:
-        raise NumProError(f"{video}: lasts {index.duration_s:.2f} s, so nothing of it is left from {start_s:g} s on")
+        raise NumProError(f"{index.path}: lasts {index.duration_s:.2f} s, so nothing of it is left from {start_s:g} s on")
     timeline = Timeline((index.duration_s if end_s is None else min(index.duration_s, end_s)) - start_s, fps)
     numbers = kept_numbers(timeline.count, max_frames or timeline.count)
     shown = index.on_screen(start_s + timeline.seconds(numbers))
@@ -101,7 +101,7 @@ def sample_frames(
         if not missing:
             break
     if pixels is None:
-        raise NumProError(f"{video}: none of its frames can be decoded; the file is damaged")
+        raise NumProError(f"{index.path}: none of its frames can be decoded; the file is damaged")
     return Frames(pixels, numbers, timeline)
 
 

@@ -1,4 +1,4 @@
-"""A model's or an adapter's folder, or a hub id: where it is and what its ``config.json`` says."""
+"""A model's or an adapter's folder, or a hub id: where it is, and its ``config.json``."""
 
 from __future__ import annotations
 
@@ -15,19 +15,23 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 UNREADABLE = (OSError, RuntimeError, ValueError, ImportError, AttributeError, SafetensorError, pickle.UnpicklingError, EOFError)
-"""What reading somebody's weight files may raise."""
+"""What reading weight files may raise."""
 
 
 def read_config(folder: Path) -> dict[str, Any]:
-    """``config.json`` of a model folder."""
+    """The ``config.json`` of a model folder.
+
+    Raises:
+        NumProError: there is none, or it is not a JSON object.
+    """
     file = folder / "config.json"
     if not file.is_file():
         what = "a file" if folder.is_file() else "a folder without config.json" if folder.is_dir() else "no such folder"
-        raise NumProError(f"{folder} is no model: {what}. Pass a folder with config.json and weights, or a hub id")
+        raise NumProError(f"{folder} is not a model: {what}. Pass a folder with config.json and weights, or a hub id")
     try:
         config = json.loads(file.read_text(encoding="utf-8"))
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise NumProError(f"{file} is not JSON ({error}): was the download cut off?") from None
+        raise NumProError(f"{file} is not JSON ({error}): was the download cut off? Copy it again") from None
     if not isinstance(config, dict):
         raise NumProError(f"{file} holds a {type(config).__name__} instead of an object")
     return config
@@ -44,11 +48,11 @@ def local_folder(name: str | Path) -> Path:
     try:
         return Path(snapshot_download(name, allow_patterns=wanted))
     except Exception as error:  # the hub's client raises a dozen kinds: no network, no such repository, no permission
-        raise NumProError(f"{name} is no folder here, and from the hub it cannot be had either: {first_line(error)}") from error
+        raise NumProError(f"{name} is not a folder here and cannot be downloaded from the hub: {first_line(error)}") from error
 
 
 def some(names: Iterable[object], count: int = 4) -> str:
-    """The first few names, sorted, and how many more there are: for errors."""
+    """The first few names, sorted, and the number of the others: for errors."""
     names = sorted(map(str, names))
     return ", ".join(names[:count]) + (f" and {len(names) - count} more" if len(names) > count else "")
 

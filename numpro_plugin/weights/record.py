@@ -1,4 +1,4 @@
-"""What an adapter was trained with: the record that training puts beside its weights."""
+"""What an adapter was trained with: the record that training writes beside its weights."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ RECORD = "numpro.json"
 
 
 def read_record(folder: str | Path) -> dict[str, Any] | None:
-    """All that training wrote down (settings, recipe, data, versions); None for folders that are not this project's.
+    """The training record (settings, recipe, data, versions); None for folders that this project did not write.
 
-    ``folder``: also a hub id.
+    ``folder``: a folder or hub id.
 
     Raises:
         NumProError: a record that cannot be read.

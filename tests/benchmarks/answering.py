@@ -35,8 +35,8 @@ from support.videos import write_counter_video
 
 from numpro_plugin import NumProSettings
 from numpro_plugin.families import Loaded, load_model
-from numpro_plugin.inference.asking import Asked, Asker, Question, numbered_frames
-from numpro_plugin.inference.generation import Answer, GenerationOptions
+from numpro_plugin.inference.asking import Asker, Question, VideoQuestions, numbered_frames
+from numpro_plugin.inference.generation import Generated, GenerationOptions
 from numpro_plugin.longva import LongVAForConditionalGeneration
 from numpro_plugin.prompts import moment_prompt
 
@@ -49,11 +49,11 @@ def make_videos(folder: Path, count: int, seconds: int) -> list[Path]:
     return [write_counter_video(folder / f"v{k}.mp4", frames, rate=25, size=(640, 360)) for k in range(count)]
 
 
-def asked(video: Path, questions: int, seconds: int, tokens: int) -> Asked:
+def asked(video: Path, questions: int, seconds: int, tokens: int) -> VideoQuestions:
     """The first few queries about a video."""
     options = GenerationOptions(tokens)
     texts = [moment_prompt(query) for query in QUERIES[:questions]]
-    return Asked(str(video), NumProSettings(), tuple(Question(text, options, text) for text in texts), seconds // 2)
+    return VideoQuestions(str(video), NumProSettings(), tuple(Question(text, options, text) for text in texts), seconds // 2)
 
 
 def in_turn(ways: dict[str, Callable[[], object]], runs: int, clock: Callable[[], float]) -> dict[str, float]:
@@ -115,9 +115,9 @@ def background(folder: Path, runs: int) -> dict[str, float]:
     def run(workers: int) -> None:
         asker = Asker(loaded, workers=workers)
 
-        def sleeping(samples: list[object], options: GenerationOptions) -> list[Answer]:
+        def sleeping(samples: list[object], options: GenerationOptions) -> list[Generated]:
             time.sleep(each * len(samples))
-            return [Answer("", 1)] * len(samples)
+            return [Generated("", 1)] * len(samples)
 
         asker.generator.batch = sleeping  # type: ignore[method-assign, assignment]
         assert len(list(asker.ask(work))) == len(work)

@@ -1,6 +1,7 @@
 """Planned memory against measured: a small LongVA trains for real, each setup in a process of its own.
 
     python tests/benchmarks/training_memory.py
+    python tests/benchmarks/training_memory.py tiled-mlp      # our tiles beside DeepSpeed's TiledMLP (needs DeepSpeed)
 
 ``planned``: the simulation, without weights. ``allocated``: peak of what torch allocated in the step, from the profiler's memory events;
 it includes what kernels allocate inside. ``resident``: by how much the process grew, from the kernel's own count. All three are above
@@ -99,6 +100,53 @@ def measure(name: str) -> None:
     print(json.dumps({"planned": planned, "allocated": peak, "resident": grown, "seconds": took}))
 
 
+def tiled_mlp(rounds: int = 5) -> None:
+    """A checkpointed residual layer with a Qwen2-like MLP (frozen, with dropout on its input): plain, in our tiles, in DeepSpeed's."""
+    import torch
+    from deepspeed.runtime.sequence_parallel.ulysses_sp import TiledMLP
+    from torch import nn
+    from torch.utils.checkpoint import checkpoint
+
+    from numpro_plugin.trainer.plan.tracker import Tracker
+    from numpro_plugin.trainer.run.tiling import tiled
+
+    width, inner, length, tiles = 512, 2752, 8192, 16
+    mlp = nn.Sequential(nn.Linear(width, inner), nn.SiLU(), nn.Linear(inner, width)).requires_grad_(False)
+    ways = {
+        "no tiles": lambda function, x: function(x),
+        "ours": lambda function, x: tiled(function, x, tiles=tiles),
+        "DeepSpeed's TiledMLP": lambda function, x: TiledMLP.apply(lambda _, part: function(part), mlp, x, tiles, []),
+    }
+
+    def step(way) -> torch.Tensor:
+        x = torch.randn(1, length, width, requires_grad=True, generator=torch.Generator().manual_seed(0))
+        checkpoint(lambda x: x + way(mlp, x.sin()), x, use_reentrant=False).square().sum().backward()
+        return x.grad
+
+    def same_dropout(way) -> float:
+        """Part of the values whose gradient is that of the dropout drawn in the forward pass."""
+        x = torch.ones(1, length, 8, requires_grad=True)
+        y = way(nn.Dropout(0.5), x)
+        y.sum().backward()
+        return ((y != 0) == (x.grad != 0)).double().mean().item()
+
+    times = {name: [] for name in ways}
+    for _ in range(rounds):
+        for name, way in ways.items():
+            began = time.process_time()
+            step(way)
+            times[name].append(time.process_time() - began)
+    wanted = step(ways["no tiles"])
+    print(f"{f'{length} tokens, {tiles} tiles':22}{'CPU s':>8}{'GFLOPs':>9}{'peak MiB':>10}{'gradient off by':>17}{'same dropout':>14}")
+    for name, way in ways.items():
+        with Tracker() as tracker:
+            tracker.phase = "step"
+            got = step(way)
+        off = ((got - wanted).abs().max() / wanted.abs().max()).item()
+        cells = f"{sorted(times[name])[rounds // 2]:>8.2f}{tracker.flops('step') / 1e9:>9.1f}{tracker.peaks['step'] / MIB:>10.1f}"
+        print(f"{name:22}{cells}{off:>17.1e}{same_dropout(way):>14.0%}")
+
+
 def main() -> None:
     # Freed blocks go back to the system at once, or the process's size would tell of its past.
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "MALLOC_MMAP_THRESHOLD_": "65536", "MALLOC_TRIM_THRESHOLD_": "65536"}
@@ -113,4 +161,9 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    measure(sys.argv[1]) if len(sys.argv) > 1 else main()
+    if sys.argv[1:] == ["tiled-mlp"]:
+        tiled_mlp()
+    elif len(sys.argv) > 1:
+        measure(sys.argv[1])
+    else:
+        main()

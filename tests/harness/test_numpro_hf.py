@@ -386,7 +386,7 @@ def test_a_context_that_is_too_short_stops_at_the_first_question(checkpoints, tm
     ("arguments", "message"),
     [
         ({"pretrained": ""}, "numpro_hf needs a model"),
-        ({"pretrained": "/nowhere/at/all"}, "is no model: no such folder"),
+        ({"pretrained": "/nowhere/at/all"}, "is not a model: no such folder"),
         ({"max_frame": 3}, "has no argument max_frame; its arguments are: pretrained, adapter, dtype"),
         ({"max_frames": 0}, "max_frames=0 of the model"),
         ({"max_new_tokens": "many"}, "max_new_tokens='many'"),

@@ -6,6 +6,7 @@ import json
 from itertools import cycle
 from pathlib import Path
 
+import av
 import pytest
 from support.tiny_families import save_tiny
 from support.videos import write_counter_video
@@ -14,8 +15,9 @@ from numpro_plugin import NumProError, NumProSettings
 from numpro_plugin.cli.main import main
 from numpro_plugin.clips.clip import write_clip
 from numpro_plugin.families import Loaded, load_model
-from numpro_plugin.inference.generation import Answer, Generator
+from numpro_plugin.inference.generation import Generated, Generator
 from numpro_plugin.inference.localize import localize, settings_for
+from numpro_plugin.video import decoders, packets
 from numpro_plugin.weights.record import RECORD
 
 
@@ -37,7 +39,7 @@ def video(tmp_path_factory) -> Path:
 def says(monkeypatch, *texts: str) -> None:
     """The model runs, but other words come out."""
     words = cycle(texts)
-    monkeypatch.setattr(Generator, "_answer", lambda self, ids, closing, options: Answer(next(words), len(ids)))
+    monkeypatch.setattr(Generator, "_answer", lambda self, ids, closing, options: Generated(next(words), len(ids)))
 
 
 def test_answers_are_in_seconds_of_the_video(loaded, video, monkeypatch):
@@ -101,7 +103,7 @@ def test_settings_follow_the_model_and_the_adapter(loaded, folder, tmp_path):
     (tmp_path / RECORD).write_text(json.dumps({"settings": NumProSettings(fps=1.0, prompt="ft").to_dict()}))
     assert settings_for(loaded, tmp_path).fps == 1.0  # a merged model
     assert settings_for(loaded, folder, tmp_path, max_frames=9) == NumProSettings(fps=1.0, prompt="ft", max_frames=9)
-    with pytest.raises(NumProError, match="trained with 1 numbers a second, fps=0.5 is another"):
+    with pytest.raises(NumProError, match="trained with 1 numbers per second, not fps=0.5: leave fps out"):
         settings_for(loaded, folder, tmp_path, fps=0.5)
 
 
@@ -118,11 +120,36 @@ def test_the_command(folder, video, tmp_path, capsys, monkeypatch):
     assert json.loads(capsys.readouterr().out)["answers"] == said["answers"][:1]
 
 
+@pytest.mark.parametrize("mode", ["moments", "highlights"])
+def test_the_video_is_opened_and_demuxed_once(folder, video, capsys, monkeypatch, mode):
+    opened, demuxed = [], []
+    real_open, real_demux = packets.av.open, packets.demux
+    monkeypatch.setattr(av, "open", lambda *args, **kwargs: opened.append(args[0]) or real_open(*args, **kwargs))
+    monkeypatch.setattr(packets, "demux", lambda *args: demuxed.append(1) or real_demux(*args))
+    monkeypatch.setattr(decoders, "demux", lambda *args: demuxed.append(1) or real_demux(*args))
+    options = ["--highlights"] if mode == "highlights" else []
+    main(["ask", str(video), "a hat", "a cat", "--model", str(folder), "--max-new-tokens", "2", *options])
+    assert opened == [str(video)]
+    assert len(demuxed) == 1
+
+
+@pytest.mark.parametrize(("highlights", "prompt", "wanted"), [(False, "zeroshot", 128), (True, "zeroshot", 512), (True, "ft", 1024)])
+def test_answers_are_as_long_as_in_the_tasks(loaded, video, monkeypatch, highlights, prompt, wanted):
+    lengths = []
+    monkeypatch.setattr(
+        Generator, "batch", lambda self, samples, options: lengths.append(options.max_new_tokens) or [Generated("no", 1)] * len(samples)
+    )
+    localize(video, ["a hat"], loaded, NumProSettings(prompt=prompt), highlights=highlights)
+    assert lengths == [wanted]
+    moments = (Path(__file__).resolve().parents[2] / "tasks" / "_moment.yaml").read_text(encoding="utf-8")
+    assert highlights or f"max_new_tokens: {wanted}\n" in moments
+
+
 def test_what_is_wrong_is_said_at_once(folder, video, capsys, tmp_path):
     assert main(["ask", str(tmp_path / "no.mp4"), "x", "--model", "/nowhere/at/all"]) == 1
     assert "no.mp4: no such file" in capsys.readouterr().err
     assert main(["ask", str(video), "x", "--model", "/nowhere/at/all"]) == 1
-    assert "is no model" in capsys.readouterr().err
+    assert "is not a model" in capsys.readouterr().err
     assert main(["ask", str(video), "x", "--model", "/nowhere/at/all", "--json", "/no/where.json"]) == 1
     assert "there is no folder /no" in capsys.readouterr().err
     assert main(["ask", str(video), "x", "--model", str(folder), "--max-new-tokens", "-2"]) == 1

@@ -9,7 +9,7 @@ from support.tiny_families import FAMILIES, save_tiny
 
 from numpro_plugin.errors import NumProError
 from numpro_plugin.families import Loaded, load_model
-from numpro_plugin.inference.generation import Answer, GenerationOptions, Generator, out_of_memory, shared_length
+from numpro_plugin.inference.generation import Generated, GenerationOptions, Generator, out_of_memory, shared_length
 from numpro_plugin.timeline import Timeline
 from numpro_plugin.video.sampling import Frames
 
@@ -117,7 +117,7 @@ def test_where_memory_does_not_suffice_the_batch_is_halved(longva, monkeypatch, 
     ask = generator.one_video if shared else generator.batch
     assert ask(samples, OPTIONS) == wanted
     assert sizes == [4, 2, 2]
-    assert "going on with 2 at a time" in caplog.text
+    assert "continuing with 2 at a time" in caplog.text
     assert generator.fits([samples[0]["input_ids"].shape[1]] * 2, OPTIONS)
     assert not generator.fits([samples[0]["input_ids"].shape[1]] * 3, OPTIONS)  # it is not tried again
 
@@ -207,7 +207,7 @@ def test_an_answer_ends_at_its_stops(longva):
     ids = longva.processor.tokenizer("From 3 to 9.\n\nBecause<|im_end|>junk")["input_ids"]
     closing = {longva.processor.tokenizer.eos_token_id}
     assert generator._answer(ids, closing, OPTIONS).text == "From 3 to 9.\n\nBecause"
-    assert generator._answer(ids, closing, GenerationOptions(until=("\n\n",))) == Answer("From 3 to 9.", len(ids) - 4)
+    assert generator._answer(ids, closing, GenerationOptions(until=("\n\n",))) == Generated("From 3 to 9.", len(ids) - 4)
     blank = longva.processor.tokenizer("\n\nFrom 3 to 9.\n\nWell")["input_ids"]
     assert generator._answer(blank, closing, GenerationOptions(until=("\n\n",))).text == "From 3 to 9."
 

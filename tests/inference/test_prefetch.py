@@ -67,11 +67,25 @@ def test_bad_items_are_told_and_bugs_are_raised(workers):
 
 
 def test_stopping_early_drops_what_was_not_begun():
-    begun = []
-    made = prefetch(range(100), lambda item: begun.append(item) or time.sleep(0.01), workers=1, limit=50)
+    begun, second, stopped = [], threading.Event(), threading.Event()
+
+    def make(item):
+        begun.append(item)
+        if item == 1:
+            second.set()
+            stopped.wait(10)
+        return item
+
+    before = set(threading.enumerate())
+    made = prefetch(range(100), make, workers=1, limit=50)
     next(made)
-    made.close()
-    assert len(begun) < 100
+    assert second.wait(10)
+    made.close()  # while the only worker is busy with the second item
+    stopped.set()
+    for thread in set(threading.enumerate()) - before:
+        thread.join(10)  # it ends when nothing is left to do
+        assert not thread.is_alive()
+    assert begun == [0, 1]
 
 
 def test_a_negative_number_of_workers_is_refused():

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from numpro_plugin.families import Family, Sample, Video
+    from numpro_plugin.families import Family, PreparedVideo, Sample
 
     from ..recipe.record import Recipe
     from ..shard_format import Turn
@@ -70,7 +70,7 @@ class Collator:
         self.family, self.processor, self.recipe = family, processor, recipe
         self.settings, self.data = recipe.numpro, recipe.data
         self.pixels_dtype = pixels_dtype
-        self._blank: dict[int, Video] = {}
+        self._blank: dict[int, PreparedVideo] = {}
         if not family.takes(self.settings.frame_size):
             raise NumProError(
                 f"numpro.frame_size={self.settings.frame_size}, but {family.model_types[0]} takes {family.frame_size}: make shards of that "
@@ -220,7 +220,7 @@ class Collator:
         video = self._blank_video(frames)
         return video.repeat * video.text.count(self.processor.video_token)
 
-    def _blank_video(self, frames: int) -> Video:
+    def _blank_video(self, frames: int) -> PreparedVideo:
         if frames not in self._blank:
             width, height = self.settings.frame_size
             pixels = np.zeros((frames, height, width, 3), dtype=np.uint8)

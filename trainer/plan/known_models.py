@@ -1,4 +1,4 @@
-"""The sizes of a model before its weights are there: from a folder, from what is known here, or from the hub's ``config.json`` alone."""
+"""The configuration of a model without its weights: from a folder, from this module, or from the hub's ``config.json`` alone."""
 
 # mypy: allow-untyped-calls
 
@@ -64,18 +64,18 @@ KNOWN: dict[str, dict[str, Any]] = {
     "Qwen/Qwen2-VL-7B-Instruct": _QWEN2_VL,
     "Qwen/Qwen2.5-VL-7B-Instruct": _QWEN2_5_VL,
 }
-"""What decides memory in the ``config.json`` of hub ids, so that nothing needs to be downloaded for a plan."""
+"""The parts of a ``config.json`` that decide memory, by hub id, so that a plan needs no download."""
 
 
 def model_config(model: str) -> Any:
     """The configuration of a folder or hub id, without its weights.
 
     Raises:
-        NumProError: no such model, or one of a type that is not supported.
+        NumProError: there is no such model, or its type is not supported.
     """
     folder = Path(model).expanduser()
     if not folder.exists() and model in KNOWN:
-        return _made(KNOWN[model])
+        return _config_of(KNOWN[model])
     if not folder.exists():
         folder = _config_from_hub(model)
     values = read_config(folder)
@@ -83,13 +83,13 @@ def model_config(model: str) -> Any:
         tower = find_tower(values.get("mm_vision_tower"), folder)
         if tower is None and "clip-vit-large-patch14-336" in str(values.get("mm_vision_tower")):
             text = {key: values[key] for key in _QWEN2_7B if key in values}
-            return _made({**_LONGVA, "text_config": {**_LONGVA["text_config"], **text}})
+            return _config_of({**_LONGVA, "text_config": {**_LONGVA["text_config"], **text}})
         return config_from_original(values, folder, tower, video_token_id=values["vocab_size"])
-    return _made(values)
+    return _config_of(values)
 
 
-def _made(values: dict[str, Any]) -> Any:
-    """The configuration object of these values."""
+def _config_of(values: dict[str, Any]) -> Any:
+    """The configuration object of the values of a ``config.json``."""
     from transformers import AutoConfig
 
     from numpro_plugin.longva import LongVAConfig
@@ -104,13 +104,13 @@ def _made(values: dict[str, Any]) -> Any:
 
 def _config_from_hub(model: str) -> Path:
     if model.count("/") != 1:
-        raise NumProError(f"model={model!r} is no folder; known without a download: {', '.join(KNOWN)}")
+        raise NumProError(f"model={model!r} is not a folder or hub id; known without a download: {', '.join(KNOWN)}")
     from huggingface_hub import hf_hub_download
 
     try:
         return Path(hf_hub_download(model, "config.json")).parent
     except Exception as error:  # the hub's client raises a dozen kinds: no network, no such repository, no permission
         raise NumProError(
-            f"{model} is no folder here, and its config.json cannot be had from the hub ({first_line(error)}); known without a "
-            f"download: {', '.join(KNOWN)}"
+            f"{model} is not a folder here, and its config.json cannot be downloaded from the hub ({first_line(error)}); known without "
+            f"a download: {', '.join(KNOWN)}"
         ) from error

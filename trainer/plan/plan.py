@@ -1,8 +1,8 @@
 """`numpro-train plan`: what a recipe needs, before a GPU is rented.
 
-Peak memory is what is held all the time (weights, gradients, AdamW's states: counted) plus what a step adds (``simulate``). The second
-grows with the frames along straight lines that bend where a tile is full, so it is simulated there and read off in between: never too
-low, and too high by less than a tile's working memory.
+Peak memory is what is held throughout (weights, gradients, AdamW's states: counted) plus what a step adds (see ``simulate``). The latter
+grows with the number of frames along straight lines that bend where a tile is full. It is simulated at the bends and interpolated in
+between: never too low, and too high by less than a tile's working memory.
 """
 
 # mypy: allow-untyped-calls
@@ -30,22 +30,22 @@ if TYPE_CHECKING:
 GIB = 2**30
 CARDS_GIB = (24, 40, 48, 80)
 USABLE = 0.92
-"""Part of a card's memory that is planned with; the rest is for CUDA itself and for gaps between tensors."""
+"""The part of a card's memory that a plan may fill; the rest is for CUDA itself and for gaps between tensors."""
 
-_NF4_BYTES = 0.5 + 0.127 / 8  # a weight in four bits, and its block's scale when that is quantized too
-_LIVE_PARAMETERS = 1e9  # DeepSpeed's stage3_max_live_parameters: how many ZeRO-3 keeps gathered
+_NF4_BYTES = 0.5 + 0.127 / 8  # a 4-bit weight, and its share of a block's quantized scale
+_LIVE_PARAMETERS = 1e9  # DeepSpeed's stage3_max_live_parameters: the most that ZeRO-3 keeps gathered
 
 
 @dataclass(frozen=True)
 class Held:
-    """Bytes that a GPU holds through the whole step."""
+    """Bytes that a GPU holds throughout a step."""
 
     weights: float
     trained: float
-    """What is trained, its gradients and AdamW's states."""
+    """Trained weights, their gradients and AdamW's states."""
 
     buffers: float = 0.0
-    """For exchanging gradients and weights with other GPUs, or one layer's weights made of four bits."""
+    """For exchanging gradients and weights with other GPUs, or one layer's weights restored from 4 bits."""
 
     @property
     def total(self) -> float:
@@ -55,7 +55,7 @@ class Held:
 
 @dataclass(frozen=True)
 class Option:
-    """What one change of the recipe makes of the longest sample's peak."""
+    """The longest sample's peak after one change of the recipe."""
 
     change: str
     peak: float
@@ -64,7 +64,7 @@ class Option:
 
 @dataclass(frozen=True)
 class Plan:
-    """What ``plan`` found; ``str`` of it is the table."""
+    """The result of ``plan``; its ``str`` is the table."""
 
     recipe: Recipe
     weights: Weights
@@ -86,13 +86,13 @@ class Plan:
 
 
 def plan(recipe: Recipe, *, gpus: int = 8) -> Plan:
-    """Simulate a recipe; ``gpus``: with how many ZeRO is compared.
+    """Simulate a recipe; ``gpus``: the number of GPUs for which ZeRO is compared.
 
     Raises:
-        NumProError: a model that is not known here nor to be had, shards that cannot be read, a DeepSpeed file that cannot.
+        NumProError: a model that cannot be found, shards or a DeepSpeed file that cannot be read.
     """
     if gpus < 2:
-        raise NumProError(f"gpus={gpus} must be at least 2: what one GPU needs is always said")
+        raise NumProError(f"gpus={gpus} must be at least 2: one GPU is always part of the plan")
     if not recipe.model:
         raise NumProError("model is missing: set it in the recipe or pass model=...")
     simulation = Simulation(model_config(recipe.model), recipe)
@@ -119,7 +119,7 @@ def plan(recipe: Recipe, *, gpus: int = 8) -> Plan:
 
 
 def held(weights: Weights, recipe: Recipe, *, gpus: int = 1) -> Held:
-    """What each of ``gpus`` GPUs holds all the time; ``memory.deepspeed`` counts if there are several."""
+    """What each of ``gpus`` GPUs holds throughout; ``memory.deepspeed`` applies if there are several."""
     memory, trained = recipe.memory, weights.trained
     base, buffers = float(weights.frozen_bytes), 0.0
     if memory.quantize == "4bit":
@@ -127,11 +127,11 @@ def held(weights: Weights, recipe: Recipe, *, gpus: int = 1) -> Held:
         base += weights.linear * _NF4_BYTES - of_linear
         buffers += weights.largest_linear * 2
     if gpus == 1:
-        return Held(base, trained * 16.0, buffers)  # 32 bit: weight, gradient and AdamW's two moments
+        return Held(base, trained * 16.0, buffers)  # in 32 bit: weight, gradient and AdamW's two moments
     config = _zero(memory.deepspeed)
     stage, each = config.get("stage", 0), 2 if memory.dtype == "bfloat16" else 4
     if stage == 0:
-        return Held(base, trained * 16.0, buffers + trained * 4)  # DDP puts gradients together in buckets
+        return Held(base, trained * 16.0, buffers + trained * 4)  # DDP copies gradients into buckets
     masters = trained * (4 + 8) / gpus  # weight in 32 bit and two moments
     bucket = config.get("reduce_bucket_size", "auto")
     buffers += (0.0 if bucket == "auto" else float(bucket)) * each * (2 if config.get("overlap_comm") else 1)
@@ -142,11 +142,11 @@ def held(weights: Weights, recipe: Recipe, *, gpus: int = 1) -> Held:
 
 
 class Curve:
-    """Memory that a step adds, for any number of frames."""
+    """Memory that a step adds, interpolated for any number of frames."""
 
     def __init__(self, simulation: Simulation) -> None:
         memory, rows = simulation.recipe.memory, simulation.recipe.optimizer.micro_batch_size
-        # At the end of the first tile, of the second (the first length that is cut) and where the lines are straight for good.
+        # Where the first tile is full, the second (the first length in several tiles), and beyond the last bend.
         tile = memory.tile_tokens / rows
         frames = [_frames_of(simulation, tiles * tile) for tiles in (1, 2, 3, 8)] if memory.tiling != "none" else [16, 64]
         self.frames = sorted({max(1, n) for n in frames})
@@ -155,14 +155,14 @@ class Curve:
         self.steps = [simulation.step(n) for n in self.frames]
 
     def above(self, frames: int) -> float:
-        """Bytes above what is held."""
+        """Bytes above what is held throughout."""
         k = min(max(1, sum(n < frames for n in self.frames)), len(self.frames) - 1)
         (x0, x1), (low, high) = self.frames[k - 1 : k + 1], self.steps[k - 1 : k + 1]
         part = (frames - x0) / (x1 - x0)
         return max(low.above[phase] + part * (high.above[phase] - low.above[phase]) for phase in low.above)
 
     def largest(self, room: float) -> int:
-        """The most frames whose step fits into ``room`` bytes; 0 if one does not."""
+        """The most frames whose step fits into ``room`` bytes; 0 if not even one does."""
         low, high = 0, 1
         while self.above(high) <= room and high < 1 << 20:
             low, high = high, high * 2
@@ -173,13 +173,13 @@ class Curve:
 
 
 def _frames_of(simulation: Simulation, tokens: float) -> int:
-    """The most frames of a sample that is not longer."""
+    """The most frames of a sample of at most ``tokens`` tokens."""
     each = (simulation.tokens(200) - simulation.tokens(100)) / 100
     return int((tokens - simulation.tokens(1)) // each) + 1
 
 
 def _changes(simulation: Simulation, setups: dict[str, Held]) -> list[Option]:
-    """Other settings of what saves memory, one by one, for the longest sample."""
+    """The longest sample under other memory settings, one change at a time."""
     recipe, frames = simulation.recipe, simulation.recipe.numpro.max_frames
     memory, one = recipe.memory, setups["1 GPU"].total
     here = simulation.step(frames)
@@ -196,7 +196,7 @@ def _changes(simulation: Simulation, setups: dict[str, Held]) -> list[Option]:
 
 
 def _mean(recipe: Recipe) -> tuple[int, str]:
-    """Frames of the mean sample, and what it is."""
+    """Frames of the mean sample, and where that comes from."""
     most = recipe.numpro.max_frames
     if recipe.data.shards:
         from ..shards.index import ShardIndex
@@ -214,7 +214,10 @@ def _zero(choice: str) -> dict[str, Any]:
     try:
         config: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))["zero_optimization"]
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise NumProError(f"memory.deepspeed={choice}: no DeepSpeed configuration with zero_optimization ({error})") from None
+        raise NumProError(
+            f"memory.deepspeed={choice}: not a DeepSpeed configuration with zero_optimization ({error}); it is zero2, zero3, none or the "
+            "path of a JSON file"
+        ) from None
     return config
 
 
@@ -226,7 +229,7 @@ def _heading(found: Plan) -> list[str]:
     memory = recipe.memory
     saving = f"tiling={memory.tiling}, gradient_checkpointing={str(memory.gradient_checkpointing).lower()}, quantize={memory.quantize}"
     return [
-        f"{recipe.model}: {_count(weights.frozen + weights.trained)} parameters, {_count(weights.trained)} trained ({what})",
+        f"{recipe.model}: {_in_words(weights.frozen + weights.trained)} parameters, {_in_words(weights.trained)} trained ({what})",
         f"{memory.dtype}, {saving}, {recipe.optimizer.micro_batch_size} sample(s) at a time",
     ]
 
@@ -266,7 +269,7 @@ def _cards(found: Plan) -> list[str]:
     ]
 
 
-def _count(parameters: int) -> str:
+def _in_words(parameters: int) -> str:
     return f"{parameters / 1e9:.2f} billion" if parameters > 1e9 else f"{parameters / 1e6:,.{0 if parameters > 1e7 else 2}f} million"
 
 
@@ -275,7 +278,7 @@ def _gib(size: float) -> str:
 
 
 def _table(rows: Sequence[Sequence[str]]) -> list[str]:
-    """Columns with the first to the left and the others to the right, under a line."""
+    """Aligned columns, the first to the left and the others to the right; the first row is the heading."""
     widths = [max(len(row[k]) for row in rows) for k in range(len(rows[0]))]
     lines = [
         "  ".join([row[0].ljust(widths[0]), *[cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True)]]) for row in rows

@@ -1,14 +1,14 @@
 """One training step without weights: memory and FLOPs counted on tensors that have shapes but no values.
 
 The model is built and prepared exactly as for training (``make_trainable``, ``answer_loss``), its parameters become fake tensors, and a
-forward and a backward pass are run while every new storage and its end are noted.
+forward and a backward pass run while every new storage and its end are noted.
 
-Two things keep this fast. All layers of a language model are alike, so each phase's memory and FLOPs are straight lines in the number
-of layers: two small numbers are simulated and the line is followed to the real one. And the frozen vision tower treats frames one by
-one and keeps nothing for backward, so that a few frames tell what many need. Both are exact, not estimates.
+Two things keep this fast. All layers of a language model are alike, so each phase's memory and FLOPs grow along a straight line with the
+number of layers: two small models are simulated and the line is followed to the real depth. And the frozen vision tower treats frames
+one by one and keeps nothing for backward, so a few frames show what many need. Both are exact, not estimates.
 
-What a GPU adds: flash attention's working memory in backward is counted by its kernels' rule; the allocator's rounding and CUDA's own
-context are not here (see ``plan``).
+GPUs add to this: flash attention's working memory in backward is counted by its kernels' rule; the allocator's rounding and CUDA's own
+context are not counted here (see ``plan``).
 """
 
 # mypy: allow-untyped-calls
@@ -21,20 +21,19 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import torch
-from torch._subclasses import FakeTensorMode
 
-from numpro_plugin.families import family_of
+from numpro_plugin.families import base_model_of, family_of
+from numpro_plugin.internals.of_torch import FakeTensorMode
 
 from ..run.loss import answer_loss
+from ..run.model import weights_dtype
+from .meta_model import fill_with_fakes, meta_model
 from .tracker import Tracker
-from .weightless import base_of, features_of, fill, pixels_for, prepared, video_tokens, without_tower
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from ..recipe.record import Recipe
-
-_M_ROPE = ("qwen2_vl", "qwen2_5_vl", "qwen3_vl")
 
 
 @dataclass(frozen=True)
@@ -51,10 +50,10 @@ class Weights:
     """How many of the frozen ones are in the language model's linear layers, which 4-bit quantizing makes smaller."""
 
     largest_linear: int
-    """Of one such layer."""
+    """Parameters of the largest of these layers."""
 
     frozen_bytes: int
-    """Bytes of the frozen ones as they are kept."""
+    """Bytes of the frozen ones in the type that they are kept in."""
 
 
 @dataclass(frozen=True)
@@ -78,10 +77,10 @@ class Step:
 
 
 class Simulation:
-    """Steps of one recipe on one model; see the module."""
+    """Steps of one recipe on one model; see the module's docstring."""
 
     def __init__(self, config: Any, recipe: Recipe, *, text_tokens: int = 150, answer_tokens: int = 20) -> None:
-        """``config``: the model's (``known_models.model_config``). ``text_tokens``, ``answer_tokens``: of a sample beside the video's."""
+        """``config``: from ``known_models.model_config``. ``text_tokens``, ``answer_tokens``: of a sample, beside the video's."""
         self.config = config
         self.recipe = recipe
         self.text_tokens = text_tokens
@@ -90,16 +89,16 @@ class Simulation:
         self._tower: list[tuple[float, float]] = []
 
     def changed(self, **changes: Any) -> Simulation:
-        """The same with changes of the recipe, as ``Recipe.replace`` takes them."""
+        """The same simulation with changes of the recipe, as ``Recipe.replace`` takes them."""
         other = Simulation(self.config, self.recipe.replace(**changes), text_tokens=self.text_tokens, answer_tokens=self.answer_tokens)
         if not any(key.startswith(("tuning", "optimizer", "numpro", "lora")) for key in changes):
-            other._tower = self._tower  # a frozen tower knows nothing of what saves memory behind it
+            other._tower = self._tower  # a frozen tower does not depend on what saves memory after it
         return other
 
     @cached_property
     def weights(self) -> Weights:
         """The parameters of the whole model."""
-        named = list(prepared(self.config, self.recipe).named_parameters())
+        named = list(meta_model(self.config, self.recipe).named_parameters())
         frozen = [p for _, p in named if not p.requires_grad]
         linear = [p.numel() for name, p in named if ".language_model.layers." in name and p.ndim == 2 and not p.requires_grad]
         return Weights(
@@ -111,11 +110,11 @@ class Simulation:
         )
 
     def tokens(self, frames: int) -> int:
-        """Length of a sample with so many frames."""
-        return video_tokens(self.config, frames) + self.text_tokens + self.answer_tokens
+        """Length of a sample with ``frames`` frames."""
+        return family_of(self.config).video_tokens(frames) + self.text_tokens + self.answer_tokens
 
     def step(self, frames: int, *, layers: tuple[int, int] | None = (1, 2)) -> Step:
-        """The step of a sample of so many frames. ``layers``: the numbers of layers that are simulated; None: all there are."""
+        """The step of a sample of ``frames`` frames. ``layers``: the depths that are simulated; None: the real depth."""
         if (frames, layers) not in self._steps:
             self._steps[frames, layers] = self._simulated(frames, layers)
         return self._steps[frames, layers]
@@ -123,12 +122,12 @@ class Simulation:
     def _simulated(self, frames: int, layers: tuple[int, int] | None) -> Step:
         depth = self.config.text_config.num_hidden_layers
         counts = layers if layers is not None and max(layers) < depth else (depth,)
-        whole = self.recipe.tuning == "full"  # then the tower has a graph of its own
+        with_tower = self.recipe.tuning == "full"  # the tower then has an autograd graph
         sizes = (frames, self.tokens(frames), self.answer_tokens)
-        runs = [_run(self.config, self.recipe, *sizes, n, whole=whole) for n in counts]
+        runs = [_run(self.config, self.recipe, *sizes, n, with_tower=with_tower) for n in counts]
         above, flops = ({phase: _line(counts, [run[k][phase] for run in runs], depth) for phase in runs[0][k]} for k in (0, 1))
-        if not whole:
-            few = (16, 20)  # enough that its pixels outweigh what does not depend on them
+        if not with_tower:
+            few = (16, 20)  # enough frames that pixels outweigh what does not depend on them
             self._tower = self._tower or [_run_tower(self.config, self.recipe, n) for n in few]
             above["vision"], flops["vision"] = (_line(few, [tower[k] for tower in self._tower], frames) for k in (0, 1))
         return Step(frames, sizes[1], above, sum(flops.values()))
@@ -142,60 +141,56 @@ def _line(at: tuple[int, ...], values: list[float], wanted: int) -> float:
 
 
 def _run(
-    config: Any, recipe: Recipe, frames: int, length: int, answer: int, layers: int, *, whole: bool
+    config: Any, recipe: Recipe, frames: int, length: int, answer: int, layers: int, *, with_tower: bool
 ) -> tuple[dict[str, float], dict[str, float]]:
-    """Memory above the parameters and gradients, and FLOPs, by phase; without ``whole`` the tower is left out."""
-    model = prepared(config if whole else without_tower(config), recipe, layers=layers)
-    rows = recipe.optimizer.micro_batch_size
+    """Memory above the parameters and gradients, and FLOPs, by phase; ``with_tower=False`` leaves the tower out."""
+    model = meta_model(config if with_tower else family_of(config).with_shallow_tower(), recipe, layers=layers)
+    family, rows = family_of(model), recipe.optimizer.micro_batch_size
     with FakeTensorMode(allow_non_fake_inputs=True), Tracker() as tracker:
-        fill(model)
-        for parameter in model.parameters():  # they are there from the second micro-batch of a step on
+        fill_with_fakes(model)
+        for parameter in model.parameters():  # gradients exist from a step's second micro-batch on
             if parameter.requires_grad:
                 parameter.grad = torch.zeros_like(parameter)
         held = tracker.now
         _follow(model, tracker)
         tracker.phase = "vision"
         with _autocast(recipe):
-            # What the model's own forward does with ids and pixels; only that asks for the ids' values, which are not there.
-            pixels = pixels_for(model.config, recipe, rows * frames)
+            # As the model's own forward, which cannot be used: it looks at the ids' values, and fake tensors have none.
+            pixels = family.empty_pixels(rows * frames, getattr(torch, weights_dtype(recipe)))
             ids = torch.zeros(rows, length, dtype=torch.long)
-            features = features_of(model, pixels, rows)
-            embeds = base_of(model).get_input_embeddings()(ids)
+            features = family.video_features(model, pixels)
+            embeds = base_model_of(model).get_input_embeddings()(ids)
             embeds = embeds.masked_scatter((ids == 0).unsqueeze(-1), features.to(embeds.dtype))
-            inputs = {"inputs_embeds": embeds, "labels": ids}
-            if model.config.model_type in _M_ROPE:
-                inputs["position_ids"] = torch.zeros(4, rows, length, dtype=torch.long)
-                held_on = [pixels, features]  # these models hold on to their features while the language model runs
-            else:
-                held_on = [pixels]
+            inputs = {"inputs_embeds": embeds, "labels": ids, **family.given_positions(rows, length)}
+            kept_alive = [pixels, features] if family.keeps_features else [pixels]
             del features
-            if rows > 1:  # of unequal length, most likely; one alone needs no mask (see ``prepared``)
+            if rows > 1:  # most likely of unequal length; a single row needs no mask (see ``meta_model``)
                 inputs["attention_mask"] = torch.ones(rows, length, dtype=torch.long)
             loss = answer_loss(model, inputs, num_items=1.0, positions=torch.arange(length - answer - 1, length - 1))
-        del inputs, pixels, ids, embeds, held_on
+        del inputs, pixels, ids, embeds, kept_alive
         tracker.phase = "backward"
         loss.backward()
-    phases = [phase for phase in tracker.peaks if phase != "setup" and (whole or phase != "vision")]
-    return {phase: tracker.peaks[phase] - held for phase in phases}, {phase: tracker.flops[phase] for phase in phases}
+    phases = [phase for phase in tracker.peaks if phase != "setup" and (with_tower or phase != "vision")]
+    return {phase: tracker.peaks[phase] - held for phase in phases}, {phase: tracker.flops(phase) for phase in phases}
 
 
 def _run_tower(config: Any, recipe: Recipe, frames: int) -> tuple[float, float]:
     """Memory above the parameters, and FLOPs, of the frozen tower."""
-    model = prepared(config, recipe, layers=1)
-    rows = recipe.optimizer.micro_batch_size
+    model = meta_model(config, recipe, layers=1)
+    family, rows = family_of(model), recipe.optimizer.micro_batch_size
     with FakeTensorMode(allow_non_fake_inputs=True), Tracker() as tracker:
-        fill(model)
+        fill_with_fakes(model)
         held = tracker.now
         _follow(model, tracker)
         tracker.phase = "vision"
         with _autocast(recipe), torch.no_grad():
-            features_of(model, pixels_for(model.config, recipe, rows * frames), rows)
-    return tracker.peaks["vision"] - held, tracker.flops["vision"]
+            family.video_features(model, family.empty_pixels(rows * frames, getattr(torch, weights_dtype(recipe))))
+    return tracker.peaks["vision"] - held, tracker.flops("vision")
 
 
 def _follow(model: Any, tracker: Tracker) -> None:
-    """Have the tracker told when the projector, the language model and the head begin, in both directions."""
-    base = base_of(model)
+    """Tell the tracker when projector, language model and head begin, in forward and backward pass."""
+    base = base_model_of(model)
 
     def to(phase: str) -> Any:
         return lambda *_: setattr(tracker, "phase", phase)
@@ -215,6 +210,6 @@ def _follow(model: Any, tracker: Tracker) -> None:
 
 @contextlib.contextmanager
 def _autocast(recipe: Recipe) -> Iterator[None]:
-    """As Trainer runs the forward pass."""
+    """The context in which Trainer runs the forward pass."""
     with torch.autocast("cpu", torch.bfloat16, enabled=recipe.memory.dtype == "bfloat16"):
         yield

@@ -1,4 +1,4 @@
-"""The recipe in the words of transformers' Trainer and of DeepSpeed."""
+"""The recipe as arguments of transformers' Trainer and of DeepSpeed."""
 
 # mypy: allow-untyped-calls
 
@@ -15,24 +15,25 @@ import torch
 from transformers import TrainingArguments
 
 from numpro_plugin.errors import NumProError
+from numpro_plugin.internals.of_transformers import one_gpu_only
 
 if TYPE_CHECKING:
     from ..recipe.record import Recipe
 
 
 def training_arguments(recipe: Recipe) -> TrainingArguments:
-    """Trainer's arguments for this process among those of its launcher; they start what processes need to talk to each other.
+    """Trainer's arguments for this process of its launcher. Making them also starts the communication between processes.
 
     Raises:
-        NumProError: a batch that cannot be cut for so many processes, or a DeepSpeed configuration that cannot be read.
+        NumProError: a batch that the number of processes does not divide, or a DeepSpeed configuration that cannot be read.
     """
     optimizer, every, memory = recipe.optimizer, recipe.run, recipe.memory
     world = processes()
     accumulation, rest = divmod(optimizer.batch_size, optimizer.micro_batch_size * world)
     if rest or not accumulation:
         raise NumProError(
-            f"optimizer.batch_size={optimizer.batch_size} cannot be cut into optimizer.micro_batch_size={optimizer.micro_batch_size} on "
-            f"{world} processes: it must be a multiple of {optimizer.micro_batch_size * world}"
+            f"optimizer.batch_size={optimizer.batch_size} cannot be divided into optimizer.micro_batch_size={optimizer.micro_batch_size} "
+            f"on {world} processes: it must be a multiple of {optimizer.micro_batch_size * world}"
         )
     cpu = not torch.accelerator.is_available()
     args = TrainingArguments(
@@ -59,7 +60,7 @@ def training_arguments(recipe: Recipe) -> TrainingArguments:
         remove_unused_columns=False,
         logging_steps=every.log_steps,
         logging_first_step=True,
-        logging_nan_inf_filter=False,  # a loss that is no number stops the run; see compute_loss
+        logging_nan_inf_filter=False,  # a loss that is not finite stops the run; see compute_loss
         save_strategy="steps" if every.save_steps else "no",
         save_steps=every.save_steps or 1,
         eval_strategy="steps" if every.eval_steps and recipe.data.held_out else "no",
@@ -70,8 +71,8 @@ def training_arguments(recipe: Recipe) -> TrainingArguments:
     if args.deepspeed:
         import deepspeed
 
-        deepspeed.init_distributed()  # ZeRO-3 cuts weights while they are loaded, so it must know how many processes there are
-    args._n_gpu = min(args.n_gpu, 1)  # one process drives one GPU; several are a launcher's business
+        deepspeed.init_distributed()  # ZeRO-3 partitions weights while they are loaded, so it must know the number of processes
+    one_gpu_only(args)
     return args
 
 
@@ -81,13 +82,13 @@ def processes() -> int:
 
 
 def deepspeed_used(recipe: Recipe) -> str:
-    """``memory.deepspeed`` if DeepSpeed runs, else ``none``: ``zero2`` and ``zero3`` are left out of one process without a launcher."""
+    """``memory.deepspeed``, or ``none`` where it does not apply: ``zero2`` and ``zero3`` need a launcher's processes."""
     choice = recipe.memory.deepspeed
     return "none" if choice in ("zero2", "zero3") and "WORLD_SIZE" not in os.environ else choice
 
 
 def _deepspeed(choice: str) -> dict[str, Any] | None:
-    """DeepSpeed's configuration for what ``deepspeed_used`` says."""
+    """DeepSpeed's configuration for a choice of ``deepspeed_used``."""
     if choice == "none":
         return None
     try:
@@ -101,7 +102,7 @@ def _deepspeed(choice: str) -> dict[str, Any] | None:
         config: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise NumProError(f"memory.deepspeed={choice}: {error}; it is zero2, zero3, none or the path of a JSON file") from None
-    if "WORLD_SIZE" not in os.environ:  # one process without a launcher, and a file of its own (offloading to RAM, say)
+    if "WORLD_SIZE" not in os.environ:  # one process without a launcher, with a configuration file (to offload to RAM, say)
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             port = free.getsockname()[1]

@@ -1,4 +1,4 @@
-"""What is watched while training: speed and memory, samples that cannot be used, the log, the loss curve."""
+"""What is recorded while training: speed and memory, unreadable samples, the log, the loss curve."""
 
 # mypy: allow-untyped-calls
 
@@ -26,13 +26,13 @@ CURVE = "loss.png"
 
 
 class Meter:
-    """Counts of this process since the last time they were taken."""
+    """Counts of this process since they were last taken."""
 
     def __init__(self) -> None:
         self.unreadable: dict[str, str] = {}
-        """Every sample that could not be used so far, and why."""
+        """Every sample that could not be used so far, and the reason."""
         self.in_epoch = 0
-        """How many of them came in this epoch: a sample comes once an epoch, but each time in another process perhaps."""
+        """How many of them came in this epoch: a sample comes once per epoch, possibly in another process each time."""
         self._reset()
 
     def _reset(self) -> None:
@@ -53,15 +53,15 @@ class Meter:
     def take(self) -> list[float]:
         """[tokens, frames, seconds waited for data, seconds, peak memory in GiB, unreadable samples of this epoch].
 
-        All but the last two start anew.
+        All but the last two start again from zero.
         """
         values = [self.tokens, self.frames, self.waited_s, time.perf_counter() - self._since, peak_memory_gib(), self.in_epoch]
         self._reset()
         return values
 
 
-def summarised(rows: torch.Tensor) -> dict[str, float]:
-    """The ``Meter.take`` of all processes, (P, 6), as log entries."""
+def summarise(rows: torch.Tensor) -> dict[str, float]:
+    """Log entries from the ``Meter.take`` of all processes, (P, 6)."""
     tokens, frames, waited_s, seconds, memory, unreadable = rows.double().unbind(1)
     took_s = max(seconds.max().item(), 1e-9)
     return {
@@ -74,7 +74,7 @@ def summarised(rows: torch.Tensor) -> dict[str, float]:
 
 
 def peak_memory_gib() -> float:
-    """Most memory ever in use by this process: of its GPU, or resident where there is none."""
+    """Peak memory of this process so far: its GPU's, or resident memory where there is none."""
     if torch.cuda.is_available():
         return torch.cuda.max_memory_allocated() / 2**30
     unit = 1 if sys.platform == "darwin" else 1024
@@ -82,26 +82,26 @@ def peak_memory_gib() -> float:
 
 
 class JsonLog(TrainerCallback):
-    """Every log entry as a line of ``log.jsonl``; going on from a checkpoint takes away the lines after it."""
+    """Writes every log entry as a line of ``log.jsonl``; resuming from a checkpoint removes the lines after it."""
 
     def __init__(self, folder: Path) -> None:
         self._file = folder / LOG
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-        """Forget what a stopped run logged after the checkpoint that is gone on from."""
+        """Remove what a stopped run logged after the checkpoint that this run resumes from."""
         if state.is_world_process_zero:
             kept = [line for line in read_log(self._file) if line.get("step", 0) <= state.global_step] if state.global_step else []
             write_text_whole(self._file, "".join(json.dumps(line) + "\n" for line in kept))
 
     def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, Any] | None = None, **_: Any) -> None:
-        """One line."""
+        """Append one line."""
         if state.is_world_process_zero and logs is not None:
             with self._file.open("a", encoding="utf-8") as file:
                 file.write(json.dumps({"step": state.global_step, **logs}) + "\n")
 
 
 def read_log(file: Path) -> list[dict[str, Any]]:
-    """The lines of ``log.jsonl``; the last one may have been cut off."""
+    """The lines of ``log.jsonl``; lines that were cut off are left out."""
     lines = []
     for line in file.read_text(encoding="utf-8").splitlines() if file.is_file() else []:
         try:

@@ -1,4 +1,4 @@
-"""Checkpoints that are either whole or not there, and whether a stopped run may be gone on with."""
+"""Checkpoints that are either complete or absent, and whether a stopped run can be resumed."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 RECIPE = "recipe.yaml"
 _CHECKPOINT = re.compile(r"checkpoint-(\d+)")
 
-# What may differ when a run is gone on with: it changes neither what is learned nor in which order.
+# Keys that may differ when a run is resumed: they change neither what is learned nor its order.
 _FREE = (
     "output",
     "resume",
@@ -38,18 +38,18 @@ _FREE = (
 
 
 def checkpoints(folder: Path) -> list[Path]:
-    """The whole checkpoints of an output folder, oldest first."""
+    """The complete checkpoints of an output folder, oldest first."""
     found = {int(match[1]): place for place in folder.glob("checkpoint-*") if (match := _CHECKPOINT.fullmatch(place.name))}
     return [found[step] for step in sorted(found)]
 
 
 def save_whole(folder: Path, write: Callable[[Path], None], *, main: bool, barrier: Callable[[], None], inner: str = "") -> None:
-    """Let ``write`` fill a folder beside ``folder``, then rename it; all processes call this, ``main`` is true on one.
+    """Let ``write`` fill a folder beside ``folder``, then rename it. All processes call this; ``main`` is true in one.
 
-    ``inner``: name of a folder that ``write`` makes in the one it is given, if that is what is to be renamed.
+    ``inner``: the name of a folder that ``write`` makes inside the one it is given, if that one is to be renamed.
 
     Raises:
-        NumProError: it could not be written (a full disk, say); nothing is left of it, and earlier checkpoints are as they were.
+        NumProError: it could not be written (a full disk, say). Nothing is left of it, and earlier checkpoints are unchanged.
     """
     part = folder.with_name(f".{folder.name}.part")
     if main:
@@ -59,14 +59,18 @@ def save_whole(folder: Path, write: Callable[[Path], None], *, main: bool, barri
     try:
         write(part)
     except Exception as error:
-        # torch and safetensors have exceptions of their own for a disk that is full.
+        # Any exception: torch and safetensors raise their own for a full disk.
         if main:
             shutil.rmtree(part, ignore_errors=True)
         good = checkpoints(folder.parent)
         full = isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
         raise NumProError(
             f"{folder} could not be written: {'the disk is full' if full else error}. "
-            + (f"The last whole checkpoint is {good[-1]}: make room and go on with resume=true" if good else "There is no checkpoint yet")
+            + (
+                f"The last complete checkpoint is {good[-1]}: make room and continue with resume=true"
+                if good
+                else "There is no checkpoint yet: make room and start again"
+            )
         ) from error
     barrier()
     if main:
@@ -80,28 +84,26 @@ def forget_old(folder: Path, keep: int) -> None:
     """Delete all but the newest ``keep`` checkpoints; 0 keeps all."""
     for place in checkpoints(folder)[:-keep] if keep else []:
         gone = place.with_name(f".{place.name}.old")
-        os.replace(place, gone)  # first out of the way: what is half deleted must not look like a checkpoint
+        os.replace(place, gone)  # first renamed: a half-deleted folder must not look like a checkpoint
         shutil.rmtree(gone)
 
 
 def claim_output(recipe: Recipe, folder: Path, result: Path, now: dict[str, Any]) -> Path | None:
-    """Take the output folder for this run; returns the checkpoint to go on from, or None for a start from the beginning.
+    """Claim the output folder for this run; returns the checkpoint to resume from, or None to start from the beginning.
 
     ``now``: the ``training_record`` that this run would write.
 
     Raises:
-        NumProError: the folder has something in it and ``resume`` is false, or its checkpoints are of another recipe, of other shards,
-            or of processes that this run's cannot go on for.
+        NumProError: the folder is not empty and ``resume`` is false, or its checkpoints are of another recipe, of other shards, or of a
+            launch that this one cannot continue.
     """
     there = folder / RECIPE
     if folder.exists() and not folder.is_dir():
         raise NumProError(f"output={folder} is a file: pass a folder")
-    begun = {place.name for place in folder.iterdir()} - {RECIPE} if folder.is_dir() else set()  # a recipe alone never came to train
+    begun = {place.name for place in folder.iterdir()} - {RECIPE} if folder.is_dir() else set()  # with a recipe alone no training has begun
     if begun:
         if not recipe.resume:
-            raise NumProError(
-                f"output={folder} is there already and not empty: choose another folder, or go on with what it holds by resume=true"
-            )
+            raise NumProError(f"output={folder} exists and is not empty: choose another folder, or continue the run in it with resume=true")
         if not there.is_file():
             raise NumProError(f"output={folder} was not written by `numpro-train run` (it has no {RECIPE}): choose another folder")
         if result.exists():
@@ -122,27 +124,27 @@ def _check_same(recipe: Recipe, before: Recipe, file: Path) -> None:
     for key, value in now.items():
         if then.get(key) != value and not key.startswith(free):
             raise NumProError(
-                f"{key}={value!r}, but the run in {file.parent} was started with {key}={then.get(key)!r}: go on with that, or choose "
+                f"{key}={value!r}, but the run in {file.parent} was started with {key}={then.get(key)!r}: use that, or choose "
                 "another output"
             )
 
 
 def _check_goes_on(recipe: Recipe, now: dict[str, Any], then: dict[str, Any] | None, checkpoint: Path) -> None:
-    """Shards as they were, and processes that find their part of the optimizer and of the order again."""
+    """Check that shards are unchanged, and that processes will find their part of the optimizer and of the order of samples."""
     if then is None:
-        raise NumProError(f"{checkpoint} has no record of the run that it is of (numpro.json): choose another output")
+        raise NumProError(f"{checkpoint} has no record of its run (numpro.json): choose another output")
     if then["data"].get("fingerprint") != now["data"]["fingerprint"]:
         sizes = [f"{one['data']['samples']} samples in {len(one['data']['files'])} files" for one in (then, now)]
         raise NumProError(
-            f"the shards changed since {checkpoint} was written: then {sizes[0]}, now {sizes[1]}. Go on with the shards of then, or choose "
+            f"the shards changed since {checkpoint} was written: then {sizes[0]}, now {sizes[1]}. Restore those shards, or choose "
             "another output"
         )
     launches = [(one["processes"], one.get("deepspeed", "none")) for one in (then, now)]
-    # Without DeepSpeed every process has the whole optimizer, and the order of samples at random does not depend on who loads them.
+    # Without DeepSpeed every process has the whole optimizer, and the random order of samples does not depend on the processes.
     free = {choice for _, choice in launches} == {"none"} and not recipe.data.streaming
     if launches[0] != launches[1] and not free:
-        said = [f"{count} process{'es' if count > 1 else ''} with memory.deepspeed={choice}" for count, choice in launches]
+        launched = [f"{count} process{'es' if count > 1 else ''} with memory.deepspeed={choice}" for count, choice in launches]
         raise NumProError(
-            f"{checkpoint} is of {said[0]}, this run is {said[1]}, which would not find the optimizer or the order of samples again: "
-            "start it as before, or choose another output"
+            f"{checkpoint} was written by {launched[0]}, this run is {launched[1]} and could not restore the optimizer or the order of "
+            "samples: launch it as before, or choose another output"
         )

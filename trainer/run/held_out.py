@@ -1,4 +1,4 @@
-"""Questions that are not trained on: the model's answers by generation, against the shards'."""
+"""Questions that are not trained on: generated answers, scored against those of the shards."""
 
 # mypy: allow-untyped-calls
 
@@ -29,13 +29,13 @@ _CAPTION = re.compile(r"\s*(?:frames?\s*)?[,:;]\s*\w", re.IGNORECASE)
 
 
 def moment_in(conversation: Sequence[Turn]) -> tuple[int, int] | None:
-    """The span (first, last number) that the first answer of a conversation names, or None if the answer is no moment.
+    """The span (first, last number) that the first answer of a conversation names, or None if the answer is not a moment.
 
-    A moment is two frame numbers and no digit beside them, joined to a span ("3 to 9", "between 3 and 9"). A list ("3, 9", of highlights
-    say), a caption with its time ("From 3 to 9, a man runs.") and an answer with more or fewer numbers are none.
+    A moment is two frame numbers and no other digit, joined to a span ("3 to 9", "between 3 and 9"). Lists ("3, 9", of highlights say),
+    captions with their time ("From 3 to 9, a man runs.") and answers with more or fewer numbers are not moments.
     """
-    asked = next((k for k, turn in enumerate(conversation) if turn["role"] == "user"), len(conversation))
-    turn = next((turn for turn in conversation[asked + 1 :] if turn["role"] == "assistant"), None)
+    question = next((k for k, turn in enumerate(conversation) if turn["role"] == "user"), len(conversation))
+    turn = next((turn for turn in conversation[question + 1 :] if turn["role"] == "assistant"), None)
     if turn is None or len(turn["numbers"] or ()) != 2:
         return None
     text, (one, other) = turn["content"], turn["numbers"]
@@ -59,8 +59,8 @@ class HeldOut:
         self._collator, self._length = collator, max_new_tokens
         self.samples = Samples(index, ParquetRows(index, keep=1))
         spans = [moment_in(one) for one in conversations_of(index)]
-        self._asked = [(sample, span) for sample, span in enumerate(spans) if span is not None]
-        if not self._asked:
+        self._questions = [(sample, span) for sample, span in enumerate(spans) if span is not None]
+        if not self._questions:
             raise NumProError(
                 f"none of the {len(spans)} held-out conversations in {', '.join(index.files[:3])} asks for a moment (its answer names two "
                 "frames, 'From Frame 3 to Frame 9.'): set data.held_out to shards of moments, or to []"
@@ -73,35 +73,35 @@ class HeldOut:
         rank: int = 0,
         world: int = 1,
         gather: Callable[[list[Any]], list[Any]] = list,
-        together: bool = False,
+        equal_rounds: bool = False,
         **more: Any,
     ) -> dict[str, float]:
-        """mIoU and R@IoU in percent over all moment questions, each answered by one of the processes; ``samples``: how many were asked.
+        """mIoU and R@IoU in percent over all moment questions, each answered by one of the processes; ``samples``: the number of questions.
 
         IoU is that of the numbers themselves, as of times in evaluation (3 to 9 is six long), but two equal spans of one frame, whose
-        length is 0, count as 1. ``together``: every process generates equally often, as it must where weights are spread over them; what
-        is answered twice counts once. ``more``: further arguments of ``generate``.
+        length is 0, count as 1. ``equal_rounds``: every process generates equally often, which weights partitioned over them require;
+        a question that is answered twice counts once. ``more``: further arguments of ``generate``.
         """
         generator = Generator(loaded)
         options = GenerationOptions(max_new_tokens=self._length, more=tuple(more.items()))
-        count = len(self._asked)
+        count = len(self._questions)
         found: list[tuple[float, bool]] = []
-        for k in range(rank, -(-count // world) * world if together else count, world):
-            number, wanted = self._asked[k % count]
+        for k in range(rank, -(-count // world) * world if equal_rounds else count, world):
+            number, wanted = self._questions[k % count]
             item = self.samples[0, number]
             try:
                 sample = self._collator.question(item)
             except NumProError as error:
                 raise NumProError(f"held-out sample {item.id}: {error}") from None
-            said = parse_moment(generator.batch([sample], options)[0].text).numbers
+            answered = parse_moment(generator.batch([sample], options)[0].text).numbers
             if k < count:
-                found.append((_iou(said, wanted), said is None))
+                found.append((_iou(answered, wanted), answered is None))
         found = gather(found)
         failed = 100 * sum(failed for _, failed in found) / max(1, len(found))
         return {**moment_scores([iou for iou, _ in found]), "parse_fail": failed, "samples": len(found)}
 
 
-def _iou(said: tuple[float, float] | None, wanted: tuple[int, int]) -> float:
-    if said is None:
+def _iou(answered: tuple[float, float] | None, wanted: tuple[int, int]) -> float:
+    if answered is None:
         return 0.0
-    return 1.0 if sorted(said) == sorted(wanted) else float(span_iou(said, wanted))
+    return 1.0 if sorted(answered) == sorted(wanted) else float(span_iou(answered, wanted))

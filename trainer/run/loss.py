@@ -1,7 +1,7 @@
 """The loss from the logits of the answers alone.
 
-A question's and a video's positions teach nothing, yet their logits would be the largest tensor of a step: for 34,600 tokens and a
-vocabulary of 152,000, 20 GiB in 32 bit. So the head sees only the positions that predict a learned token::
+Positions of questions and videos teach nothing, yet their logits would be the largest tensor of a step: 20 GiB in 32 bit for 34,600
+tokens and a vocabulary of 152,000. So the head sees only the positions that predict a learned token::
 
     token     ... <|im_start|> assistant \\n   From  Frame  3 ... <|im_end|> \\n
     label     ...      -100       -100  -100   From  Frame  3 ... <|im_end|> \\n
@@ -25,15 +25,15 @@ if TYPE_CHECKING:
 
 
 def next_labels(labels: torch.Tensor) -> torch.Tensor:
-    """(B, L) -> (B, L): at each position the label of the token that it predicts; nothing follows the last one."""
+    """(B, L) -> (B, L): at each position the label of the token that it predicts; ``IGNORED`` at the last one."""
     return functional.pad(labels[:, 1:], (0, 1), value=IGNORED)
 
 
 def learned_positions(labels: torch.Tensor) -> torch.Tensor:
     """Positions (K,) int64, ascending, that predict a learned token in any row of ``labels`` (B, L).
 
-    Never empty: a batch that teaches nothing (it only fills up a last step) gets its last position, whose loss and gradients are
-    zero, so that every process runs the same backward pass.
+    Never empty: a batch without learned tokens (it fills up the last step of an epoch) gets its last position, whose loss and gradients
+    are zero, so that every process runs the same backward pass.
     """
     positions = (next_labels(labels) != IGNORED).any(0).nonzero().flatten()
     return positions if len(positions) else positions.new_tensor([labels.shape[1] - 1])
@@ -42,8 +42,8 @@ def learned_positions(labels: torch.Tensor) -> torch.Tensor:
 def answer_logits(model: Any, inputs: Sample, *, positions: torch.Tensor | None = None) -> tuple[torch.Tensor, torch.Tensor]:
     """Logits (B, K, vocabulary) at the learned positions and the labels (B, K) that they predict.
 
-    ``inputs``: the model's inputs with ``labels`` (B, L). ``positions``: ``learned_positions(labels)`` if it is known already; counting
-    them waits for the device, and tensors without values cannot be counted.
+    ``inputs``: the model's inputs with ``labels`` (B, L). ``positions``: ``learned_positions(labels)`` if known already; finding
+    them waits for the device, and is impossible for tensors without values.
     """
     inputs = dict(inputs)
     labels = inputs.pop("labels")
@@ -60,7 +60,7 @@ def answer_loss(
     """Cross entropy in 32 bit, summed over the learned tokens and divided by ``num_items``; a scalar.
 
     ``num_items``: the learned tokens of the whole step, over accumulated batches and, if gradients are averaged over processes, divided
-    by the number of processes. Then every token counts alike, however batches are cut. By default those of this batch.
+    by the number of processes. Then every token counts alike, however batches are divided. By default those of this batch.
     """
     logits, labels = answer_logits(model, inputs, positions=positions)
     total = functional.cross_entropy(logits.flatten(0, 1).float(), labels.flatten(), ignore_index=IGNORED, reduction="sum")

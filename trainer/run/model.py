@@ -13,7 +13,9 @@ from transformers import set_seed
 from transformers.integrations.deepspeed import is_deepspeed_zero3_enabled
 
 from numpro_plugin.errors import NumProError
-from numpro_plugin.families import Loaded, load_model
+from numpro_plugin.families import Loaded, base_model_of, load_model
+from numpro_plugin.internals.of_peft import keep_input_dtype
+from numpro_plugin.internals.of_transformers import checkpoint_layers
 
 from .tiling import recompute, tile_language_model
 
@@ -34,17 +36,19 @@ def open_for_training(recipe: Recipe) -> Loaded:
 
 
 def weights_dtype(recipe: Recipe) -> str:
-    """In which type the base's weights are kept. What is trained is kept in 32 bit, so that small steps are not rounded away: as weights
-    or, under ZeRO-3 in bf16, by the optimizer alone (see ``_with_lora``).
+    """The type that the base model's weights are kept in.
+
+    Trained weights are kept in 32 bit, so that small steps are not rounded away: by the model or, under ZeRO-3 in bf16, by the optimizer
+    alone (see ``_with_lora``).
     """
     return recipe.memory.dtype if recipe.tuning == "lora" else "float32"
 
 
 def make_trainable(model: Any, family: Family, recipe: Recipe) -> Any:
-    """Put LoRA on the language model and let the projector learn, or let everything learn; also for models without values (``meta``).
+    """Put LoRA on the language model and train the projector, or train everything; works on the device ``meta`` too.
 
-    With ``tuning: lora`` a ``PeftModel`` comes back. Everything else is frozen, and nothing before the projector needs gradients, so the
-    vision tower runs without an autograd graph.
+    With ``tuning: lora`` the result is a ``PeftModel``. Everything else is frozen, and nothing before the projector needs gradients, so
+    the vision tower runs without an autograd graph.
     """
     memory = recipe.memory
     if recipe.tuning == "full":
@@ -53,8 +57,8 @@ def make_trainable(model: Any, family: Family, recipe: Recipe) -> Any:
         model = _with_lora(model, family, recipe)
     if memory.gradient_checkpointing:
         _checkpoint_layers(model, everywhere=recipe.tuning == "full")
-        for name in family.projector_modules(_base(model)):
-            recompute(_base(model).get_submodule(name))
+        for name in family.projector_modules(base_model_of(model)):
+            recompute(base_model_of(model).get_submodule(name))
     tile_language_model(model, memory.tiling, tokens=memory.tile_tokens)
     return model.train()
 
@@ -71,38 +75,28 @@ def _with_lora(model: Any, family: Family, recipe: Recipe) -> Any:
         modules_to_save=[name.removeprefix("model.") for name in family.projector_modules(model)] if lora.projector else None,
     )
     adapted: Any = get_peft_model(model, config)
-    config.base_model_name_or_path = recipe.model  # the hub's name as it was given, not the folder that it was downloaded to
-    # DeepSpeed's optimizer keeps copies in 32 bit of what it trains. Under ZeRO-2 DeepSpeed makes the weights themselves bf16, under
-    # ZeRO-3 it leaves a model that was loaded in pieces as it is; then a layer's input (bf16) and LoRA's weights must be of one type.
+    config.base_model_name_or_path = recipe.model  # as given in the recipe, not the folder of a download
+    # DeepSpeed's optimizer keeps its own 32-bit copies of trained weights. ZeRO-2 turns the weights themselves into bf16; ZeRO-3 leaves a
+    # model that was loaded in pieces as it is, and then LoRA's weights must have the type of a layer's input (bf16).
     dtype = torch.bfloat16 if recipe.memory.dtype == "bfloat16" and is_deepspeed_zero3_enabled() else torch.float32
     for parameter in adapted.parameters():
         if parameter.requires_grad and parameter.dtype != dtype:  # the projector's copy; PEFT makes LoRA's own 32 bit
             parameter.data = parameter.data.to(dtype)
     if recipe.memory.dtype == "bfloat16":
-        # Autocast multiplies in 16 bit anyway; PEFT would keep a 32-bit copy of every layer's input for that.
-        for module in adapted.modules():
-            if hasattr(module, "cast_input_dtype_enabled"):
-                module.cast_input_dtype_enabled = False
+        keep_input_dtype(adapted)
     return adapted
 
 
 def _checkpoint_layers(model: Any, *, everywhere: bool) -> None:
-    """Recompute the language model's layers in backward; the vision tower's only if they are trained."""
-    part = _base(model) if everywhere else _base(model).model.language_model
-    # Not the public method, which makes the embeddings' output require gradients: needed for reentrant checkpoints only, and on a whole
-    # model it would give the frozen vision tower an autograd graph.
-    part._set_gradient_checkpointing(enable=True, gradient_checkpointing_func=partial(checkpoint, use_reentrant=False))
-
-
-def _base(model: Any) -> Any:
-    """The transformers model below an adapter."""
-    return model.get_base_model() if hasattr(model, "get_base_model") else model
+    """Recompute the language model's layers in the backward pass; the vision tower's only if they are trained."""
+    part = base_model_of(model) if everywhere else base_model_of(model).model.language_model
+    checkpoint_layers(part, partial(checkpoint, use_reentrant=False))
 
 
 def _four_bits() -> dict[str, Any]:
     try:
         import bitsandbytes  # noqa: F401
-    except Exception as error:  # it looks for a GPU's libraries when it is imported, and fails in many ways
+    except Exception as error:  # it looks for a GPU's libraries on import, which fails in many ways
         raise NumProError(
             f"memory.quantize=4bit needs bitsandbytes, which does not load here ({error}): pip install 'numpro-plugin[qlora]', or set "
             "memory.quantize=none"

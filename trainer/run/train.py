@@ -1,4 +1,4 @@
-"""A training run, from recipe to adapter: transformers' Trainer, peft and DeepSpeed put together."""
+"""A training run, from recipe to adapter, with transformers' Trainer, peft and DeepSpeed."""
 
 # mypy: allow-untyped-calls
 
@@ -19,13 +19,14 @@ from torch.utils.data import DataLoader
 from transformers import Trainer, set_seed
 
 from numpro_plugin.errors import NumProError
+from numpro_plugin.families import base_model_of
 from numpro_plugin.weights.record import read_record
 
 from ..batches.collator import Collator
 from ..batches.dataset import ArrowRows, ParquetRows, Samples, ShuffledBatches, StreamingBatches
 from ..shards.index import ShardIndex
 from .arguments import deepspeed_used, processes, training_arguments
-from .callbacks import CURVE, LOG, JsonLog, Meter, draw_loss_curve, read_log, summarised
+from .callbacks import CURVE, LOG, JsonLog, Meter, draw_loss_curve, read_log, summarise
 from .checkpoints import checkpoints, claim_output, forget_old, save_whole
 from .export import training_record, write_record
 from .held_out import HeldOut
@@ -43,13 +44,13 @@ log = logging.getLogger(__name__)
 
 
 def run(recipe: Recipe) -> Path:
-    """Train by a recipe; every process of a launcher (torchrun, deepspeed, accelerate) calls this, or one process alone.
+    """Train with a recipe. Every process of a launcher (torchrun, deepspeed, accelerate) calls this, or a single process.
 
     Returns the folder of the result: ``output/adapter``, or ``output/model`` with ``tuning: full``. ``output`` also holds
     ``recipe.yaml``, ``log.jsonl``, ``loss.png`` and the last checkpoints.
 
     Raises:
-        NumProError: a recipe, shards or folder that cannot be used, a loss that is not a number, too many unreadable samples, a
+        NumProError: a recipe, shards or folder that cannot be used, a loss that is not finite, too many unreadable samples, a
             checkpoint that cannot be written.
     """
     for key, value in (("model", recipe.model), ("output", recipe.output), ("data.shards", recipe.data.shards)):
@@ -61,7 +62,7 @@ def run(recipe: Recipe) -> Path:
     held_out = ShardIndex.read(recipe.data.held_out, recipe.numpro) if recipe.data.held_out else None
     if _rank() == 0:
         claim_output(recipe, output, result, _record(recipe, index))
-    args = training_arguments(recipe)  # before the model: ZeRO-3 must know that weights are to be cut when they are loaded
+    args = training_arguments(recipe)  # before the model: ZeRO-3 partitions weights while they are loaded
     _barrier()
     set_seed(recipe.seed)
     loaded = open_for_training(recipe)
@@ -70,7 +71,7 @@ def run(recipe: Recipe) -> Path:
     trainer.export(result)
     last = trainer.state.global_step
     if held_out is not None and not any("eval_mIoU" in entry and entry["step"] == last for entry in trainer.state.log_history):
-        trainer.evaluate()  # after the export: whatever becomes of the questions, the result is there
+        trainer.evaluate()  # after the export, so that the result exists whatever happens here
     if trainer.is_world_process_zero():
         draw_loss_curve(read_log(output / LOG), output / CURVE)
     return result
@@ -82,7 +83,7 @@ class NumProTrainer(Trainer):
     def __init__(self, recipe: Recipe, loaded: Loaded, args: TrainingArguments, index: ShardIndex, held_out: ShardIndex | None) -> None:
         self.recipe, self.loaded, self.index = recipe, loaded, index
         self.meter = Meter()
-        base = loaded.model.get_base_model() if hasattr(loaded.model, "get_base_model") else loaded.model
+        base = base_model_of(loaded.model)
         collator = Collator(loaded.family, loaded.processor, recipe, pixels_dtype=next(base.parameters()).dtype)
         self.held_out = None if held_out is None else HeldOut(held_out, collator, max_new_tokens=recipe.run.max_new_tokens)
         self.samples = _samples(recipe, index)
@@ -96,10 +97,10 @@ class NumProTrainer(Trainer):
             eval_dataset=None if self.held_out is None else self.held_out.samples,
             callbacks=[JsonLog(Path(recipe.output))],
         )
-        self.model_accepts_loss_kwargs = True  # learned tokens are counted over the whole accumulated batch, for compute_loss
+        self.model_accepts_loss_kwargs = True  # so that compute_loss gets the learned tokens of the whole accumulated batch
 
     def get_train_dataloader(self) -> DataLoader[Any]:
-        """This process's micro-batches; accelerate must not cut them once more, so it does not get to see the loader."""
+        """This process's micro-batches; accelerate must not divide them again, so it never sees the loader."""
         where = {"rank": self.args.process_index, "world": self.args.world_size}
         return _Loader(
             self.samples,
@@ -108,12 +109,12 @@ class NumProTrainer(Trainer):
             num_workers=self.args.dataloader_num_workers,
             pin_memory=torch.cuda.is_available(),
             worker_init_fn=_start_worker,
-            # A generator of its own: starting an epoch must not draw from the one that dropout draws from.
+            # Its own generator: starting an epoch must not draw from the one that dropout uses.
             generator=torch.Generator().manual_seed(self.recipe.seed),
         )
 
     def go(self, checkpoint: str | None) -> None:
-        """Train to the end, from a checkpoint if there is one; what that knows of unreadable samples is known here too."""
+        """Train to the end, from a checkpoint if there is one; its record of unreadable samples is restored."""
         if checkpoint is not None:
             data = (read_record(checkpoint) or {"data": {}})["data"]
             self.meter.unreadable |= data.get("unreadable", {})
@@ -122,18 +123,18 @@ class NumProTrainer(Trainer):
         self._check_unreadable()
 
     def _run_epoch(self, *args: Any, **kwargs: Any) -> None:
-        if self.state.global_step >= self.state.max_steps:  # stopped between its last step and its export: no step more
+        if self.state.global_step >= self.state.max_steps:  # it was stopped between its last step and its export: no further step
             self.control.should_training_stop = True
             return
-        gone_on_with = kwargs["epoch"] == kwargs["epochs_trained"] and kwargs["steps_trained_in_current_epoch"]
-        if not gone_on_with:
+        resumed = kwargs["epoch"] == kwargs["epochs_trained"] and kwargs["steps_trained_in_current_epoch"]
+        if not resumed:
             self.meter.in_epoch = 0
         self._unreadable_logged = 0
         super()._run_epoch(*args, **kwargs)
         self._check_unreadable()
 
     def _check_unreadable(self, count: int | None = None) -> None:
-        """Too many samples of this epoch that cannot be used stop the run; ``count``: those of all processes, if they are known."""
+        """Stop the run if too many samples of this epoch are unreadable; ``count``: those of all processes, if known."""
         if count is None:  # between two log entries, or at the end
             mine = torch.tensor([self.meter.in_epoch], device=self.args.device)
             count = int(self.accelerator.gather(mine).sum())
@@ -147,24 +148,24 @@ class NumProTrainer(Trainer):
             )
 
     def _maybe_log_save_evaluate(self, tr_loss: Any, grad_norm: Any, *args: Any, **kwargs: Any) -> None:
-        # Gradients that are no numbers show in the next step's loss, but before that they must not get into a checkpoint or the result.
+        # Gradients that are not finite show in the next step's loss; until then they must not get into a checkpoint or the result.
         kept = self.control.should_save or self.state.global_step >= self.state.max_steps
         if kept and grad_norm is not None and not math.isfinite(grad_norm):
             raise NumProError(
                 f"the gradient's norm is {float(grad_norm)} at step {self.state.global_step}: a lower optimizer.lr or memory.dtype=float32 "
-                "may help. Earlier checkpoints are as they were"
+                "may help. Earlier checkpoints are unchanged"
             )
         super()._maybe_log_save_evaluate(tr_loss, grad_norm, *args, **kwargs)
 
     def get_batch_samples(self, epoch_iterator: Any, num_batches: int, device: Any) -> Any:
-        """The micro-batches of one optimizer step and how many learned tokens they hold over all processes."""
+        """The micro-batches of one optimizer step, and the number of learned tokens in them over all processes."""
         began = time.perf_counter()
         batches = [batch for _, batch in zip(range(num_batches), epoch_iterator, strict=False)]
         self.meter.waited_s += time.perf_counter() - began
         return batches, self._get_num_items_in_batch(batches, device)
 
     def compute_loss(self, model: Any, inputs: Any, return_outputs: bool = False, num_items_in_batch: Any = None) -> Any:
-        """Cross entropy per learned token of the whole step; gradients are averaged over processes, hence their number in it."""
+        """Cross entropy per learned token of the whole step; gradients are averaged over processes, hence the division by their number."""
         inputs = dict(inputs)
         ids = inputs.pop("ids")
         self.meter.count(inputs.pop("tokens"), inputs.pop("frames"), inputs.pop("unreadable"))
@@ -172,24 +173,24 @@ class NumProTrainer(Trainer):
         if not torch.isfinite(loss):
             raise NumProError(
                 f"the loss is {loss.item()} at step {self.state.global_step + 1}, on the samples {', '.join(ids)}: look at them; if they "
-                "are sound, a lower optimizer.lr or memory.dtype=float32 may help. Earlier checkpoints are as they were"
+                "are sound, a lower optimizer.lr or memory.dtype=float32 may help. Earlier checkpoints are unchanged"
             )
         return loss
 
     def floating_point_ops(self, inputs: Any) -> int:
-        """Not counted here: transformers' estimate knows nothing of frozen weights and logits that are not computed."""
+        """Not counted here: transformers' estimate ignores frozen weights and logits that are not computed."""
         return 0
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
-        """Beside the loss: speed, waiting for data, memory. Stops the run when too much of the data cannot be read."""
+        """Log speed, time waited for data and memory beside the loss; stop the run when too much of the data is unreadable."""
         if "loss" in logs:
             mine = torch.tensor([self.meter.take()], dtype=torch.float32, device=self.args.device)
-            logs = {**logs, **summarised(self.accelerator.gather(mine).cpu())}
+            logs = {**logs, **summarise(self.accelerator.gather(mine).cpu())}
             self._check_unreadable(int(logs["unreadable"]))
         super().log(logs, start_time)
 
     def evaluate(self, *_: Any, **__: Any) -> dict[str, float]:
-        """mIoU on the held-out questions, by generation."""
+        """mIoU on the held-out questions, from generated answers."""
         if self.held_out is None:
             return {}
         began = time.perf_counter()
@@ -197,12 +198,12 @@ class NumProTrainer(Trainer):
         where = {"rank": self.args.process_index, "world": self.args.world_size}
         self.loaded.model.eval()
         with self.accelerator.autocast():
-            scores = self.held_out.scores(self.loaded, **where, gather=gather_object, together=self._zero3, **more)
+            scores = self.held_out.scores(self.loaded, **where, gather=gather_object, equal_rounds=self._zero3, **more)
         self.loaded.model.train()
         metrics = {f"eval_{name}": value for name, value in scores.items()} | {"eval_seconds": round(time.perf_counter() - began, 2)}
         self.log(metrics)
         self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
-        self.meter.take()  # what the questions took is no time of training
+        self.meter.take()  # the time of the questions is not training time
         return metrics
 
     @property
@@ -238,11 +239,11 @@ class NumProTrainer(Trainer):
 
     def _save(self, output_dir: str | None = None, state_dict: Any = None) -> None:
         super()._save(output_dir, state_dict)
-        unreadable = dict(gather_object(list(self.meter.unreadable.items())))  # of all processes, which all come here
+        unreadable = dict(gather_object(list(self.meter.unreadable.items())))  # of all processes: each calls this
         in_epoch = sum(gather_object([self.meter.in_epoch]))
         if self.args.should_save and output_dir is not None:
             place = Path(output_dir)
-            (place / "training_args.bin").unlink(missing_ok=True)  # a pickle that says nothing that the record does not
+            (place / "training_args.bin").unlink(missing_ok=True)  # a pickle, and all of it is in the record
             if self.recipe.tuning == "full":
                 self.loaded.processor.save_pretrained(place)
             record = _record(self.recipe, self.index)
@@ -255,7 +256,7 @@ class NumProTrainer(Trainer):
 
 
 class _Loader(DataLoader[Any]):
-    """A loader whose sampler is told which epoch it is."""
+    """A loader that passes the epoch on to its sampler."""
 
     def set_epoch(self, epoch: int) -> None:
         self.batch_sampler.set_epoch(epoch)  # type: ignore[union-attr]

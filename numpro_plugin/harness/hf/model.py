@@ -40,7 +40,7 @@ from numpro_plugin.harness.lmms import (
 )
 from numpro_plugin.harness.session import Announcement
 from numpro_plugin.inference.answer_log import AnswerLog
-from numpro_plugin.inference.asking import Asked, Asker
+from numpro_plugin.inference.asking import Asker, VideoQuestions
 from numpro_plugin.inference.generation import GenerationOptions
 from numpro_plugin.settings import parse_frame_size
 from numpro_plugin.weights.folder import local_folder
@@ -64,7 +64,7 @@ class _Request(NamedTuple):
     """One request: where it came from, what it asks, and the answer if an earlier run had it."""
 
     origin: tuple[int, int]  # rank, index among its requests
-    asked: Asked
+    asked: VideoQuestions
     key: str | None  # in the answer log; None for what is sampled
     known: tuple[str, int] | None  # text and number of tokens
 
@@ -219,7 +219,7 @@ class NumProHF(lmms):
         waiting: dict[Any, list[_Request]] = defaultdict(list)  # equal requests are asked once
         for request in unknown:
             waiting[request.key or request.origin].append(request)
-        videos: dict[Asked, Asked] = {}
+        videos: dict[VideoQuestions, VideoQuestions] = {}
         for key, (first, *_) in waiting.items():
             question = replace(first.asked.questions[0], key=key)
             shown = replace(first.asked, questions=())
@@ -248,7 +248,7 @@ class NumProHF(lmms):
         text = failed_answer(str(outcome.problem)) if outcome.text is None else outcome.text
         return GenerationResult(text=text, token_counts=TokenCounts(output_tokens=outcome.tokens))
 
-    def _check_question(self, asked: Asked, protocol: Mapping[str, Any] | None) -> None:
+    def _check_question(self, asked: VideoQuestions, protocol: Mapping[str, Any] | None) -> None:
         """Say once what is asked of a model that was made for something else; it does worse than it could."""
         if protocol and protocol["task"] == "highlight":
             kind = asked.settings.prompt

@@ -11,7 +11,7 @@ from numpro_plugin.files import file_identity
 from numpro_plugin.harness.lmms import messages_of, protocol_of
 from numpro_plugin.harness.sources import Stills, content_source
 from numpro_plugin.harness.task import source_video
-from numpro_plugin.inference.asking import Asked, Question
+from numpro_plugin.inference.asking import Question, VideoQuestions
 from numpro_plugin.prompts import SAID_OF_NUMBERS, numbers_sentence
 from numpro_plugin.settings import NumProSettings
 from numpro_plugin.timeline import Timeline
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from numpro_plugin.inference.generation import GenerationOptions
 
 
-def read_request(request: Instance, doc: Mapping[str, Any], options: GenerationOptions, settings: NumProSettings) -> Asked:
+def read_request(request: Instance, doc: Mapping[str, Any], options: GenerationOptions, settings: NumProSettings) -> VideoQuestions:
     """What a request of a chat model asks about which video.
 
     A task of somebody else's must show one video a question; it is numbered like NumPro's, and the sentence about the numbers is put
@@ -41,7 +41,7 @@ def read_request(request: Instance, doc: Mapping[str, Any], options: GenerationO
     if protocol is None:
         return _read_messages(messages_of(request, doc), f"task {request.task_name}", options, settings)
     settings = NumProSettings.from_dict(protocol["settings"])
-    return Asked(
+    return VideoQuestions(
         source_video(doc),
         settings,
         (Question(request.args[0], options),),
@@ -50,7 +50,7 @@ def read_request(request: Instance, doc: Mapping[str, Any], options: GenerationO
     )
 
 
-def what_decides(asked: Asked) -> list[Any]:
+def what_decides(asked: VideoQuestions) -> list[Any]:
     """All that decides the answer to one question beside the model, as plain values: the answer log's key."""
     try:
         state: Any = list(file_identity(asked.video))
@@ -61,7 +61,7 @@ def what_decides(asked: Asked) -> list[Any]:
     return [state, shown, question.turns, asdict(question.options)]
 
 
-def _read_messages(messages: list[dict[str, Any]], task: str, options: GenerationOptions, settings: NumProSettings) -> Asked:
+def _read_messages(messages: list[dict[str, Any]], task: str, options: GenerationOptions, settings: NumProSettings) -> VideoQuestions:
     texts: dict[str, list[str]] = {"system": [], "user": []}
     videos = []
     for message in messages:
@@ -85,7 +85,7 @@ def _read_messages(messages: list[dict[str, Any]], task: str, options: Generatio
         text = f"{numbers_sentence(settings.style.color)} {text}"
     question = Question(text, options, system="\n".join(texts["system"]) or None)
     frames = _count(video.path, settings, video.start_s, video.end_s)
-    return Asked(video.path, settings, (question,), frames, start_s=video.start_s, end_s=video.end_s)
+    return VideoQuestions(video.path, settings, (question,), frames, start_s=video.start_s, end_s=video.end_s)
 
 
 _ELSEWHERE = "; run it with --model numpro --model_args base=..."

@@ -13,7 +13,7 @@ from numpro_plugin.errors import NumProError
 from numpro_plugin.trainer.cli import main
 from numpro_plugin.trainer.plan.known_models import model_config
 from numpro_plugin.trainer.plan.plan import GIB, Curve, held
-from numpro_plugin.trainer.plan.simulate import Simulation, Weights, _run_tower, video_tokens
+from numpro_plugin.trainer.plan.simulate import Simulation, Weights, _run_tower
 from numpro_plugin.trainer.plan.tracker import Tracker
 from numpro_plugin.trainer.recipe.record import Recipe, load_recipe
 from numpro_plugin.trainer.run.loss import answer_loss
@@ -91,7 +91,7 @@ def test_the_simulated_step_is_the_real_one(family: str) -> None:
     model = make_trainable(base, loaded.family, recipe)
     learned = int((inputs["labels"] != -100).sum())
     length = inputs["input_ids"].shape[1]
-    assert (inputs["input_ids"] == loaded.processor.video_token_id).sum() <= video_tokens(model.config, frames) < length
+    assert (inputs["input_ids"] == loaded.processor.video_token_id).sum() <= loaded.family.video_tokens(frames) < length
 
     with Tracker() as tracker:
         for parameter in model.parameters():
@@ -103,13 +103,13 @@ def test_the_simulated_step_is_the_real_one(family: str) -> None:
         loss = answer_loss(model, own, num_items=1.0)
         del own
         loss.backward()
-    text = length - video_tokens(model.config, frames) - learned
+    text = length - loaded.family.video_tokens(frames) - learned
     simulation = Simulation(model.config, recipe, text_tokens=text, answer_tokens=learned)
     assert simulation.tokens(frames) == length
     step = simulation.step(frames, layers=None)
     assert step.peak == pytest.approx(tracker.peaks["step"] - before, rel=0.03)
     # What Qwen3-VL adds to its first layers is not simulated.
-    assert step.flops == pytest.approx(tracker.flops["step"], rel=0.1 if family == "qwen3_vl" else 0.03)
+    assert step.flops == pytest.approx(tracker.flops("step"), rel=0.1 if family == "qwen3_vl" else 0.03)
 
 
 def test_240_frames_of_longva_7b_in_less_than_32_gib() -> None:

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 import torch
+import yaml
+from huggingface_hub import ModelCard
 from safetensors.torch import load_file
 from support.shards import video_row
 from support.tiny_families import FAMILIES, save_tiny
@@ -54,6 +56,29 @@ def test_an_adapter_opens_and_merges_with_the_same_logits(family: str, tmp_path:
     assert read_record(merged)["tuning"] == "merged"
 
 
+def test_the_card_can_be_read_by_the_hub_and_says_how_it_was_trained(tmp_path: Path) -> None:
+    recipe = load_recipe("tiny", ["model=some/base"])
+    record = training_record(recipe, ShardIndex(("a/one.parquet",), *[torch.zeros(0, 3).numpy()] * 3), processes=2)
+    record["data"]["unreadable"] = {"video#0": "picture 3 is damaged", "other#1": "too long"}
+    write_record(tmp_path, record)
+    card = ModelCard.load(tmp_path / "README.md")
+    assert (card.data.base_model, card.data.library_name) == ("some/base", "peft")
+    for line in (
+        "- 0.5 frames per second, 336 x 336 pixels, at most 240 frames",
+        "- numbers drawn in red, bottom right, size 40 for a frame 336 pixels high",
+        "2 could not be used: video#0 (picture 3 is damaged); other#1 (too long).",
+        "2 process(es).",
+    ):
+        assert line in card.text.splitlines() or line in card.text
+    assert yaml.safe_load(card.text.partition("```yaml\n")[2].partition("```")[0]) == json.loads(json.dumps(recipe.to_dict()))
+    record["tuning"] = "merged"
+    write_record(tmp_path, record)
+    merged = ModelCard.load(tmp_path / "README.md")
+    assert merged.data.library_name == "transformers"
+    assert "pretrained=THIS_FOLDER" in merged.text
+    assert "LoRA and the trained projector" in merged.text
+
+
 def test_merging_the_references_adapter(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     base, adapter = save_tiny_longva(tmp_path), save_tiny_adapter(tmp_path / "adapter")
     assert numpro_settings_of(adapter) is None
@@ -63,7 +88,7 @@ def test_merging_the_references_adapter(tmp_path: Path, capsys: pytest.CaptureFi
     assert torch.allclose(logits(load_model(tmp_path / "merged", dtype="float32")), wanted, atol=5e-4)
     assert numpro_settings_of(tmp_path / "merged") is None
     assert main(["merge", str(base), str(adapter), str(tmp_path / "merged")]) == 1
-    assert "merged is there already" in capsys.readouterr().err
+    assert "merged exists already" in capsys.readouterr().err
     assert not list(tmp_path.glob(".*.part"))
 
 

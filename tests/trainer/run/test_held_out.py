@@ -11,7 +11,7 @@ from support.tiny_longva import save_tiny_longva
 
 from numpro_plugin.errors import NumProError
 from numpro_plugin.families import load_model
-from numpro_plugin.inference.generation import Answer, Generator
+from numpro_plugin.inference.generation import Generated, Generator
 from numpro_plugin.trainer.batches.collator import Collator
 from numpro_plugin.trainer.recipe.record import load_recipe
 from numpro_plugin.trainer.run.held_out import HeldOut, moment_in
@@ -61,12 +61,12 @@ def test_every_process_generates_equally_often_and_nothing_counts_twice(tmp_path
     held, loaded = made(tmp_path, [question(0, 3, 3), caption, question(1, 2, 6), question(2, 4, 8)])
     asked: list[int] = []
     answers = iter(["From Frame 3 to Frame 3.", "From Frame 4 to Frame 8.", "From Frame 2 to Frame 4.", "?"])
-    monkeypatch.setattr(Generator, "batch", lambda self, samples, options: asked.append(1) or [Answer(next(answers), 1)])
+    monkeypatch.setattr(Generator, "batch", lambda self, samples, options: asked.append(1) or [Generated(next(answers), 1)])
     gathered: list[Any] = []
     collect = lambda found: gathered.extend(found) or list(gathered)  # noqa: E731
     for rank in range(2):
         before = len(asked)
-        scores = held.scores(loaded, rank=rank, world=2, gather=collect, together=True)
+        scores = held.scores(loaded, rank=rank, world=2, gather=collect, equal_rounds=True)
         assert len(asked) - before == 2
     assert (scores["samples"], scores["parse_fail"], scores["mIoU"]) == (3, 0, pytest.approx(100 * (1 + 1 + 0.5) / 3))
 

@@ -151,9 +151,9 @@ def test_backward_twice_through_kept_graph() -> None:
 def test_wrong_use_says_what_is_right() -> None:
     model, _ = adapted("longva")
     assert tile_language_model(model, "none") == []
-    with pytest.raises(NumProError, match="'half' does not exist; it is one of none, mlp, all"):
+    with pytest.raises(NumProError, match="tiling='half' is unknown; allowed: none, mlp, all"):
         tile_language_model(model, "half")  # type: ignore[arg-type]
-    with pytest.raises(NumProError, match="tiles of 0 tokens"):
+    with pytest.raises(NumProError, match="tile_tokens=0 must be 1 or more"):
         tile_language_model(model, tokens=0)
     with pytest.raises(NumProError, match="Linear has no language_model"):
         tile_language_model(nn.Linear(2, 2))

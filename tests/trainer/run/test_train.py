@@ -27,7 +27,7 @@ from support.tiny_longva import save_tiny_longva
 
 from numpro_plugin.errors import NumProError
 from numpro_plugin.families import load_model
-from numpro_plugin.inference.generation import Answer, Generator
+from numpro_plugin.inference.generation import Generated, Generator
 from numpro_plugin.trainer.batches.collator import Collator
 from numpro_plugin.trainer.recipe.record import Recipe, load_recipe
 from numpro_plugin.trainer.run.callbacks import read_log
@@ -129,7 +129,7 @@ def test_the_adapter_says_how_it_was_trained(plain: Recipe, world: World) -> Non
     assert Recipe.from_dict(record["recipe"]) == plain
     assert (record["base"], record["data"]["videos"], record["data"]["samples"]) == (str(world.model), 17, 25)
     card = (Path(plain.output) / "adapter" / "README.md").read_text(encoding="utf-8")
-    for said in ("0.5 frames a second, 16 x 16 pixels", "25 conversations about 17 videos", "transformers", "lr: 0.01"):
+    for said in ("0.5 frames per second, 16 x 16 pixels", "25 conversations about 17 videos", "transformers", "lr: 0.01"):
         assert said in card
 
 
@@ -151,7 +151,7 @@ def test_the_last_step_of_an_epoch_counts_its_own_tokens(plain: Recipe, world: W
 def test_held_out_scores_are_those_of_the_answers(plain: Recipe, world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     """Of 4 questions about 4 frames: one answered rightly, one off by one frame, one not at all, one in other words."""
     said = iter(["From Frame 0 to Frame 3.", "From Frame 1 to Frame 2.", "Hello.", "frames 0-3"])
-    answer = lambda self, samples, options: [Answer(next(said), 1)]  # noqa: E731
+    answer = lambda self, samples, options: [Generated(next(said), 1)]  # noqa: E731
     monkeypatch.setattr(Generator, "batch", answer)
     index = ShardIndex.read([str(world.held_out)], plain.numpro)
     loaded = load_model(world.model, dtype="float32")
@@ -291,7 +291,7 @@ def test_killed_and_gone_on_is_as_if_nothing_had_been(world: World, streaming: b
 
 
 def test_going_on_needs_the_same_recipe(plain: Recipe, world: World, tmp_path: Path) -> None:
-    with pytest.raises(NumProError, match=r"output=.*there already and not empty.*resume=true"):
+    with pytest.raises(NumProError, match=r"output=.*exists and is not empty.*resume=true"):
         run(plain)
     with pytest.raises(NumProError, match=r"is finished: its result is .*adapter"):
         run(plain.replace(resume=True))
@@ -328,7 +328,7 @@ def test_a_full_disk_leaves_the_last_checkpoint(world: World, monkeypatch: pytes
     with monkeypatch.context() as patch:
         patch.setattr(torch, "save", until_step_4)
         with pytest.raises(
-            NumProError, match=r"checkpoint-4 could not be written: the disk is full.*last whole checkpoint is .*checkpoint-2"
+            NumProError, match=r"checkpoint-4 could not be written: the disk is full.*last complete checkpoint is .*checkpoint-2"
         ):
             run(recipe)
     assert [p.name for p in Path(recipe.output).iterdir() if "checkpoint" in p.name] == ["checkpoint-2"]
@@ -420,7 +420,7 @@ def test_what_is_missing_or_does_not_fit(world: World) -> None:
         ({"model": ""}, "model is missing"),
         ({"data__shards": []}, "data.shards is missing"),
         ({"numpro__fps": 1.0}, r"the recipe says numpro\.fps=1\.0"),
-        ({"model": str(world.shards)}, "is no model"),
+        ({"model": str(world.shards)}, "is not a model"),
         ({"optimizer__micro_batch_size": 1, "memory__deepspeed": "zero7.json"}, "zero7.json.*zero2, zero3, none"),
     ):
         with pytest.raises(NumProError, match=said):

@@ -1,0 +1,60 @@
+"""A model without weights: built from its configuration, prepared for training, all of its tensors shapes without values."""
+
+# mypy: allow-untyped-calls
+
+from __future__ import annotations
+
+import copy
+import warnings
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch.nn import Parameter
+
+from numpro_plugin.families import family_of
+from numpro_plugin.internals.of_torch import own_tensors
+from numpro_plugin.internals.of_transformers import no_init_weights, sdpa_attention_forward
+
+from ..run.model import make_trainable, weights_dtype
+
+if TYPE_CHECKING:
+    from ..recipe.record import Recipe
+
+
+def meta_model(config: Any, recipe: Recipe, *, layers: int | None = None) -> Any:
+    """The model as it is trained, on the device ``meta``; ``layers``: of its language model, instead of all."""
+    from transformers import AttentionInterface, AutoModelForImageTextToText
+
+    import numpro_plugin.longva  # noqa: F401 (so that transformers knows LongVA)
+
+    attention = "eager" if recipe.memory.attention == "eager" else "sdpa"
+    if attention == "sdpa" and recipe.optimizer.micro_batch_size == 1:
+        # transformers leaves the mask out where no token is padding, which it sees by the mask's values. It makes no mask for a kind of
+        # attention that it does not know, so the same function under another name gets none either.
+        attention = "sdpa_without_mask"
+        AttentionInterface.register(attention, sdpa_attention_forward)
+    config = copy.deepcopy(config)
+    if layers is not None:
+        config.text_config.num_hidden_layers = layers
+        if getattr(config.text_config, "layer_types", None):
+            config.text_config.layer_types = config.text_config.layer_types[:layers]
+    with torch.device("meta"), no_init_weights(), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # about model names, and what training itself will warn of
+        dtype = getattr(torch, weights_dtype(recipe))
+        model = AutoModelForImageTextToText.from_config(config, dtype=dtype, attn_implementation=attention)
+        return make_trainable(model, family_of(config), recipe)
+
+
+def fill_with_fakes(model: Any) -> None:
+    """Turn parameters and buffers on ``meta`` into fake tensors (under ``FakeTensorMode``); shared ones stay shared."""
+    made: dict[int, torch.Tensor] = {}
+
+    def filled(tensor: torch.Tensor) -> torch.Tensor:
+        if id(tensor) not in made:
+            new = torch.empty(tensor.shape, dtype=tensor.dtype)
+            made[id(tensor)] = Parameter(new, requires_grad=tensor.requires_grad) if isinstance(tensor, Parameter) else new
+        return made[id(tensor)]
+
+    for module in model.modules():
+        for tensors in own_tensors(module):
+            tensors.update({name: filled(tensor) for name, tensor in tensors.items() if tensor is not None})

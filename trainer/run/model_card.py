@@ -1,0 +1,75 @@
+"""The model card of a result: huggingface_hub's ``ModelCard``, filled from the training record."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import yaml
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from huggingface_hub import ModelCard
+
+_MOST_LISTED = 20  # files, and samples that could not be used
+
+_TEMPLATE = """\
+---
+{{ card_data }}
+---
+
+# NumPro-FT of {{ record.base }}
+
+{{ trained }}, for videos whose frames carry their numbers.
+
+## Use it as it was trained
+
+- {{ "%g" % settings.fps }} frames per second, {{ settings.frame_size[0] }} x {{ settings.frame_size[1] }} pixels, \
+at most {{ settings.max_frames }} frames
+- numbers {{ drawn }}
+- `lmms-eval --model numpro_hf --model_args {{ model_args }} --tasks numpro_charades` with `NUMPRO_PROMPT=ft`
+
+## Data
+
+{{ data.samples }} conversations about {{ data.videos }} videos, from {{ data.files | length }} files: \
+{{ data.files[:most] | join(", ") }}{{ " ..." if data.files | length > most }}. \
+{{ data.unreadable | length }} could not be used\
+{% for sample, reason in unreadable %}{{ ": " if loop.first else "; " }}{{ sample }} ({{ reason }}){% endfor %}.
+
+## Recipe
+
+{{ record.processes }} process(es).
+
+```yaml
+{{ recipe }}```
+
+## Versions
+
+{% for name, number in record.versions.items() %}{{ ", " if not loop.first }}{{ name }} {{ number }}{% endfor %}
+"""
+
+
+def model_card(record: Mapping[str, Any]) -> ModelCard:
+    """The card of an adapter, a fully tuned model or a merged one; ``record``: see ``export.training_record``."""
+    from huggingface_hub import ModelCard, ModelCardData
+
+    settings, style, data = record["settings"], record["settings"]["style"], record["data"]
+    is_adapter = record["tuning"] == "lora"
+    drawn = f"drawn in {style['color']}, {style['position'].replace('_', ' ')}, size {style['font_size']:g} for a frame 336 pixels high"
+    return ModelCard.from_template(
+        ModelCardData(
+            base_model=record["base"],
+            library_name="peft" if is_adapter else "transformers",
+            tags=["numpro", "temporal-grounding"],
+        ),
+        template_str=_TEMPLATE,
+        record=record,
+        settings=settings,
+        data=data,
+        trained="All parameters tuned" if record["tuning"] == "full" else "LoRA and the trained projector",
+        drawn=drawn if settings["numbers"] else "not drawn (the ablation without numbers)",
+        model_args=f"pretrained={record['base']},adapter=THIS_FOLDER" if is_adapter else "pretrained=THIS_FOLDER",
+        unreadable=list(data["unreadable"].items())[:_MOST_LISTED],
+        recipe=yaml.safe_dump(record["recipe"], sort_keys=False),
+        most=_MOST_LISTED,
+    )
