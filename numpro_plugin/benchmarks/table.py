@@ -126,7 +126,7 @@ def table_lock(path: Path) -> Iterator[None]:
 
 
 def write_table(rows: Iterable[dict[str, Any]], report: Report, path: Path) -> None:
-    """Write table and report as one: after a kill a reader sees both old or both new.
+    """Write table and report as one, under `table_lock`: after a kill a reader sees both old or both new.
 
     Args:
         rows: the table's rows, taken one after the other.
@@ -142,6 +142,8 @@ def write_table(rows: Iterable[dict[str, Any]], report: Report, path: Path) -> N
         **{"end_s": pa.float64(), "annotators": spans, "clips": pa.int64(), "relevant_clip_ids": pa.list_(pa.int64())},
         "saliency_scores": pa.list_(pa.list_(pa.int64())),
     }
+    for left in path.parent.glob(f".{path.stem}.*.part"):  # by a process that was killed: the lock says that none is at work
+        left.unlink(missing_ok=True)
     part = path.with_name(f".{path.stem}.{os.getpid()}.part")
     try:
         remaining = iter(rows)

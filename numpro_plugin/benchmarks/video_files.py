@@ -38,6 +38,7 @@ class VideoFolder:
         self._by_path: dict[str, list[Path]] = {}
         self._by_name: dict[str, list[Path]] = {}
         self._by_stem: dict[str, list[Path]] = {}
+        self._by_stem_path: dict[str, list[Path]] = {}
         try:
             str(self.folder).encode()
         except UnicodeEncodeError:
@@ -46,6 +47,8 @@ class VideoFolder:
             self._by_path[path.relative_to(self.folder).as_posix()] = [path]
             self._by_name.setdefault(path.name, []).append(path)
             self._by_stem.setdefault(stem, []).append(path)
+            if path.parent != self.folder:
+                self._by_stem_path.setdefault((path.parent.relative_to(self.folder) / stem).as_posix(), []).append(path)
 
     def find(self, names: Iterable[str]) -> Path | None:
         """The file that bears the first of the names that any file bears; None if there is none.
@@ -58,11 +61,9 @@ class VideoFolder:
         """
         for name in names:
             stem, suffix = os.path.splitext(name)
-            found = self._by_path.get(name) or self._by_name.get(name) or self._by_stem.get(name)
+            found = self._by_path.get(name) or self._by_name.get(name) or self._by_stem.get(name) or self._by_stem_path.get(name)
             if found is None and suffix.lower() in VIDEO_SUFFIXES:
-                found = self._by_stem.get(stem)
-            if found is None and "/" in name:
-                found = [path for path in self._by_stem.get(Path(name).name, []) if _without_suffix(path, self.folder) == name] or None
+                found = self._by_stem.get(stem) or self._by_stem_path.get(stem)
             if found is None:
                 continue
             if len(found) > 1 and len({path.resolve() for path in found}) > 1:
@@ -73,10 +74,6 @@ class VideoFolder:
     def stems(self) -> Iterator[tuple[str, Path]]:
         """Every file's name without extension, and the file; of several with one name the first by path."""
         yield from ((stem, min(paths)) for stem, paths in self._by_stem.items())
-
-
-def _without_suffix(path: Path, folder: Path) -> str:
-    return path.relative_to(folder).with_suffix("").as_posix()
 
 
 def _videos_in(folder: Path) -> Iterator[tuple[Path, str]]:
