@@ -124,7 +124,7 @@ def _checked_header(path: Path, cells: list[str]) -> list[str]:
 
 def _parse(text: str, path: Path, line: int | None) -> Any:
     try:
-        return json.loads(text, object_pairs_hook=_without_repeated_keys)
+        return _DECODER.decode(text)
     except json.JSONDecodeError as error:
         raise NumProError(f"{path}:{line or error.lineno}: is not JSON ({error.msg}); is the file complete?") from None
     except RecursionError:
@@ -140,6 +140,9 @@ def _without_repeated_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         keys = [key for key, _ in pairs]
         raise ValueError(f"the key {next(key for key in keys if keys.count(key) > 1)!r} occurs twice in one object")
     return content
+
+
+_DECODER = json.JSONDecoder(object_pairs_hook=_without_repeated_keys)  # `json.loads` would make one for every line
 
 
 class _Limited(io.RawIOBase):
