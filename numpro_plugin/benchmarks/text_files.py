@@ -126,7 +126,8 @@ def _parse(text: str, path: Path, line: int | None) -> Any:
     try:
         return _DECODER.decode(text)
     except json.JSONDecodeError as error:
-        raise NumProError(f"{path}:{line or error.lineno}: is not JSON ({error.msg}); is the file complete?") from None
+        part = "file" if line else "download"
+        raise NumProError(f"{path}:{line or error.lineno}: is not JSON ({error.msg}); is the {part} complete?") from None
     except RecursionError:
         problem = "is nested too deeply"
     except ValueError as error:  # a key that occurs twice, or Python's limit for the digits of an integer
