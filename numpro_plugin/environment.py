@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 DecoderName = Literal["pyav", "decord"]
 
 DEFAULT_CACHE_GB = 50.0
+DEFAULT_UNPACKED_GB = 1.0
 
 _SETTINGS: dict[str, tuple[str, Callable[[str], Any]]] = {
     "NUMPRO_FPS": ("fps", float),
@@ -33,7 +34,10 @@ _SETTINGS: dict[str, tuple[str, Callable[[str], Any]]] = {
     "NUMPRO_STROKE_COLOR": ("stroke_color", str),
 }
 # Where things are kept and how they are read: these change no answer.
-_OTHERS = ("NUMPRO_DATA", "NUMPRO_SPLIT", "NUMPRO_CACHE", "NUMPRO_CACHE_GB", "NUMPRO_DECODER", "NUMPRO_SHARED")
+_OTHERS = (
+    *("NUMPRO_DATA", "NUMPRO_SPLIT", "NUMPRO_CUSTOM", "NUMPRO_CACHE", "NUMPRO_CACHE_GB", "NUMPRO_DECODER", "NUMPRO_SHARED"),
+    "NUMPRO_UNPACKED_GB",
+)
 
 
 def settings_from_environment(
@@ -117,6 +121,11 @@ def chosen_split() -> str | None:
     return os.environ.get("NUMPRO_SPLIT") or None
 
 
+def chosen_custom_set() -> str | None:
+    """``$NUMPRO_CUSTOM``: which of one's own sets ``numpro_custom`` evaluates; None (the set without a name) if it is unset."""
+    return os.environ.get("NUMPRO_CUSTOM") or None
+
+
 def clips_folder() -> Path:
     """Where clips are kept: ``$NUMPRO_CACHE/clips``, else in the user's cache folder."""
     return Path(os.environ.get("NUMPRO_CACHE") or user_folder()) / "clips"
@@ -133,13 +142,26 @@ def cache_limit_gb() -> float:
     Raises:
         NumProError: it is no finite number.
     """
-    text = os.environ.get("NUMPRO_CACHE_GB", str(DEFAULT_CACHE_GB))
+    return _gigabytes("NUMPRO_CACHE_GB", DEFAULT_CACHE_GB)
+
+
+def unpacked_limit_gb() -> float:
+    """``$NUMPRO_UNPACKED_GB``: how many gigabytes a gzip-compressed text file may unpack to; 0 or less means no limit.
+
+    Raises:
+        NumProError: it is not a finite number.
+    """
+    return _gigabytes("NUMPRO_UNPACKED_GB", DEFAULT_UNPACKED_GB)
+
+
+def _gigabytes(variable: str, default_gb: float) -> float:
+    text = os.environ.get(variable, str(default_gb))
     try:
         limit_gb = float(text)
         if not math.isfinite(limit_gb):
             raise ValueError
     except ValueError:
-        raise NumProError(f"NUMPRO_CACHE_GB={text!r} must be a number of gigabytes (0: no limit)") from None
+        raise NumProError(f"{variable}={text!r} must be a number of gigabytes (0: no limit)") from None
     return limit_gb
 
 

@@ -2,46 +2,33 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from dataclasses import replace
+from typing import TYPE_CHECKING
 
-from numpro_plugin.benchmarks.annotations import Benchmark, Query, check_ids, check_video_name, read_json, seconds, span, split_in_name
-from numpro_plugin.errors import NumProError
+from numpro_plugin.benchmarks.annotations import Benchmark, Query, check_ids
+from numpro_plugin.benchmarks.by_video import file_names, queries_by_video
+from numpro_plugin.benchmarks.rows import queries_of_rows, read_rows, rows_of_list
+from numpro_plugin.benchmarks.text_files import file_kind, read_json
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 
 def read_annotations(path: Path) -> list[Query]:
-    """Read an object of ``{video: {"duration", "timestamps": [[start, end]], "sentences": [...]}}``.
-
-    A query's id is ``VIDEO:k`` for the video's k-th sentence, from 0. Blanks around sentences (most have one) are dropped.
+    """Read an object of ``{video: {"duration", "timestamps": [[start, end]], "sentences": [...]}}``, or a file of rows.
 
     Raises:
-        NumProError: another kind of file; the video and sentence are named.
+        NumProError: another kind of file; the video or row is named.
     """
-    videos = read_json(path)
-    if not isinstance(videos, dict) or not all(isinstance(video, dict) for video in videos.values()):
-        raise NumProError(
-            f"{path}: is no object of videos with 'duration', 'timestamps' and 'sentences'; use train.json, val_1.json or val_2.json"
-        )
-    return check_ids(path, [query for name, video in videos.items() for query in _queries(path, name, video)])
-
-
-def _queries(path: Path, name: str, video: dict[str, Any]) -> list[Query]:
-    try:
-        if problem := check_video_name(name):
-            raise ValueError(problem)
-        duration_s, timestamps, sentences = seconds(video["duration"]), video["timestamps"], video["sentences"]
-        if len(timestamps) != len(sentences):
-            raise ValueError(f"has {len(timestamps)} timestamps but {len(sentences)} sentences")
-        return [
-            Query(f"{name}:{k}", name, sentence.strip(), (span(time),), duration_s, files=(name, name.removeprefix("v_")))
-            for k, (sentence, time) in enumerate(zip(sentences, timestamps, strict=True))
-        ]
-    except KeyError as error:
-        raise NumProError(f"{path}: video {name!r} has no {error}; use train.json, val_1.json or val_2.json as downloaded") from None
-    except (ValueError, TypeError, AttributeError) as error:
-        raise NumProError(f"{path}: video {name!r}: {error}") from None
+    if file_kind(path) not in {"csv", "tsv", "jsonl", "parquet"}:
+        content = read_json(path)
+        if not isinstance(content, list):
+            return check_ids(path, queries_by_video(path, content))
+        rows = rows_of_list(path, content)
+    else:
+        rows = read_rows(path)
+    queries = queries_of_rows(path, rows, only_known=False, spans_needed=True)
+    return check_ids(path, [replace(query, files=file_names(query.video)) for query in queries])
 
 
 ACTIVITYNET = Benchmark(
@@ -49,7 +36,8 @@ ACTIVITYNET = Benchmark(
     title="ActivityNet Captions",
     read_annotations=read_annotations,
     splits=("val_2", "val_1", "train"),
-    split_of=split_in_name("val_2", "val_1", "train"),
+    sizes={"val_2": (4885, 17031), "val_1": (4917, 17505), "train": (10009, 37421)},
+    video_form=r"(v_)?[\w-]{11}(\.\w+)?",
     sources="""\
 annotations  train.json, val_1.json, val_2.json: captions.zip on the Dense-Captioning Events in Videos page (Stanford)
 videos       on YouTube; those that are gone are given out by the ActivityNet team on request (form on activity-net.org)""",

@@ -1,26 +1,26 @@
-"""What every benchmark's reader gives, and how annotation files are read: line by line, with errors that name file and line."""
+"""What every benchmark's reader returns, and the checks of single values that all readers share."""
 
 from __future__ import annotations
 
-import gzip
-import json
-import math
-import os
 import re
 from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from numpro_plugin.benchmarks.text_files import printable
 from numpro_plugin.errors import NumProError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Mapping
     from pathlib import Path
 
 _MOST_SHOWN = 10
 
+LONGEST_S = 1e6
+"""More than eleven days: a longer time in an annotation file is not in seconds."""
 
-@dataclass(frozen=True)
+
+@dataclass(frozen=True, slots=True)
 class Query:
     """One annotated query, before its video was looked for."""
 
@@ -40,7 +40,7 @@ class Query:
     """The video's length if the annotation file says it."""
 
     files: tuple[str, ...] = ()
-    """File names without extension under which the video may lie in a folder, likeliest first; the id if empty."""
+    """Names of the file (with or without extension, or paths inside the folder of videos), likeliest first; the id if empty."""
 
     extra: Mapping[str, Any] = field(default_factory=dict)
     """What the benchmark needs beyond: columns of `EXTRA_COLUMNS`."""
@@ -53,7 +53,7 @@ saliency; ``relevant_clip_ids`` and ``saliency_scores``: those among them that m
 
 @dataclass(frozen=True)
 class Benchmark:
-    """How one benchmark's official files are read."""
+    """How one benchmark's annotation files are read."""
 
     name: str
     """What people type: ``charades``."""
@@ -62,16 +62,19 @@ class Benchmark:
     """What the field calls it: ``Charades-STA``."""
 
     read_annotations: Callable[[Path], list[Query]]
-    """Official annotation file -> queries."""
+    """Annotation file -> queries."""
 
     splits: tuple[str, ...]
     """Names of the splits; the first is the one that is evaluated by default."""
 
-    split_of: Callable[[Path], str]
-    """Which split an annotation file holds, judged by its name."""
-
     sources: str
     """Where annotations and videos officially come from, and what is known of these places."""
+
+    sizes: Mapping[str, tuple[int, int]] = field(default_factory=dict)
+    """(videos, queries) of the official splits: a split is recognised by them whatever its file is called."""
+
+    video_form: str | None = None
+    """Regular expression that the videos' ids match; None where they can be anything."""
 
     read_durations: Callable[[Path], dict[str, float]] | None = None
     """Official file with video lengths -> seconds by video id; None where the annotation file has them."""
@@ -80,101 +83,80 @@ class Benchmark:
     """Only so much of each video is annotated."""
 
 
-def split_in_name(*splits: str) -> Callable[[Path], str]:
-    """A ``split_of`` that looks for the splits' names in the file's; the first is what it falls back to."""
-
-    def split_of(path: Path) -> str:
-        return next((split for split in splits if split in path.name), splits[0])
-
-    return split_of
-
-
-def read_lines(path: Path) -> Iterator[tuple[int, str]]:
-    """Numbered lines (from 1) of a UTF-8 text file, gzipped if its name ends in .gz; a byte order mark is dropped.
-
-    Raises:
-        NumProError: no such file, not UTF-8, or a broken gzip file.
-    """
-    try:
-        with gzip.open(path, "rb") if path.suffix == ".gz" else open(path, "rb") as file:
-            for number, raw in enumerate(file, start=1):
-                try:
-                    yield number, raw.decode("utf-8-sig" if number == 1 else "utf-8").rstrip("\r\n")
-                except UnicodeDecodeError as error:
-                    raise NumProError(
-                        f"{path}:{number}: is not UTF-8 (byte {raw[error.start]:#04x} at column {error.start + 1}); "
-                        "use the official file as it was downloaded"
-                    ) from None
-    except FileNotFoundError:
-        raise NumProError(f"{path}: no such file") from None
-    except (OSError, EOFError) as error:
-        raise NumProError(f"{path}: cannot be read ({error})") from error
-
-
-def read_json(path: Path) -> Any:
-    """A JSON file, gzipped if its name ends in .gz.
-
-    Raises:
-        NumProError: no such file, not UTF-8, or not JSON (half-written files are), with the line.
-    """
-    text = "\n".join(line for _, line in read_lines(path))
-    try:
-        return json.loads(text)
-    except json.JSONDecodeError as error:
-        raise NumProError(f"{path}:{error.lineno}: is not JSON ({error.msg}); is the download complete?") from None
-
-
-def read_jsonl(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
-    """Numbered lines (from 1) of a JSON-lines file, each an object; empty lines are passed over.
-
-    Raises:
-        NumProError: as `read_lines`, and for a line that is no JSON object.
-    """
-    for number, line in read_lines(path):
-        if not line.strip():
-            continue
-        try:
-            value = json.loads(line)
-        except json.JSONDecodeError as error:
-            raise NumProError(f"{path}:{number}: is not JSON ({error.msg}); is the file complete?") from None
-        if not isinstance(value, dict):
-            raise NumProError(f"{path}:{number}: is no JSON object but {type(value).__name__}")
-        yield number, value
-
-
 def seconds(value: Any) -> float:
-    """A time as written in an annotation file. Raises ValueError unless it is a finite number, 0 or more."""
+    """A time as written in an annotation file. Raises ValueError unless it is a number from 0 to `LONGEST_S`."""
     if isinstance(value, bool) or not isinstance(value, (int, float)):
-        raise ValueError(f"{value!r} is no number of seconds")
-    if not (math.isfinite(value) and value >= 0):
-        raise ValueError(f"{value!r} must be 0 seconds or more")
+        raise ValueError(f"{_short(value)} is not a number of seconds")
+    if not value >= 0:  # which NaN is not, either
+        raise ValueError(f"{_short(value)} must be 0 seconds or more")
+    if value > LONGEST_S:  # before any conversion: an integer may be too large for a float
+        raise ValueError(f"{_short(value)} is more than {LONGEST_S:,.0f} seconds; times must be in seconds, not in milliseconds or frames")
     return float(value)
+
+
+def duration(value: Any) -> float:
+    """The length of a video. Raises ValueError unless it is a number of seconds above 0."""
+    if (length_s := seconds(value)) == 0:
+        raise ValueError("a video's duration must be more than 0 seconds")
+    return length_s
 
 
 def span(value: Any) -> tuple[float, float]:
     """A pair [start, end] in seconds. Raises ValueError for anything else."""
     if not isinstance(value, (list, tuple)) or len(value) != 2:
-        raise ValueError(f"{value!r} is no pair of start and end")
+        raise ValueError(f"{_short(value)} is not a pair [start, end]")
     return seconds(value[0]), seconds(value[1])
+
+
+def spans(value: Any) -> tuple[tuple[float, float], ...]:
+    """A list of pairs [start, end] in seconds. Raises ValueError for anything else."""
+    if not isinstance(value, (list, tuple)):
+        raise ValueError(f"{_short(value)} is not a list of pairs [start, end]")
+    return tuple(span(pair) for pair in value)
+
+
+def plain_text(value: Any, what: str) -> str:
+    """A text that a table can hold. Raises ValueError if it is of another type, blank, or holds half a surrogate pair."""
+    if not isinstance(value, str):
+        raise ValueError(f"{what} must be text, got {_short(value)}")
+    if not value.strip():
+        raise ValueError(f"has no {what}")
+    try:
+        value.encode()
+    except UnicodeEncodeError as error:
+        raise ValueError(f"{what} {_short(value)} holds half of a surrogate pair at character {error.start + 1}; write it again") from None
+    return value
+
+
+def query_id(value: Any) -> str:
+    """A query's id, which files write as text or as an integer. Raises ValueError for anything else."""
+    if isinstance(value, int) and not isinstance(value, bool):
+        return str(value)
+    return plain_text(value, "id")
+
+
+def video_name(value: Any) -> str:
+    """A video's id or file name, or its path inside the folder of videos. Raises ValueError if it could lead out of that folder."""
+    name = plain_text(value, "video").strip()
+    if printable(name) != name or re.search(r"[\\\n\t]", name):
+        raise ValueError(f"video name {_short(name)} holds control characters or backslashes; write folders with /")
+    if any(part in {"", ".", ".."} for part in name.removeprefix("./").split("/")):
+        raise ValueError(
+            f"video name {_short(name)} must be a file name or a path inside the folder of videos, without '..' or a leading /"
+        )
+    return name.removeprefix("./")
 
 
 def check_ids(path: Path, queries: list[Query]) -> list[Query]:
     """The queries, if there are any and their ids are unique; raises NumProError otherwise."""
     if not queries:
-        raise NumProError(f"{path}: holds no query; is the download complete?")
-    counts = Counter(query.id for query in queries)
-    if repeated := [key for key, count in counts.items() if count > 1]:
-        raise NumProError(
-            f"{path}: {len(repeated)} ids occur more than once ({', '.join(repeated[:_MOST_SHOWN])}); each query needs its own"
-        )
+        raise NumProError(f"{path}: holds no queries; is the download complete?")
+    if len({query.id for query in queries}) < len(queries):
+        counts = Counter(query.id for query in queries)
+        repeated = [key for key, count in counts.items() if count > 1]
+        shown = printable(", ".join(repeated[:_MOST_SHOWN]))
+        raise NumProError(f"{path}: {len(repeated)} ids occur more than once ({shown}); each query needs its own")
     return queries
-
-
-def check_video_name(name: str) -> str | None:
-    """Why a video's name cannot be used, or None: names are looked up in a folder, so they may not lead out of it."""
-    if not name or name in {".", ".."} or re.search(r"[/\\\0]", name) or os.path.basename(name) != name:
-        return f"video name {name!r} must be a plain file name without folders"
-    return None
 
 
 def raise_all(path: Path, problems: list[tuple[int, str]], remedy: str) -> None:
@@ -183,4 +165,13 @@ def raise_all(path: Path, problems: list[tuple[int, str]], remedy: str) -> None:
         return
     shown = "\n".join(f"{path}:{line}: {problem}" for line, problem in problems[:_MOST_SHOWN])
     more = f"\n... and {len(problems) - _MOST_SHOWN} more lines" if len(problems) > _MOST_SHOWN else ""
-    raise NumProError(f"{shown}{more}\n{remedy}")
+    raise NumProError(printable(f"{shown}{more}\n{remedy}"))
+
+
+def _short(value: Any) -> str:
+    """A value for a message: a cell of a megabyte would hide what is wrong with it."""
+    try:
+        text = ascii(value) if isinstance(value, str) and printable(value) != value else repr(value)
+    except ValueError:  # an integer of more digits than Python writes
+        text = f"a {type(value).__name__} that is too long to print"
+    return text if len(text) <= 80 else f"{text[:77]}..."

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import csv
-import math
 import re
 from typing import TYPE_CHECKING
 
-from numpro_plugin.benchmarks.annotations import Benchmark, Query, check_ids, check_video_name, raise_all, read_lines, split_in_name
+from numpro_plugin.benchmarks.annotations import Benchmark, Query, check_ids, duration, plain_text, raise_all, seconds, video_name
+from numpro_plugin.benchmarks.by_video import queries_by_video
+from numpro_plugin.benchmarks.rows import ROW_KINDS, queries_of_rows, read_rows, rows_of_list
+from numpro_plugin.benchmarks.text_files import file_kind, read_csv, read_json, read_lines
 from numpro_plugin.errors import NumProError
 
 if TYPE_CHECKING:
@@ -17,66 +18,69 @@ _LINE = re.compile(r"(?P<video>\S+) (?P<start>\S+) (?P<end>\S+?)##(?P<query>.*\S
 
 
 def read_annotations(path: Path) -> list[Query]:
-    """Read lines of the form ``VIDEO START END##QUERY``; a query's id is its line's position, from 0, as in the reference's files.
+    """Read the official text file, or one of the forms in which the field passes Charades-STA on.
 
+    The official lines are ``VIDEO START END##QUERY``; a query's id is its line's position, from 0, as in the reference's files.
+    JSON objects by video (Time-R1, VideoChat-R1) and rows of CSV, JSON, JSON lines or parquet are told apart by extension and content.
     A start after its end (four lines of the official train file) is kept as written.
 
     Raises:
-        NumProError: listing every line that is malformed, has a negative or infinite time, or a video name with a folder in it.
+        NumProError: listing every line that is malformed, has a negative or infinite time, or a video name that leads out of a folder.
     """
+    if file_kind(path) not in ROW_KINDS:
+        return check_ids(path, _read_official(path))
+    rows = None
+    if file_kind(path) == "json":
+        content = read_json(path)
+        if isinstance(content, dict):
+            return check_ids(path, queries_by_video(path, content))
+        rows = rows_of_list(path, content)
+    return check_ids(path, queries_of_rows(path, rows or read_rows(path), only_known=False, spans_needed=True))
+
+
+def _read_official(path: Path) -> list[Query]:
     queries: list[Query] = []
     problems: list[tuple[int, str]] = []
     for number, line in read_lines(path):
         if not line.strip():
             continue
-        parsed = _parse(line)
-        if isinstance(parsed, str):
-            problems.append((number, parsed))
-        else:
-            video, start, end, query = parsed
-            queries.append(Query(str(len(queries)), video, query, ((start, end),)))
+        try:
+            queries.append(_parse(line, str(len(queries))))
+        except ValueError as error:
+            problems.append((number, str(error)))
     raise_all(path, problems, "Expected lines like 'AMT7R 4.3 12.5##a person is putting a picture onto the wall.'; use the official file.")
-    return check_ids(path, queries)
+    return queries
 
 
-def _parse(line: str) -> tuple[str, float, float, str] | str:
-    """A line's parts, or what is wrong with it."""
+def _parse(line: str, key: str) -> Query:
     match = _LINE.fullmatch(line)
     if match is None:
-        return f"is not 'VIDEO START END##QUERY': {line[:80]!r}"
-    if problem := check_video_name(match["video"]):
-        return problem
+        raise ValueError(f"is not 'VIDEO START END##QUERY': {line[:80]!r}")
     try:
         start, end = float(match["start"]), float(match["end"])
     except ValueError:
-        return f"start and end must be seconds, got {match['start']!r} and {match['end']!r}"
-    if not (math.isfinite(start) and math.isfinite(end)) or start < 0 or end < 0:
-        return f"start and end must be 0 seconds or more, got {start:g} and {end:g}"
-    return match["video"], start, end, match["query"]
+        raise ValueError(f"start and end must be seconds, got {match['start'][:40]!r} and {match['end'][:40]!r}") from None
+    return Query(key, video_name(match["video"]), plain_text(match["query"], "query").strip(), ((seconds(start), seconds(end)),))
 
 
 def read_durations(path: Path) -> dict[str, float]:
     """Read the columns ``id`` and ``length`` (seconds) of the official CSV.
 
     Raises:
-        NumProError: another kind of file, or a length that is no positive number.
+        NumProError: another kind of file, or a length that is not a positive number.
     """
-    rows = csv.DictReader(line for _, line in read_lines(path))
-    if rows.fieldnames is None or not {"id", "length"} <= set(rows.fieldnames):
-        raise NumProError(
-            f"{path}: has no columns 'id' and 'length' (found: {', '.join(rows.fieldnames or ['nothing'])}); use Charades_v1_test.csv"
-        )
     durations: dict[str, float] = {}
     problems: list[tuple[int, str]] = []
-    for row in rows:
+    for number, row in read_csv(path):
+        if not {"id", "length"} <= set(row):
+            raise NumProError(f"{path}: has no columns 'id' and 'length' (found: {', '.join(map(repr, row))}); use Charades_v1_test.csv")
         try:
-            duration_s = float(row["length"])
-        except (TypeError, ValueError):
-            duration_s = math.nan
-        if not (math.isfinite(duration_s) and duration_s > 0):
-            problems.append((rows.line_num, f"length of video {row['id']!r} must be seconds above 0, got {row['length']!r}"))
-        durations[row["id"]] = duration_s
+            durations[row["id"]] = duration(float(row["length"]))
+        except ValueError:
+            problems.append((number, f"length of video {row['id']!r} must be seconds above 0, got {row['length']!r}"))
     raise_all(path, problems, "Use the official file as it was downloaded.")
+    if not durations:
+        raise NumProError(f"{path}: holds no videos; use Charades_v1_test.csv")
     return durations
 
 
@@ -86,7 +90,8 @@ CHARADES = Benchmark(
     read_annotations=read_annotations,
     read_durations=read_durations,
     splits=("test", "train"),
-    split_of=split_in_name("test", "train"),
+    sizes={"test": (1334, 3720), "train": (5338, 12408)},
+    video_form=r"[A-Z0-9]{5}(\.\w+)?",
     sources="""\
 annotations  charades_sta_test.txt, charades_sta_train.txt: repository jiyanggao/TALL on GitHub; its download link has been reported
              dead since December 2024, the same files are in OpenDataLab's copy, opendatalab.com

@@ -2,19 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
-from numpro_plugin.benchmarks.annotations import (
-    Benchmark,
-    Query,
-    check_ids,
-    check_video_name,
-    raise_all,
-    read_json,
-    read_lines,
-    split_in_name,
-)
+from numpro_plugin.benchmarks.annotations import LONGEST_S, Benchmark, Query, check_ids, plain_text, query_id, raise_all, video_name
+from numpro_plugin.benchmarks.rows import queries_of_rows, rows_of_list
+from numpro_plugin.benchmarks.text_files import read_json, read_lines
 from numpro_plugin.errors import NumProError
 
 if TYPE_CHECKING:
@@ -29,43 +23,56 @@ def read_annotations(path: Path) -> list[Query]:
     """Read a list of ``{"annotation_id", "video", "description", "num_segments", "times": [[first, last], ...]}``.
 
     Chunks a to b, both included, are [5a, min(5(b + 1), 5 num_segments)] seconds. ``annotators`` holds every annotator's span;
-    ``spans_s`` the one that most annotators chose (of equally frequent ones the first written).
+    ``spans_s`` the one that most annotators chose (of equally frequent ones the first written). A list of flat rows without
+    ``times`` has one span a query and no annotators.
 
     Raises:
         NumProError: another kind of file, or impossible chunks; the annotation is named.
     """
-    rows = read_json(path)
-    if not isinstance(rows, list) or not all(isinstance(row, dict) and "times" in row for row in rows):
-        raise NumProError(f"{path}: is no list of annotations with 'times'; use train_data.json, val_data.json or test_data.json")
-    return check_ids(path, [_query(path, k, row) for k, row in enumerate(rows)])
+    content = read_json(path)
+    if isinstance(content, list) and content and isinstance(content[0], dict) and "start_time" in content[0]:
+        return check_ids(path, queries_of_rows(path, rows_of_list(path, content), only_known=False, spans_needed=True))
+    if not isinstance(content, list) or not all(isinstance(row, dict) and "times" in row for row in content):
+        raise NumProError(f"{path}: is not a list of annotations with 'times'; use train_data.json, val_data.json or test_data.json")
+    return check_ids(path, [_query(path, k, row) for k, row in enumerate(content)])
 
 
 def _query(path: Path, position: int, row: dict[str, Any]) -> Query:
+    key = row.get("annotation_id", position)
     try:
-        name, segments = row["video"], int(row["num_segments"])
-        if problem := check_video_name(name):
-            raise ValueError(problem)
-        for first, last in row["times"]:
-            if not 0 <= first <= last < segments:
-                raise ValueError(f"chunks {[first, last]} are not within 0 to {segments - 1}")
-        if not row["times"]:
-            raise ValueError("has no annotator")
-        duration_s = CHUNK_S * segments
-        annotators = [(CHUNK_S * a, min(CHUNK_S * (b + 1), duration_s)) for a, b in row["times"]]
-        majority = Counter(annotators).most_common(1)[0][0]
+        needed = ("annotation_id", "video", "description", "num_segments")
+        if missing := [name for name in needed if name not in row]:
+            raise ValueError(f"has no {', '.join(map(repr, missing))}; use the official file as it was downloaded")
+        key, name, annotators = query_id(key), video_name(row["video"]), _annotators(row["times"], row["num_segments"])
         return Query(
-            id=str(row["annotation_id"]),
+            id=key,
             video=name,
-            query=row["description"],
-            spans_s=(majority,),
-            duration_s=duration_s,
-            files=file_names(name),
+            query=plain_text(row["description"], "description"),  # a few official ones have blanks around them, which results show
+            spans_s=(Counter(annotators).most_common(1)[0][0],),
+            duration_s=CHUNK_S * row["num_segments"],
+            files=(name, *file_names(name)),
             extra={"annotators": annotators},
         )
-    except KeyError as error:
-        raise NumProError(f"{path}: annotation {position} has no {error}; use the official file as downloaded") from None
-    except (ValueError, TypeError) as error:
-        raise NumProError(f"{path}: annotation {row.get('annotation_id', position)}: {error}") from None
+    except ValueError as error:
+        raise NumProError(f"{path}: annotation {key!r}: {error}") from None
+
+
+def _annotators(times: Any, segments: Any) -> list[tuple[float, float]]:
+    """Every annotator's (start, end) in seconds."""
+    if not _is_count(segments) or segments < 1:
+        raise ValueError(f"num_segments must be a whole number from 1, got {segments!r}")
+    if not isinstance(times, list) or not times:
+        raise ValueError("has no annotators in 'times'")
+    for chunks in times:
+        if not isinstance(chunks, list) or len(chunks) != 2 or not all(map(_is_count, chunks)):
+            raise ValueError(f"{chunks!r} is not a pair [first chunk, last chunk]")
+        if not chunks[0] <= chunks[1] < segments:
+            raise ValueError(f"chunks {chunks} are not within 0 to {segments - 1}")
+    return [(CHUNK_S * first, min(CHUNK_S * (last + 1), CHUNK_S * segments)) for first, last in times]
+
+
+def _is_count(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= LONGEST_S / CHUNK_S
 
 
 def file_names(video: str) -> tuple[str, ...]:
@@ -77,12 +84,16 @@ def file_names(video: str) -> tuple[str, ...]:
 
 
 def read_hashes(path: Path) -> dict[str, str]:
-    """Read ``yfcc100m_hash.txt``: Flickr photo number -> the file's name in the YFCC100M store."""
+    """Read ``yfcc100m_hash.txt``: Flickr photo number -> the file's name in the YFCC100M store.
+
+    Raises:
+        NumProError: listing the lines that are not a number and a name.
+    """
     hashes: dict[str, str] = {}
     problems: list[tuple[int, str]] = []
     for number, line in read_lines(path):
         parts = line.split()
-        if len(parts) == 2 and parts[0].isdigit() and check_video_name(parts[1]) is None:
+        if len(parts) == 2 and parts[0].isdigit() and re.fullmatch(r"\w+", parts[1]):
             hashes[parts[0]] = parts[1]
         elif parts:
             problems.append((number, f"is not 'PHOTO HASH': {line[:80]!r}"))
@@ -95,7 +106,8 @@ DIDEMO = Benchmark(
     title="DiDeMo",
     read_annotations=read_annotations,
     splits=("test", "val", "train"),
-    split_of=split_in_name("test", "val", "train"),
+    sizes={"test": (1037, 4021), "val": (1094, 4180)},
+    video_form=r"\d+@N\d+_\d+_[0-9a-f]+\..*",
     end_s=END_S,
     sources="""\
 annotations  test_data.json, val_data.json, train_data.json and yfcc100m_hash.txt: repository LisaAnne/LocalizingMoments on GitHub

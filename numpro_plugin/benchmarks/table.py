@@ -1,25 +1,36 @@
 """The prepared table: where it is, what is in it, and the report that lies beside it.
 
 A table is a parquet file of rows ``id, video, query, spans_s, duration_s`` (``video`` is the file's path) and, where the benchmark
-needs it, ``end_s`` (only so much of the video is used), the columns of `EXTRA_COLUMNS`. Beside it lies a
-JSON report that says what was expected, what was found and what is missing.
+needs it, ``end_s`` (only so much of the video is used) and the columns of `EXTRA_COLUMNS`. Its report says what was expected, what was
+found and what is missing. It is part of the parquet file, so that the two can never be torn apart; the JSON file beside the table is a
+copy for people, and the report of tables from before version 0.2.
 """
 
 from __future__ import annotations
 
+import itertools
 import json
+import logging
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from numpro_plugin.environment import chosen_split, data_folder, data_folder_is_default
+from numpro_plugin.benchmarks.custom import checked_set_name
+from numpro_plugin.environment import chosen_custom_set, chosen_split, data_folder, data_folder_is_default
 from numpro_plugin.errors import NumProError
-from numpro_plugin.files import written_whole
+from numpro_plugin.files import write_text_whole, written_whole
 
 if TYPE_CHECKING:
     import os
+    from collections.abc import Iterable, Iterator
 
     from numpro_plugin.benchmarks.annotations import Benchmark
+
+log = logging.getLogger(__name__)
+
+_REPORT_KEY = b"numpro_report"
+_ROWS_AT_ONCE = 10_000
 
 
 @dataclass
@@ -54,6 +65,10 @@ class Report:
     """Path of the annotation file."""
     annotations_sha256: str = ""
     numpro_version: str = ""
+    name: str | None = None
+    """Of one of several own sets."""
+    n_with_spans: int | None = None
+    """Queries in the annotation file that have a span; None in tables of older versions."""
 
     def protocol(self) -> dict[str, Any]:
         """What every result says about the data."""
@@ -65,16 +80,53 @@ class Report:
             "n_expected": self.n_expected,
             "with_videos": self.with_videos,
             "annotations_sha256": self.annotations_sha256,
+            **({"name": self.name} if self.name else {}),
         }
 
 
-def table_path(benchmark: str, split: str, folder: str | os.PathLike[str] | None = None) -> Path:
-    """Where the table of a benchmark's split is, or would be."""
-    return Path(folder or data_folder()) / benchmark / f"{split}.parquet"
+def table_path(benchmark: str, split: str, folder: str | os.PathLike[str] | None = None, *, name: str | None = None) -> Path:
+    """Where the table of a benchmark's split is, or would be; of ``custom`` that of the set ``name``, else of ``$NUMPRO_CUSTOM``.
+
+    Raises:
+        NumProError: the set's name cannot be that of a folder.
+    """
+    place = Path(folder or data_folder()) / benchmark
+    if benchmark == "custom" and (name := name or chosen_custom_set()):
+        place /= checked_set_name(name)
+    return place / f"{split}.parquet"
 
 
-def write_table(rows: list[dict[str, Any]], report: Report, folder: str | os.PathLike[str] | None = None) -> Path:
-    """Write table and report; a reader sees the old ones or the new ones. Returns the table's path."""
+@contextmanager
+def table_lock(path: Path) -> Iterator[None]:
+    """Be the only process that prepares a table.
+
+    Raises:
+        NumProError: another process does so now. A file system without locks is worked on without one.
+    """
+    from filelock import FileLock, Timeout
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(path.with_name(f".{path.stem}.lock"), timeout=0)
+    try:
+        lock.acquire()
+    except Timeout:
+        raise NumProError(f"{path}: another `numpro prepare` is making this table; wait until it has ended") from None
+    except NotImplementedError:
+        log.warning("%s: the file system has no locks; do not run two `numpro prepare` for one table at once", path.parent)
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def write_table(rows: Iterable[dict[str, Any]], report: Report, path: Path) -> None:
+    """Write table and report as one, under `table_lock`: after a kill a reader sees both old or both new.
+
+    Args:
+        rows: the table's rows, taken one after the other.
+        report: written when all rows have been taken, so it may count them.
+        path: of the table.
+    """
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -84,14 +136,19 @@ def write_table(rows: list[dict[str, Any]], report: Report, folder: str | os.Pat
         **{"end_s": pa.float64(), "annotators": spans, "clips": pa.int64(), "relevant_clip_ids": pa.list_(pa.int64())},
         "saliency_scores": pa.list_(pa.list_(pa.int64())),
     }
-    used = [name for name in types if any(name in row for row in rows)]
+    for left in path.parent.glob(f".{path.name}.*.part"):  # by a process that was killed: the lock says that none is at work
+        left.unlink(missing_ok=True)
+    remaining = iter(rows)
+    chunks = iter(lambda: list(itertools.islice(remaining, _ROWS_AT_ONCE)), [])
+    first = next(chunks, [])
+    used = [name for name in types if any(name in row for row in first)]
     schema = pa.schema([(name, types[name]) for name in used])
-    path = table_path(report.benchmark, report.split, folder)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with written_whole(path.with_suffix(".json")) as report_part, written_whole(path) as table_part:
-        pq.write_table(pa.Table.from_pylist(rows, schema=schema), table_part)
-        report_part.write_text(json.dumps(asdict(report), indent=1))
-    return path
+    with written_whole(path) as part, pq.ParquetWriter(part, schema) as writer:
+        for chunk in itertools.chain([first], chunks):
+            writer.write_table(pa.Table.from_pylist(chunk, schema=schema))
+        content = json.dumps(asdict(report), indent=1)
+        writer.add_key_value_metadata({_REPORT_KEY: content.encode()})
+    write_text_whole(path.with_suffix(".json"), content)
 
 
 def default_split(benchmark: Benchmark) -> str:
@@ -100,22 +157,40 @@ def default_split(benchmark: Benchmark) -> str:
 
 
 def read_report(path: Path) -> Report:
-    """The report beside a table.
+    """The report of a table.
 
     Raises:
-        NumProError: there is none, or it cannot be read; the remedy names the command that makes it.
+        NumProError: there is no table, or it cannot be read; the remedy names the command that makes it.
     """
-    remedy = f"run: numpro prepare {path.parent.name} --annotations FILE --videos DIR"
+    folders = path.parts[-3:-1]
+    named = len(folders) == 2 and folders[0] == "custom"
+    remedy = f"run: numpro prepare {f'custom --name {folders[1]}' if named else path.parent.name} --annotations FILE --videos DIR"
     if split := chosen_split():
         remedy += f" (NUMPRO_SPLIT={split} asks for this split)"
-    report = path.with_suffix(".json")
-    if not path.exists() or not report.exists():
+    if named and chosen_custom_set() == folders[1]:
+        remedy += f" (NUMPRO_CUSTOM={folders[1]} asks for this set)"
+    if not path.exists():
         where = " (NUMPRO_DATA is not set, so the default folder was looked in)" if data_folder_is_default() else ""
         raise NumProError(f"there is no table {path}{where}; {remedy}")
+    copy = path.with_suffix(".json")
+    content = _stored_report(path, remedy)
+    if content is None and not copy.exists():
+        raise NumProError(f"there is no report {copy} beside the table; {remedy}")
     try:
-        return Report(**json.loads(report.read_text()))
-    except (ValueError, TypeError) as error:
-        raise NumProError(f"{report}: cannot be read ({error}); {remedy}") from error
+        return Report(**json.loads(copy.read_text(encoding="utf-8") if content is None else content))
+    except (ValueError, TypeError, RecursionError) as error:
+        raise NumProError(f"{copy if content is None else path}: the report cannot be read ({error}); {remedy}") from error
+
+
+def _stored_report(path: Path, remedy: str) -> bytes | None:
+    """The report inside a table; None in tables of older versions."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        return (pq.read_metadata(path).metadata or {}).get(_REPORT_KEY)
+    except (OSError, pa.ArrowException) as error:
+        raise NumProError(f"{path}: cannot be read as a table ({error}); {remedy}") from error
 
 
 def read_rows(path: Path) -> list[dict[str, Any]]:
@@ -123,3 +198,14 @@ def read_rows(path: Path) -> list[dict[str, Any]]:
     import pyarrow.parquet as pq
 
     return pq.read_table(path).to_pylist()
+
+
+def read_columns(path: Path, *names: str) -> Iterator[tuple[Any, ...]]:
+    """Some columns of a table, row by row; a column that the table does not have is None."""
+    import pyarrow.parquet as pq
+
+    with pq.ParquetFile(path) as file:
+        held = [name for name in names if name in file.schema_arrow.names]
+        for batch in file.iter_batches(columns=held):
+            columns = {name: batch.column(name).to_pylist() for name in held}
+            yield from zip(*(columns.get(name, [None] * batch.num_rows) for name in names), strict=True)

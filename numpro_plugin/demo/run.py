@@ -80,7 +80,9 @@ def run_demo(
         render(made, root / "videos")
         write_queries(made, root / "queries.jsonl")
     with took.step("preparing the table"):
-        table, report = prepare(BENCHMARKS["custom"], root / "queries.jsonl", videos=root / "videos", out=root / "data", progress=False)
+        table, report = prepare(
+            BENCHMARKS["custom"], root / "queries.jsonl", videos=root / "videos", out=root / "data", force=True, progress=False
+        )
     models: dict[str, Path | None] = {"tiny model": None}
     if train:
         models["fine-tuned model"] = _train(root, took, videos=training_videos, seed=seed, overrides=overrides)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from numpro_plugin.benchmarks.annotations import read_jsonl
+from numpro_plugin.benchmarks.text_files import read_jsonl
 from numpro_plugin.errors import NumProError
 
 if TYPE_CHECKING:

@@ -10,8 +10,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from numpro_plugin.benchmarks import BENCHMARKS
-from numpro_plugin.benchmarks.annotations import Query, check_ids, read_json, read_jsonl, seconds, span
+from numpro_plugin.benchmarks.annotations import Query, check_ids, seconds, span
 from numpro_plugin.benchmarks.table import read_rows
+from numpro_plugin.benchmarks.text_files import read_json, read_jsonl
 from numpro_plugin.errors import NumProError
 
 if TYPE_CHECKING:

@@ -9,8 +9,9 @@ from support.videos import write_counter_video
 
 from numpro_plugin import NumProError
 from numpro_plugin.benchmarks import BENCHMARKS
+from numpro_plugin.benchmarks.check import check
 from numpro_plugin.benchmarks.didemo import file_names, read_hashes
-from numpro_plugin.benchmarks.prepare import check, prepare
+from numpro_plugin.benchmarks.prepare import prepare
 from numpro_plugin.benchmarks.table import read_rows
 
 
@@ -94,18 +95,18 @@ def broken(rows, **changes):
     [
         ("activitynet", broken(ACTIVITYNET, timestamps=[[0, 1]]), "'v_AAAAAAAAAAA': has 1 timestamps but 2 sentences"),
         ("activitynet", broken(ACTIVITYNET, duration=-3), "must be 0 seconds or more"),
-        ("activitynet", broken(ACTIVITYNET, timestamps=[[0, 1], [2]]), "no pair of start and end"),
-        ("activitynet", {"../v": ACTIVITYNET["v_AAAAAAAAAAA"]}, "without folders"),
+        ("activitynet", broken(ACTIVITYNET, timestamps=[[0, 1], [2]]), "is not a pair [start, end]"),
+        ("activitynet", {"../v": ACTIVITYNET["v_AAAAAAAAAAA"]}, "a path inside the folder of videos"),
         ("activitynet", {"v": {"duration": 3}}, "has no 'timestamps'"),
         ("didemo", broken(DIDEMO, times=[[0, 6]]), "annotation 7: chunks [0, 6] are not within 0 to 5"),
         ("didemo", broken(DIDEMO, times=[[3, 2]]), "chunks [3, 2]"),
         ("didemo", broken(DIDEMO, times=[]), "has no annotator"),
-        ("didemo", broken(DIDEMO, video="../../x.mov"), "without folders"),
+        ("didemo", broken(DIDEMO, video="../../x.mov"), "a path inside the folder of videos"),
         ("didemo", broken(DIDEMO, annotation_id=8), "1 ids occur more than once (8)"),
         ("qvhighlights", broken(QVHIGHLIGHTS, qid=12), "1 ids occur more than once (12)"),
         ("qvhighlights", broken(QVHIGHLIGHTS, relevant_clip_ids=[2, 3, 7, 10]), ":1: qid 11: has relevant clips outside 0 to 9"),
-        ("qvhighlights", broken(QVHIGHLIGHTS, saliency_scores=[[1, 2, 3]]), "has 4 relevant clips but 1 triples"),
-        ("qvhighlights", broken(QVHIGHLIGHTS, relevant_windows=[[1, "x"]]), "'x' is no number of seconds"),
+        ("qvhighlights", broken(QVHIGHLIGHTS, saliency_scores=[[1, 2, 3]]), "has 4 relevant clips but not as many triples"),
+        ("qvhighlights", broken(QVHIGHLIGHTS, relevant_windows=[[1, "x"]]), "'x' is not a number of seconds"),
     ],
 )
 def test_impossible_annotations_are_named(official, name, content, said):
@@ -144,9 +145,9 @@ def test_custom(tmp_path, name):
         ("a.mp4,,1,2", "has no query"),
         (",x,1,2", "has no video"),
         ("a.mp4,x,1,", "has one of start_time and end_time but not the other"),
-        ("a.mp4,x,one,two", "'one' is no number of seconds"),
+        ("a.mp4,x,one,two", "'one' is not a number of seconds"),
         ("a.mp4,x,-1,2", "-1 must be 0 seconds or more"),
-        ("../a.mp4,x,1,2", "without folders"),
+        ("../a.mp4,x,1,2", "a path inside the folder of videos"),
     ],
 )
 def test_custom_rows_are_named_by_line(tmp_path, row, said):

@@ -6,7 +6,8 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
-from numpro_plugin.benchmarks.annotations import read_json, read_jsonl, seconds, span
+from numpro_plugin.benchmarks.annotations import seconds, span
+from numpro_plugin.benchmarks.text_files import read_json, read_jsonl
 from numpro_plugin.errors import NumProError
 from numpro_plugin.prompts import NUMBERS_SENTENCE
 

@@ -85,5 +85,5 @@ def _open_input(name: str, files: VideoFiles) -> tuple[Path, Iterator[TrainingVi
         return path, table_rows(path)
     if kind.endswith((".json", ".jsonl")):
         return path, instruction_rows(path, files)
-    tables = ", ".join(f"{key}:train" for key in BENCHMARKS if key != "custom")
+    tables = ", ".join(f"{key}:train" for key in BENCHMARKS)
     raise NumProError(f"{name}: is neither an instruction file (.json, .jsonl) nor a prepared table (.parquet; {tables})")

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from numpro_plugin.benchmarks.didemo import file_names, read_hashes
-from numpro_plugin.benchmarks.prepare import VIDEO_SUFFIXES, files_by_stem
+from numpro_plugin.benchmarks.video_files import VIDEO_SUFFIXES, VideoFolder
 from numpro_plugin.errors import NumProError
 
 if TYPE_CHECKING:
@@ -32,24 +32,22 @@ class VideoFiles:
         self.folders = {source: Path(folder) for source, folder in folders.items()}
         for source, folder in self.folders.items():
             if not folder.is_dir():
-                raise NumProError(f"--videos {source}={folder}: is not a folder; pass the one that holds the video files")
-        self._files: dict[str, dict[str, str]] = {}
+                raise NumProError(f"--videos {source}={folder}: is not a folder; give the one that holds the video files")
+        self._files: dict[str, VideoFolder] = {}
+        self._photos: dict[str, dict[str, str]] = {}
         self._hash_of = read_hashes(Path(yfcc_hash)) if yfcc_hash else {}
         self._photo_of = {name: photo for photo, name in self._hash_of.items()}
 
     def find(self, source: str, name: str) -> str | None:
         """The path of a source's video, or None if its folder has no such file. ``source`` must be one of ``folders``."""
-        files = self._files_of(source)
-        return next((files[key] for key in self._possible_names(source, name) if key in files), None)
-
-    def _files_of(self, source: str) -> dict[str, str]:
         if source not in self._files:
-            files = {stem: str(path) for stem, path in files_by_stem(self.folders[source]).items()}
-            if self._photo_of:
-                photos = {parts[1]: path for stem, path in files.items() if len(parts := stem.split("_")) == _PHOTO_PARTS}
-                files = photos | files
-            self._files[source] = files
-        return self._files[source]
+            self._files[source] = VideoFolder(self.folders[source])
+            stems = self._files[source].stems() if self._photo_of else ()
+            self._photos[source] = {parts[1]: str(path) for stem, path in stems if len(parts := stem.split("_")) == _PHOTO_PARTS}
+        names = self._possible_names(source, name)
+        if path := self._files[source].find(names):
+            return str(path)
+        return next((self._photos[source][key] for key in names if key in self._photos[source]), None)
 
     def _possible_names(self, source: str, name: str) -> list[str]:
         """Possible names of the file, without extension, likeliest first."""

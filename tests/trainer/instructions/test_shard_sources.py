@@ -157,9 +157,9 @@ GOOD = {"video": "a", "source": "anet", "conversations": conversation("When?", "
             "names <e0>, but its meta.token has no time",
         ),
         ({"meta": {"token": {"<s0>": -1}}}, "-1 must be 0 seconds or more"),
-        ({"meta": {"token": {"<s0>": "soon"}}}, "'soon' is no number of seconds"),
+        ({"meta": {"token": {"<s0>": "soon"}}}, "'soon' is not a number of seconds"),
         ({"meta": {"split": [5, 5]}}, "its split [5, 5] ends before it starts"),
-        ({"meta": {"split": 5}}, "5 is no pair of start and end"),
+        ({"meta": {"split": 5}}, "5 is not a pair"),
         ({"video": ""}, "has neither 'video' nor 'id'"),
     ],
 )

@@ -1,0 +1,152 @@
+"""`numpro prepare` and `numpro check`: their arguments and what they print."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from numpro_plugin.benchmarks import BENCHMARKS, benchmark_named
+from numpro_plugin.benchmarks.text_files import printable
+from numpro_plugin.errors import NumProError
+
+if TYPE_CHECKING:
+    from numpro_plugin.benchmarks.table import Report
+
+
+def add_data_verbs(verbs: Any) -> None:
+    """The verbs on the command's parser."""
+    tables: dict[str, Any] = {"type": Path, "metavar": "DIR", "help": "folder of tables (default: $NUMPRO_DATA, else the user cache)"}
+    as_json: dict[str, Any] = {
+        "nargs": "?",
+        "const": "-",
+        "metavar": "FILE",
+        "help": "write the report as JSON; without FILE (or with -) print it and nothing else",
+    }
+
+    verb = verbs.add_parser(
+        "prepare",
+        help="make a benchmark's table from its official annotations and your videos",
+        description="Make a benchmark's table; `numpro prepare BENCHMARK --help` says where its files officially are.",
+    )
+    benchmarks = verb.add_subparsers(title="benchmarks", required=True, metavar="BENCHMARK", dest="benchmark")
+    for name, benchmark in BENCHMARKS.items():
+        one = benchmarks.add_parser(
+            name, help=benchmark.title, description=benchmark.sources, formatter_class=argparse.RawDescriptionHelpFormatter
+        )
+        one.add_argument("--annotations", type=Path, required=True, metavar="FILE", help="annotation file, .gz or not")
+        source = one.add_mutually_exclusive_group(required=True)
+        source.add_argument("--videos", type=Path, metavar="DIR", help="folder with the videos, searched with its subfolders")
+        source.add_argument("--without-videos", action="store_true", help="for checks that need no pixels")
+        one.set_defaults(durations=None, yfcc_hash=None, majority=False, name=None, force=False, run=_prepare)
+        if benchmark.read_durations:
+            one.add_argument("--durations", type=Path, metavar="FILE", help="official file with video lengths")
+        if name == "didemo":
+            one.add_argument("--yfcc-hash", type=Path, metavar="FILE", help="yfcc100m_hash.txt, if the videos bear hashed names")
+            one.add_argument("--majority", action="store_true", help="score by the span most annotators chose, not by the official rule")
+        if name == "custom":
+            one.add_argument("--name", help="of this set, if you have several; tasks evaluate the one that NUMPRO_CUSTOM names")
+            one.add_argument("--force", action="store_true", help="replace the set's table if it exists")
+            one.add_argument("--split", choices=benchmark.splits, help="which part of the set this is (default: test)")
+        else:
+            one.add_argument("--split", choices=benchmark.splits, help="if neither the annotation file's content nor its name says it")
+        one.add_argument("--out", **tables)
+        one.add_argument("--allow-missing", action="store_true", help="leave out missing and unreadable videos; every result will say so")
+        one.add_argument("--json", **as_json)
+
+    verb = verbs.add_parser("check", help="open every video of a prepared table again")
+    verb.add_argument("benchmark", choices=list(BENCHMARKS))
+    verb.add_argument("--split", help="default: the one that is evaluated")
+    verb.add_argument("--name", help="of one of several custom sets (default: $NUMPRO_CUSTOM)")
+    verb.add_argument("--out", **tables)
+    verb.add_argument("--json", **as_json)
+    verb.set_defaults(run=_check)
+
+
+def _prepare(args: argparse.Namespace) -> int:
+    from numpro_plugin.benchmarks.prepare import prepare
+    from numpro_plugin.environment import chosen_custom_set, data_folder
+
+    _check_json_path(args.json)
+    path, report = prepare(
+        benchmark_named(args.benchmark),
+        args.annotations,
+        videos=args.videos,
+        durations=args.durations,
+        yfcc_hash=args.yfcc_hash,
+        majority=args.majority,
+        split=args.split,
+        name=args.name,
+        out=args.out,
+        allow_missing=args.allow_missing,
+        force=args.force,
+    )
+    if _finish(report, path, args.json):
+        return 0
+    print(printable(f"table: {path}"))
+    if args.out and args.out.resolve() != data_folder().resolve():
+        print(printable(f'tasks look for it in NUMPRO_DATA; run: export NUMPRO_DATA="{args.out.resolve()}"'))
+    if report.name and report.name != chosen_custom_set():
+        print(f"tasks evaluate the set that NUMPRO_CUSTOM names; run: export NUMPRO_CUSTOM={report.name}")
+    return 0
+
+
+def _check(args: argparse.Namespace) -> int:
+    from numpro_plugin.benchmarks.check import check
+    from numpro_plugin.benchmarks.problems import write_problems
+    from numpro_plugin.benchmarks.table import default_split, table_path
+
+    _check_json_path(args.json)
+    benchmark = benchmark_named(args.benchmark)
+    report = check(benchmark, split=args.split, name=args.name, out=args.out)
+    path = table_path(benchmark.name, args.split or default_split(benchmark), args.out, name=args.name)
+    write_problems(report, path)
+    _finish(report, path, args.json)
+    bad = report.missing or report.unreadable or (report.with_videos and report.differing_durations)
+    return 1 if bad else 0
+
+
+def _check_json_path(target: str | None) -> None:
+    """Refuse a place for the JSON that cannot be written to, before videos are opened for minutes."""
+    if target not in (None, "-") and not Path(target).resolve().parent.is_dir():
+        raise NumProError(f"--json {target}: the folder {Path(target).resolve().parent} does not exist")
+
+
+def _finish(report: Report, table: Path, target: str | None) -> bool:
+    """Print the report, or write it as JSON; whether JSON went to the terminal, so that nothing else may."""
+    content = json.dumps({"table": str(table), **asdict(report)}, indent=1)
+    if target == "-":
+        print(content)
+        return True
+    _print_report(report, table)
+    if target is not None:
+        Path(target).write_text(content + "\n", encoding="utf-8")
+        print(f"written: {target}")
+    return False
+
+
+def _print_report(report: Report, table: Path) -> None:
+    from numpro_plugin.benchmarks.problems import problems_path, problems_text
+
+    kind = "" if report.with_videos else " (without videos)"
+    title = " ".join(filter(None, (report.benchmark, report.name, report.split)))
+    print(f"{title}{kind}: {report.n_used} of {report.n_expected} queries, ", end="")
+    print(f"{report.videos_used} of {report.videos_expected} videos used")
+    if report.n_with_spans is not None and report.n_with_spans < report.n_expected:
+        print(f"  {report.n_with_spans} of {report.n_expected} queries have spans; the others get answers and no score")
+    print(f"  spans that end after their video: {report.beyond_end} (normal, kept)")
+    if report.reversed_spans:
+        print(f"  spans annotated end before start: {report.reversed_spans} (kept; the metrics read them the other way round)")
+    listed = [
+        ("missing", report.missing),
+        ("unreadable", [f"{path}: {reason}" for path, reason in report.unreadable.items()]),
+        ("damaged, read as far as possible", [f"{path}: {reason}" for path, reason in report.damaged.items()]),
+        ("length differs", [f"{name}: is {now:.2f} s, expected {was:.2f} s" for name, (now, was) in report.differing_durations.items()]),
+    ]
+    for problem, entries in listed:
+        if entries:
+            print(f"  {problem}: {len(entries)}\n{problems_text(entries)}")
+    if any(entries for _, entries in listed) and problems_path(table).exists():
+        print(printable(f"  all of them: {problems_path(table)}"))
