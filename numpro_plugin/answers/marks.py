@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import deque
 from typing import NamedTuple
 
 _ANSWER_TAG = re.compile(
@@ -12,7 +13,7 @@ _ANSWER_TAG = re.compile(
 _BOX = re.compile(r"\\boxed\s{0,3}\{")
 _LONGEST_BOX = 400  # characters
 _HEADING = re.compile(
-    r"(?:^|\n)[ \t>]*(?:#{1,6}[ \t]*|\*{2,3}[ \t]*)+(?:\d[.)] ?)?(?:the |my )?(?:final )?answer[ \t]*:?[ \t]*\*{0,3}[ \t]*:?"
+    r"(?:^|\n)[ \t>]*+(?:#|\*\*)[#* \t]*+(?:\d[.)] ?)?(?:the |my )?(?:final )?answer[ \t]*:?[ \t]*\*{0,3}[ \t]*:?"
     r"|\b(?:final answer)\b[ \t]*\*{0,3}[ \t]*(?::|\bis\b:?|would be\b:?|\n|-|=)[ \t]*\*{0,3}"
 )
 _ANSWER_WORD = re.compile(
@@ -32,6 +33,12 @@ _EXPLANATION = re.compile(
 )
 
 
+_MOST_MARKS = 10
+"""Of so many words from the end of the text it is looked at what they mark; the time must not grow with their number."""
+_REACH = 3_000
+"""Characters after a word that it can mark."""
+
+
 class Mark(NamedTuple):
     """Something that marks the answer."""
 
@@ -45,14 +52,18 @@ class Mark(NamedTuple):
 def final_mark(text: str) -> Mark | None:
     """The last tag, box or heading of an answer, or None. A tag around the format that was asked for ("Frame x") marks nothing."""
     marks = [mark for mark in (*_tags(text), *_boxes(text)) if not re.fullmatch(r"[^\d]*\bframe ?\[?x\b[^\d]*", mark.text)]
-    marks += [Mark(match.start(), text[match.end() :], "heading") for match in _HEADING.finditer(text)]
+    for heading in deque(_HEADING.finditer(text), maxlen=1):
+        marks.append(Mark(heading.start(), text[heading.end() :], "heading"))
     return max(marks, key=lambda mark: mark.start, default=None)
 
 
 def word_marks(text: str) -> list[Mark]:
     """Words and lines that may mark an answer, the last first."""
-    marks = [Mark(match.end(), text[match.end() :], "word") for match in _ANSWER_WORD.finditer(text)]
-    marks += [Mark(match.end(), text[match.end() :], "connective") for match in _CONNECTIVE.finditer(text)]
+    marks = [
+        Mark(match.end(), text[match.end() : match.end() + _REACH], kind)
+        for kind, pattern in (("word", _ANSWER_WORD), ("connective", _CONNECTIVE))
+        for match in deque(pattern.finditer(text), maxlen=_MOST_MARKS)
+    ]
     lines = list(_OWN_LINE.finditer(text.replace("**", "  ")))
     if lines:
         first = len(lines) - 1  # lines of the format that stand together are one answer of several spans
@@ -63,7 +74,7 @@ def word_marks(text: str) -> list[Mark]:
         marks.append(Mark(last.start(), last[1], "line"))
     elif (line := _FIRST_BARE_LINE.match(text)) and not _FIRST_BARE_LINE.match(text, line.end() + 1):
         marks.append(Mark(0, line[0], "line"))
-    return sorted(marks, key=lambda mark: mark.start, reverse=True)
+    return sorted(marks, key=lambda mark: mark.start, reverse=True)[:_MOST_MARKS]
 
 
 def without_explanation(text: str) -> str:
@@ -78,10 +89,7 @@ def _tags(text: str) -> list[Mark]:
     before = 0
     for tag in _ANSWER_TAG.finditer(text):
         if tag["open"]:
-            if opened is None or text[opened : tag.start()].strip():
-                opened = tag.end()
-            else:
-                opened = tag.end()
+            opened = tag.end()
         else:
             start = before if opened is None else opened
             marks.append(Mark(start, text[start : tag.start()], "tag"))
@@ -93,7 +101,7 @@ def _tags(text: str) -> list[Mark]:
 
 def _boxes(text: str) -> list[Mark]:
     marks = []
-    for box in _BOX.finditer(text):
+    for box in deque(_BOX.finditer(text), maxlen=_MOST_MARKS):
         depth, at, end = 1, box.end(), min(len(text), box.end() + _LONGEST_BOX)
         while at < end and depth:
             depth += (text[at] == "{") - (text[at] == "}")

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import re
+from itertools import islice
 from typing import Literal, NamedTuple
 
 LARGEST = 1e15
 """Larger numbers are read as this one, so that none is infinite."""
+
+_MOST_MENTIONS = 4_000
 
 
 class Mention(NamedTuple):
@@ -44,7 +47,7 @@ _UNITS = {"ms": 0.001, "milli": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
 def find_mentions(text: str) -> list[Mention]:
     """All numbers but percentages and hours of the day; "1 minute 2 seconds" is one."""
     mentions: list[Mention] = []
-    for match in _MENTION.finditer(text):
+    for match in islice(_MENTION.finditer(text), _MOST_MENTIONS):
         found = _mention(match)
         if found is None:
             continue

@@ -25,7 +25,7 @@ from numpro_plugin.answers.mentions import LARGEST, find_mentions
 from numpro_plugin.answers.spans import TIERS, Range, Tier, find_ranges
 from numpro_plugin.answers.thoughts import UNCLOSED, answer_part
 from numpro_plugin.answers.verdicts import WITHDRAWAL, overall_denial, sentence_denial
-from numpro_plugin.answers.wording import chinese_numerals, drop_side_notes, fold, plain_moment
+from numpro_plugin.answers.wording import chinese_numerals, compact, drop_side_notes, fold, plain_moment
 
 Unit = Literal["frames", "seconds"]
 
@@ -67,7 +67,7 @@ def parse_moment(text: str, *, last_number: int | None = None) -> MomentAnswer:
     own = answer_part(text)
     if own.unclosed and not re.search(r"\d", own.text):
         return _nothing(UNCLOSED)
-    answer = _answer(chinese_numerals(drop_side_notes(fold(own.text))), last_number)
+    answer = _answer(chinese_numerals(drop_side_notes(compact(fold(own.text)))), last_number)
     if answer.span is None and own.unclosed:
         return _nothing(UNCLOSED)
     if answer.span is None and not own.text.strip():

@@ -18,6 +18,9 @@ TIERS: tuple[Tier, ...] = ("literal", "frames", "listed", "seconds", "mixed", "b
 """From the most believed to the least: "From Frame x to Frame y"; other ranges that name frames; lists that name frames; seconds; a
 frame to a second, which is no span; numbers that nothing names; one frame."""
 
+_MOST_RANGES = 400
+"""Of more ranges the first and the last half are looked at."""
+
 
 @dataclass(frozen=True)
 class Range:
@@ -98,13 +101,14 @@ _FROM = re.compile(r"\bfrom(?: the)? ?$|\bfrom$")
 def _pairs(text: str, mentions: Sequence[Mention], last_number: int | None) -> list[Range]:
     """Every pair of neighbouring mentions with the words of a range between them, and frames with "to the end" after them."""
     found: list[Range] = []
+    pairs: list[tuple[Mention, Mention]] = []
     end_of_pair: Mention | None = None
     for k, first in enumerate(mentions):
         last = mentions[k + 1] if k + 1 < len(mentions) else None
         if first is end_of_pair:  # of "5 to 9 to 12" the first pair counts
             continue
         if last is not None and _is_pair(text, first, last, mentions[k + 2] if k + 2 < len(mentions) else None):
-            found.append(_range(text, first, last))
+            pairs.append((first, last))
             end_of_pair = last
         elif first.kind != "second" and not first.counted and _OPEN.match(text, first.end, first.end + 80):
             tier: Tier = "literal" if first.kind == "frame" and _FROM.search(text[max(0, first.start - 12) : first.start]) else "frames"
@@ -113,7 +117,9 @@ def _pairs(text: str, mentions: Sequence[Mention], last_number: int | None) -> l
                 found.append(Range(first.value, last_number, tier, first.start, first.end, against))
         elif last_number is not None and first.kind == "frame" and _OPEN_START.search(text[max(0, first.start - 60) : first.start]):
             found.append(Range(0.0, first.value, "frames", first.start, first.end, verdict(text, first.start, first.end, named=True, bare=False)))
-    return found
+    if len(pairs) > _MOST_RANGES:
+        pairs = pairs[: _MOST_RANGES // 2] + pairs[-_MOST_RANGES // 2 :]
+    return found + [_range(text, first, last) for first, last in pairs]
 
 
 def _is_pair(text: str, first: Mention, last: Mention, after: Mention | None) -> bool:
@@ -176,7 +182,7 @@ def _lists(text: str, mentions: Sequence[Mention], pairs: Sequence[Range]) -> li
         if joins and mention:
             run.append(mention)
             continue
-        for one in _as_list(text, run, taken):
+        for one in _as_list(text, run, taken) if len(found) + len(singles) < _MOST_RANGES else ():
             (singles if one.tier == "single" else found).append(one)
         run = [mention] if mention and mention.kind != "second" else []
     # Of several frames in different places none is said to be the first or the last.
@@ -190,6 +196,8 @@ def _as_list(text: str, run: Sequence[Mention], taken: set[int]) -> list[Range]:
     start, end = run[0].start, run[-1].end
     before = text[max(0, start - 60) : start]
     if _OPEN.match(text, end, end + 80) or _CUT_OFF.match(text, end) or _OPEN_START.search(before):
+        return []
+    if len(run) < 3 and not named:
         return []
     against = verdict(text, start, end, named=named, bare=not named)
     values = [mention.value for mention in run]

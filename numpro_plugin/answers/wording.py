@@ -24,6 +24,25 @@ def join_thousands(text: str) -> str:
     return _THOUSANDS.sub(lambda m: m[0] if int(m[2]) == int(m[1]) + 1 else m[1] + m[2], text)
 
 
+_LONG_NUMBER = re.compile(r"(?P<point>(?<=\.))?(?<!\d)\d{16,}")
+_BLANKS = re.compile(r"[^\S\n]+")
+_LINES = re.compile(r"\n(?:[ \t]*\n){2,}")
+_RULER = re.compile(r"([#*_=~`-])\1{3,}")
+
+
+def compact(text: str) -> str:
+    """No long runs of blanks, empty lines, rulers or digits: what a pattern must step over is short, so that time grows with the length."""
+    text = _RULER.sub(r"\1\1\1", _LINES.sub("\n\n", _BLANKS.sub(" ", text.replace("\r", "\n"))))
+    return _LONG_NUMBER.sub(_short_number, text)
+
+
+def _short_number(match: re.Match[str]) -> str:
+    if match["point"] is not None:
+        return match[0][:15]
+    digits = match[0].lstrip("0") or "0"
+    return digits if len(digits) < 16 else "9" * 16
+
+
 # ---- moments: everything below makes one spelling out of many ----
 
 _ONES = "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen eighteen nineteen"
