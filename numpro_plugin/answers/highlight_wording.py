@@ -38,8 +38,8 @@ _OTHER_NUMBERS = re.compile(
 
 def normalise(text: str, query: str) -> str:
     """One case, one kind of dash, no decoration, nothing that only repeats the question, and no numbers that count something else."""
-    text = text[text.rfind("</think>") + 8 :] if "</think>" in text else text
-    text = _plain(_QUOTED.sub(_quoted, ECHO.sub(" ", folded(text))))
+    text = _one_layout(ECHO.sub(" ", folded(text)))
+    text = _plain(_QUOTED.sub(_quoted, text))
     if " " in (query := _plain(folded(query)).strip(" .")):
         text = text.replace(query, " ")
         for counted in islice(re.finditer(rf"(?<![\w.]){_N}{_NOUN}", query), 8):  # a query told in other words still has its "2 men"
@@ -48,6 +48,56 @@ def normalise(text: str, query: str) -> str:
     text = re.sub(r"(?<![\d,.])(\d{1,3}),(\d{3})(?!\d|,\d)", lambda m: m[0] if int(m[2]) == int(m[1]) + 1 else m[1] + m[2], text)
     text = _OTHER_NUMBERS.sub(lambda m: "sec" if m["time"] else (m["before"] or m["total"] or "") + "x", _OUT_OF.sub("", text))
     return _without_tables(_BULLET.sub("", re.sub(r" ?\([^()\d\n]{0,200}\)", "", text)))
+
+
+_CHINESE = (
+    (re.compile(r"第 ?(\d+) ?[帧幀]|[帧幀] ?(?=\d)"), lambda m: f" frame {m[1] or ''}"),
+    (re.compile(r"第"), " "),
+    (re.compile(r"[帧幀]中?"), " frames "),
+    (re.compile(r"(?:显著性|重要性)?(?:分数|得分|评分)(?:分别)?(?:[为是]|:)?"), " scores: "),
+    (re.compile(r"(?<=\d)分"), " "),
+    (re.compile(r"[为是]"), ": "),
+    (re.compile(r"和"), " and "),
+    (re.compile(r"到|至"), " to "),
+    (re.compile(r"。"), ". "),
+    (re.compile(r"、"), ", "),
+    (re.compile(r"(?<=[\u4e00-\u9fff])(?=\d)|(?<=\d)(?=[\u4e00-\u9fff])"), " "),
+)
+_PERCENT = re.compile(rf"((?:[:=(|,-] ?|\bscor\w{{1,4}}(?: is| of| are|:)? ?|\band ){_N}) ?(?:%|percent\b)")
+_PAIR = r"[(\[] ?\d{1,9} ?, ?(?:10|\d)(?:\.0)? ?[)\]]"
+_PAIRS = re.compile(rf"(?:\[ ?(?={_PAIR})|(?=\()){_PAIR}(?: ?,? ?{_PAIR})+")
+_SCORE_LINE = re.compile(r"(?m)^(\W{0,6}(?:saliency )?scores?(?: of)? \d(?:\.\d+)?) ?[:=] ?(?=\d+ ?(?:,|$|and\b|-))")
+
+
+def _one_layout(text: str) -> str:
+    """Chinese, percentages, integer pairs, "Score 5: 3, 4" and comma-separated columns in the words that everything else is read by."""
+    if re.search("[帧幀]", text):
+        for pattern, replacement in _CHINESE:
+            text = pattern.sub(replacement, text)  # type: ignore[arg-type]
+    text = _PERCENT.sub(r"\1", text)
+    text = _PAIRS.sub(lambda m: re.sub(r"[(\[]? ?(\d+) ?, ?(\d+)(?:\.0)? ?[)\]]+", r" frame \1: score \2 ", m[0]).replace("[", " "), text)
+    if "frame" not in text:
+        text = _SCORE_LINE.sub(r"\1: frames ", text)
+    return _without_columns(text)
+
+
+def _without_columns(text: str) -> str:
+    """The rows under a heading "frame,score" as "frame 3, score 4.0"."""
+    lines: list[str] = []
+    columns: tuple[str, int, int, int] | None = None
+    for line in text.split("\n"):
+        if columns is None and (heading := re.match(r"[^\d.:,;\t]{0,40}([,;\t])[^\d.:]*$", line)):
+            cells = line.split(heading[1])
+            here = [next((k for k, cell in enumerate(cells) if re.search(word, cell)), -1) for word in ("frame", "score|salien")]
+            if min(here) >= 0 and here[0] != here[1]:
+                columns = (heading[1], here[0], here[1], len(cells))
+                continue
+        cells = line.split(columns[0]) if columns else []
+        if columns and len(cells) >= columns[3] and re.match(r"\W*\d", cells[columns[1]]):
+            lines.append(f"frame {cells[columns[1]].strip()}, score {cells[columns[2]].strip()}")
+        else:
+            lines.append(line)
+    return "\n".join(lines)
 
 
 def folded(text: str) -> str:

@@ -53,7 +53,13 @@ def find_mentions(text: str) -> list[Mention]:
             continue
         before = mentions[-1] if mentions else None
         minutes = before is not None and re.fullmatch(r"\d+ ?(?:minutes?|mins?|m|hours?|h)", text[before.digits : before.end])
-        if before and minutes and found.kind == "second" and found.value < 60 and re.fullmatch(r" ?(?:and )?", text[before.end : found.start]):
+        if (
+            before
+            and minutes
+            and found.kind == "second"
+            and found.value < 60
+            and re.fullmatch(r" ?(?:and )?", text[before.end : found.start])
+        ):
             mentions[-1] = before._replace(end=found.end, value=before.value + found.value)
         else:
             mentions.append(found)

@@ -189,7 +189,7 @@ def _without_story(ranges: list[Range]) -> tuple[list[Range], str]:
         return ranges, ""
     different = any(not _same(one.words, told[0].words) for one in told[1:])
     rest = [one for one in ranges if one.words is None and one.tier in {"literal", "frames"}]
-    if rest and (different or any(one.tier == "frames" for one in told) and not any(one.tier == "literal" for one in told)):
+    if rest and (different or (any(one.tier == "frames" for one in told) and not any(one.tier == "literal" for one in told))):
         return rest, ""
     if different:
         return [], "the answer tells what several spans of frames show and does not say which of them it means"

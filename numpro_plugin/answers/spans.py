@@ -92,7 +92,9 @@ _OPEN = re.compile(
     r"(?:to|until|till|through|-) ?(?:the )?(?:very )?(?:end|last(?: frame)?|finish)\b(?! ?[,(]? ?(?:frame )?\d)|onwards?\b|(?:and )?(?:after|beyond)\b)"
 )
 _CUT_OFF = re.compile(r" ?(?:to|-)(?: frames?)? ?$")
-_OPEN_START = re.compile(r"\b(?:from )?(?:the )?(?:very )?(?:beginning|start|outset)(?: of the \w+)?,? (?:(?:up )?to|until|till|through) (?:the )?$")
+_OPEN_START = re.compile(
+    r"\b(?:from )?(?:the )?(?:very )?(?:beginning|start|outset)(?: of the \w+)?,? (?:(?:up )?to|until|till|through) (?:the )?$"
+)
 _BETWEEN_LIST = re.compile(r"[)\]]?(?: ?, ?(?:and |& ?)?| ?and | ?& ?| ?; ?|[ \n]+)[(\[]?")
 _COMMA = re.compile(r" ?,? ?")
 _FROM = re.compile(r"\bfrom(?: the)? ?$|\bfrom$")
@@ -116,7 +118,9 @@ def _pairs(text: str, mentions: Sequence[Mention], last_number: int | None) -> l
             if first.kind == "frame" or _FROM.search(text[max(0, first.start - 12) : first.start]):
                 found.append(Range(first.value, last_number, tier, first.start, first.end, against))
         elif last_number is not None and first.kind == "frame" and _OPEN_START.search(text[max(0, first.start - 60) : first.start]):
-            found.append(Range(0.0, first.value, "frames", first.start, first.end, verdict(text, first.start, first.end, named=True, bare=False)))
+            found.append(
+                Range(0.0, first.value, "frames", first.start, first.end, verdict(text, first.start, first.end, named=True, bare=False))
+            )
     if len(pairs) > _MOST_RANGES:
         pairs = pairs[: _MOST_RANGES // 2] + pairs[-_MOST_RANGES // 2 :]
     return found + [_range(text, first, last) for first, last in pairs]
@@ -192,7 +196,7 @@ def _lists(text: str, mentions: Sequence[Mention], pairs: Sequence[Range]) -> li
 def _as_list(text: str, run: Sequence[Mention], taken: set[int]) -> list[Range]:
     if not run or run[0].start in taken or run[-1].end in taken or any(not m.whole or m.value < 0 for m in run):
         return []
-    named = run[0].kind == "frame" and not run[0].counted or (run[-1].counted and len(run) > 1)
+    named = (run[0].kind == "frame" and not run[0].counted) or (run[-1].counted and len(run) > 1)
     start, end = run[0].start, run[-1].end
     before = text[max(0, start - 60) : start]
     if _OPEN.match(text, end, end + 80) or _CUT_OFF.match(text, end) or _OPEN_START.search(before):

@@ -49,7 +49,9 @@ _NOUN_AFTER = re.compile(
     r"|you|this|these|there|by|from|with|so|if|but|then|during|inclusive|approximately|only|i|can|show\w*|contain\w*|depict\w*|seems?|would|could"
     r"|may|might|has|have|his|her|their|its|after|before|frames?|final|answer|exactly|not|no|\w+ly|(?:some|any)\w+|start|end|person|begin)\b)[^\W\d]{2,}"
 )
-_COUNT_AFTER = re.compile(r" (?:may|might|could|can|later|earlier|before|after|long|in (?:total|length|all)|per|apart|ago|are (?:un|not))\b")
+_COUNT_AFTER = re.compile(
+    r" (?:may|might|could|can|later|earlier|before|after|long|in (?:total|length|all)|per|apart|ago|are (?:un|not))\b"
+)
 _ASIDE = re.compile(
     r"\b(?:before (?:that|this|then)|prior to (?:that|this)|previously|earlier|beforehand|first thought|initially thought|thought"
     r"|at first glance|first guess|might (?:seem|appear|think)|may (?:seem|appear)|seems? at first|could (?:seem|be mistaken)|not to be confused)\b"
@@ -109,7 +111,39 @@ def sentence_denial(sentence: str) -> bool:
 
 _SUBJECT_START = re.compile(r"(?:^|[.!?;:,)\n] ?|\band |\bin |\bduring )(?:in |from |the |during )?$")
 _TELLS = re.compile(r" ?(?::|- )? ?(?P<words>(?:[^\W\d][\w'-]*[ ,]*){2,12})")
-_STOP_WORDS = frozenset("a an the is are of in on at to and he she it they his her their i we you can see show shows where when as again".split())
+_STOP_WORDS = frozenset(
+    [
+        "a",
+        "an",
+        "the",
+        "is",
+        "are",
+        "of",
+        "in",
+        "on",
+        "at",
+        "to",
+        "and",
+        "he",
+        "she",
+        "it",
+        "they",
+        "his",
+        "her",
+        "their",
+        "i",
+        "we",
+        "you",
+        "can",
+        "see",
+        "show",
+        "shows",
+        "where",
+        "when",
+        "as",
+        "again",
+    ]
+)
 
 
 def told(text: str, start: int, end: int) -> frozenset[str] | None:

@@ -93,8 +93,12 @@ _FOREIGN = (  # applied in this order
 )
 _DECIMAL_COMMAS = re.compile(r"(?<![\d,.])(\d{1,6}),(\d{1,2}) ?(-|to|bis|à) ?(\d{1,6}),(\d{1,2})(?= ?(?:s|sec|sek|seg)\w{0,8}\b)")
 
-_SIDE_NOTES = "reasoning|reason|thoughts?|thinking|explanation|rationale|analysis|description|desc|query|event|caption|label|action|activity|text"
-_COUNTS = "confidence|scores?|probability|saliency(?: ?_?score)?|fps|duration|num_?frames|total_?frames|frame_?count|num_?segments|count|id|rank"
+_SIDE_NOTES = (
+    "reasoning|reason|thoughts?|thinking|explanation|rationale|analysis|description|desc|query|event|caption|label|action|activity|text"
+)
+_COUNTS = (
+    "confidence|scores?|probability|saliency(?: ?_?score)?|fps|duration|num_?frames|total_?frames|frame_?count|num_?segments|count|id|rank"
+)
 _JSON_NOTE = re.compile(rf"([\"'])(?:{_SIDE_NOTES})\1\s*+:\s*+(?:\"(?:[^\"\\]|\\.)*+\"?|'(?:[^'\\]|\\.)*+'?)\s*+,?", re.DOTALL)
 _JSON_COUNT = re.compile(rf"([\"'])(?:{_COUNTS})\1\s*+:\s*+[\"']?-?[\d.]++%?[\"']?\s*+,?")
 _JSON_ANSWER = re.compile(r"([\"'])(?:final_?)?answers?\1\s*+:")
@@ -104,7 +108,9 @@ _TEX = re.compile(r"\\(?:text(?:bf|it|rm)?|mathrm|mathbf|quad|left|right|fbox|,|
 _TAG_CUES = {"begin": "start", "start": "start", "end": "end", "stop": "end", "from": "from", "to": "to"}
 _TAG = re.compile(r"<(?P<close>/?)(?P<name>[a-z][a-z_]{0,20}?)[ _]?(?P<number>\d{0,9})/?>")
 _OF_ALL = re.compile(r"(?<=\d) ?\(? ?(?:of|out of) (?:the )?\d+(?: frames)?\)?|(?<=\d) ?/ ?\d+")
-_GLUE = re.compile(r"(?<=from)(?=frame|\d)|(?<=to)(?=frames?\d)|(?<=\dto)(?=\d)|(?<=frame)(?=\d)|(?<=frames)(?=\d)|(?<=\d)(?=to\W?(?:frame|\d))")
+_GLUE = re.compile(
+    r"(?<=from)(?=frame|\d)|(?<=to)(?=frames?\d)|(?<=\dto)(?=\d)|(?<=frame)(?=\d)|(?<=frames)(?=\d)|(?<=\d)(?=to\W?(?:frame|\d))"
+)
 _CAMEL = re.compile(r"\b(start|end|begin)(?=frame|time|sec)")
 _DASHED_FRAME = re.compile(r"\b(frames?)[-_](?=\d)")
 _ELLIPSIS = re.compile(r"(?<![\d.])(\d{1,9})(?:(?:, ?\d{1,9}){0,8}, ?)?+ ?\.{2,3} ?,? ?(?=\d|frame)")  # "6, 7, ..., 9" and "6...9"

@@ -29,8 +29,8 @@ def moment_results(doc: Mapping[str, Any], results: list[str]) -> dict[str, Any]
     """Score one moment answer; under ``numpro`` stands how the scores came about. Without annotated spans only failures are counted."""
     settings = task_settings()
     problem = _problem(doc, results)
-    answer = MomentAnswer(None, None, problem) if problem else parse_moment(results[0])
     timeline = Timeline(doc["duration_s"], settings.fps)
+    answer = MomentAnswer(None, None, problem) if problem else parse_moment(results[0], last_number=timeline.count - 1)
     span_s = timeline.span_seconds(*answer.numbers) if answer.numbers else None
     reason = answer.reason
     if answer.unit == "seconds":

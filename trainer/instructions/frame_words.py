@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 from itertools import pairwise
 
-from numpro_plugin.answers.wording import ECHO
+from numpro_plugin.answers.highlight_wording import ECHO
 
 Place = tuple[int, int]
 """Start and end of a number in a text, as for slicing."""
