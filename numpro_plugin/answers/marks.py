@@ -17,7 +17,8 @@ _HEADING = re.compile(
     r"|\b(?:final answer)\b[ \t]*\*{0,3}[ \t]*(?::|\bis\b:?|would be\b:?|\n|-|=)[ \t]*\*{0,3}"
 )
 _ANSWER_WORD = re.compile(
-    r"\b(?:answer|conclusion|result|a)\b[ \t]*\*{0,3}[ \t]*(?:(?<!\ba)(?<!\ba )(?:is|are|would be|should be|will be|must be|=|- )[ \t]*:?|:)[ \t]*\*{0,3}"
+    r"\b(?:answer|conclusion|result|a)\b[ \t]*\*{0,3}[ \t]*(?:(?<!\ba)(?<!\ba )(?:is|are|would be|should be|will be|must be|="
+    r"|- )[ \t]*:?|:)[ \t]*\*{0,3}"
 )
 _CONNECTIVE = re.compile(
     r"(?:(?:^|[.!?;:,)\n])[\s*#>-]*|\band )(?:so|thus|therefore|hence|consequently|accordingly|overall|conclusion|summary|final"
@@ -29,7 +30,8 @@ _BARE_LINE = r"[ \t*_`\"']*(?:frames? ?)?[\[(]?\[?[\[(]?\d+ ?(?:,|-|to) ?\d+[\])
 _FIRST_BARE_LINE = re.compile(rf"{_BARE_LINE}(?=\n)")
 _LAST_BARE_LINE = re.compile(rf"\n({_BARE_LINE})\Z")
 _EXPLANATION = re.compile(
-    r"\n[ \t#*>]*(?:reasoning|reason|explanation|rationale|justification|analysis|note|details?|evidence)[ \t*]*:|\n#+ *(?:explanation|reasoning)"
+    r"\n[ \t#*>]*(?:reasoning|reason|explanation|rationale|justification|analysis|note|details?|evidence)[ \t*]*:"
+    r"|\n#+ *(?:explanation|reasoning)"
 )
 
 

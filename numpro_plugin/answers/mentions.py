@@ -29,8 +29,10 @@ class Mention(NamedTuple):
 
 _MENTION = re.compile(
     r"""
-    (?P<label> \bframes? (?:\ (?:(?:range|span|interval|indexes)|numbers?|nos?\b\.?|ids?|indices|index|numbered|labell?ed|marked|tagged|\#))? (?![a-z])
-            (?:\ with(?:\ the)?(?:\ red)?\ (?:frame|number))? (?:\ (?<!of\ frames\ )(?<!of\ frame\ )(?:are|is))? \ ?[:=]?\ ?(?:the\ )?\#{0,3}\ ?[\[(]{0,3}\ ?
+    (?P<label> \bframes? (?:\ (?:(?:range|span|interval|indexes)|numbers?
+                |nos?\b\.?|ids?|indices|index|numbered|labell?ed|marked|tagged|\#))? (?![a-z])
+            (?:\ with(?:\ the)?(?:\ red)?\ (?:frame|number))? (?:\ (?<!of\ frames\ )(?<!of\ frame\ )(?:are|is))?
+            \ ?[:=]?\ ?(?:the\ )?\#{0,3}\ ?[\[(]{0,3}\ ?
         | (?P<time> \b(?:time(?:stamp)?s?|secs?|seconds?|(?:start|end)\ s) \ ?[:=]?\ ?[\[(]{0,3}\ ? ) )?
     (?P<number> (?P<clock> (?<![\d.:\w])\d{1,2}:\d{2}(?::\d{2})?(?:\.\d{1,9})?(?![\d:]) ) | (?<![\d.\w])-?\d++(?:\.\d++)? )
     (?P<ordinal> (?:st|nd|rd|th)\b )?

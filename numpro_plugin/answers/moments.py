@@ -93,7 +93,8 @@ def parse_moment_reference(text: str) -> MomentAnswer:
 
 
 def _integer(digits: str) -> int:
-    return int(digits) if len(digits.lstrip("0")) <= _LONGEST_INTEGER and len(digits) < 1000 else int(LARGEST)
+    significant = digits.lstrip("0") or "0"
+    return int(significant) if len(significant) <= _LONGEST_INTEGER else int(LARGEST)
 
 
 def _nothing(reason: str) -> MomentAnswer:

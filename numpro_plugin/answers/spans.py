@@ -67,7 +67,8 @@ def _without_inner(ranges: list[Range]) -> list[Range]:
 
 
 _FILL = (
-    r"(?:the|a|an|about|approximately|around|roughly|at|in|on|by|with|it|event|action|up|frames?|number|mark|of|last|least|most|including|and"
+    r"(?:the|a|an|about|approximately|around|roughly|at|in|on|by|with|it|event|action|up|frames?|number|mark|of|last|least"
+    r"|most|including|and"
     r"|somewhere|exactly|maybe|labell?ed|numbered|marked|one)"
 )
 _TO = re.compile(
@@ -83,13 +84,15 @@ _END = re.compile(
 _BETWEEN = re.compile(rf"\bbetween(?:[ \n]|{_FILL}\b|[:(\[])*$")
 _STARTS = re.compile(r"\b(?:start(?:s|ing|ed)?|begin(?:s|ning)?|began|first|earliest|minimum|min|onset|initial|appears?|enters?)\b")
 _ENDS = re.compile(
-    r"\b(?:end(?:s|ing|ed)?|finish(?:es|ed)?|stop(?:s|ped)?|conclud(?:es|ing)|last|final|disappears?|maximum|max|latest|over by|closed|complete[sd]?"
+    r"\b(?:end(?:s|ing|ed)?|finish(?:es|ed)?|stop(?:s|ped)?|conclud(?:es|ing)|last|final|disappears?|maximum|max|latest"
+    r"|over by|closed|complete[sd]?"
     r"|done|leaves|exits)\b"
 )
 _IN_SECONDS = re.compile(r" ?\((?:in )?(?:s|secs?|seconds)\)")
 _OPEN = re.compile(
     r"[ ,]*(?:and )?(?:it )?(?:(?:continu(?:es|ing)|go(?:es|ing) on|lasts?|runs?|extends?) )?(?:all the way )?(?:(?:right )?(?:up )?"
-    r"(?:to|until|till|through|-) ?(?:the )?(?:very )?(?:end|last(?: frame)?|finish)\b(?! ?[,(]? ?(?:frame )?\d)|onwards?\b|(?:and )?(?:after|beyond)\b)"
+    r"(?:to|until|till|through|-) ?(?:the )?(?:very )?(?:end|last(?: frame)?|finish)\b(?! ?[,(]? ?(?:frame )?\d)|onwards?\b"
+    r"|(?:and )?(?:after|beyond)\b)"
 )
 _CUT_OFF = re.compile(r" ?(?:to|-)(?: frames?)? ?$")
 _OPEN_START = re.compile(

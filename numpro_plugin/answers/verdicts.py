@@ -10,7 +10,8 @@ Verdict = Literal["denied", "numbering", "count", "aside"]
 
 _BREAK = re.compile(r"[.!?;](?=\s|$)|\n|\b(?:but|however|although|though|yet|instead|i think|i would say|only)\b")
 _NEGATED = re.compile(
-    r"(?<!who )(?<!that )(?<!which )\b(?:does|do|did|is|are|was|were|has|have|had|can|could|will|would|am)(?:n.?t\b| not\b| never\b| no longer\b)"
+    r"(?<!who )(?<!that )(?<!which )\b(?:does|do|did|is|are|was|were|has|have|had|can|could|will|would|am)(?:n.?t\b| not\b"
+    r"| never\b| no longer\b)"
     r"(?! (?:sure|certain|only|just|entirely|completely|\w+ sure|\w+ certain)\b)"
     r"|\bcannot\b|\bcan.?t\b|\b(?:none|nothing|nobody|neither|nor|unable|absent|invisible)\b|\bno one\b|\bnever\b"
     r"|\bno (?!doubt\b|later\b|earlier\b|more\b|longer\b)\w+"
@@ -26,46 +27,58 @@ _NOT_AFTER = re.compile(
     r"|,? (?:(?:there (?:is|are) )?no (?!longer|doubt)\w+|nothing|nobody)\b"
 )
 _NUMBERING = re.compile(
-    r"\b(?:looking (?:at|through)|looked (?:at|through)|(?:after |by |in )?(?:examining|examined|reviewing|analy[sz]ing|inspecting|considering"
+    r"\b(?:looking (?:at|through)|looked (?:at|through)|(?:after |by |in )?(?:examining|examined|reviewing|analy[sz]ing"
+    r"|inspecting|considering"
     r"|watching|checking|scanning|observing)|going through|go through|based on|among(?:st)?|out of|given|provided|of)"
     r"(?: all| the| these| video| provided| given| red| numbered| \d+){0,4} ?(?:frames?)? ?(?:from )?[(,:]? ?(?:from )?$"
     r"|\b(?:numbered|labell?ed|numbering|indexed|marked|named)(?: as| with)?(?: from)? ?(?:frames? )?$"
-    r"|\b(?:video|clip|footage)(?:'s)? (?:\w+ )?(?:has|contains|consists of|is made of|comprises|includes|shows|spans|runs|goes|covers|is)\b[^.\n]{0,40}$"
+    r"|\b(?:video|clip|footage)(?:'s)? (?:\w+ )?(?:has|contains|consists of|is made of|comprises|includes|shows|spans|runs"
+    r"|goes|covers|is)\b[^.\n]{0,40}$"
     r"|\bthere are (?:\w+ ){0,2}\d* ?frames?\b[^.\n]{0,20}$"
-    r"|\b(?:numbers?|frames?|numbering)(?: on (?:the|each) frames?)? (?:go|goes|run|runs|range|ranges|ranging|are numbered|are labell?ed|are given|are)"
+    r"|\b(?:numbers?|frames?|numbering)(?: on (?:the|each) frames?)? (?:go|goes|run|runs|range|ranges|ranging|are numbered"
+    r"|are labell?ed|are given|are)"
     r" ?(?:in order )?(?:from)? ?$"
     r"|\b(?:video|provided|given|available|sampled|total|all|the \d+) frames ?[(,:] ?(?:from )?(?:frames? )?$"
     r"|\bshow the numbers? ?(?:from )?$"
     r"|\b(?:has|have|are|of|the|all|with|contains|total) \d+ (?:\w+ )?frames ?[,(:] ?(?:numbered |labell?ed |from |i\.e\.,? |frames? )*$"
 )
 _COUNT_BEFORE = re.compile(
-    r"\b(?:last(?:s|ing|ed)?|take[sn]?|taking|took|for|about|around|approximately|roughly|another|within|every|additional|duration(?: of| is)?"
+    r"\b(?:last(?:s|ing|ed)?|take[sn]?|taking|took|for|about|around|approximately|roughly|another|within|every|additional"
+    r"|duration(?: of| is)?"
     r"|at least|at most|up to|some|only|over|spans?|spanning|there are|has|have|contains?|show|shows|is|are|of)(?: for| of| about| only"
     r"| approximately| around)? ?$"
 )
 _PLACE_BEFORE = re.compile(r"\b(?:in|from|between|during|the|at|across|throughout|frames?|answer:?|through)(?: the)? ?[(\[]?$")
 _NOUN_AFTER = re.compile(
-    r"(?:-| )(?!(?:and|or|to|is|are|was|were|in|on|at|as|of|for|where|when|which|that|because|since|while|respectively|the|a|an|it|he|she|they|we"
-    r"|you|this|these|there|by|from|with|so|if|but|then|during|inclusive|approximately|only|i|can|show\w*|contain\w*|depict\w*|seems?|would|could"
-    r"|may|might|has|have|his|her|their|its|after|before|frames?|final|answer|exactly|not|no|\w+ly|(?:some|any)\w+|start|end|person|begin)\b)[^\W\d]{2,}"
+    r"(?:-| )(?!(?:and|or|to|is|are|was|were|in|on|at|as|of|for|where|when|which|that|because|since|while|respectively|the|a"
+    r"|an|it|he|she|they|we"
+    r"|you|this|these|there|by|from|with|so|if|but|then|during|inclusive|approximately|only|i|can|show\w*|contain\w*"
+    r"|depict\w*|seems?|would|could"
+    r"|may|might|has|have|his|her|their|its|after|before|frames?|final|answer|exactly|not|no|\w+ly|(?:some|any)\w+|start|end"
+    r"|person|begin)\b)[^\W\d]{2,}"
 )
 _COUNT_AFTER = re.compile(
     r" (?:may|might|could|can|later|earlier|before|after|long|in (?:total|length|all)|per|apart|ago|are (?:un|not))\b"
 )
 _ASIDE = re.compile(
     r"\b(?:before (?:that|this|then)|prior to (?:that|this)|previously|earlier|beforehand|first thought|initially thought|thought"
-    r"|at first glance|first guess|might (?:seem|appear|think)|may (?:seem|appear)|seems? at first|could (?:seem|be mistaken)|not to be confused)\b"
+    r"|at first glance|first guess|might (?:seem|appear|think)|may (?:seem|appear)|seems? at first|could (?:seem|be mistaken)"
+    r"|not to be confused)\b"
     r"[^.!?;\n]{0,40}$"
 )
 WITHDRAWAL = re.compile(
-    r"(?:(?<=[.,!?;\n] )|(?<=\n)|(?<=[.…]))(?:oh,? |no,? |hmm+,? )?(?:wait\b(?=[ ,.!-])(?! (?:for|until|from|in)\b)|actually,|correction\b|on second thought"
-    r"|on closer inspection|let me (?:re-?check|check|look|re-?consider|correct|re-?think)|scratch that|sorry,|i mean\b|or rather\b|no, (?!from frame))"
+    r"(?:(?<=[.,!?;\n] )|(?<=\n)|(?<=[.…]))(?:oh,? |no,? |hmm+,? )?(?:wait\b(?=[ ,.!-])(?! (?:for|until|from|in)\b)|actually,"
+    r"|correction\b|on second thought"
+    r"|on closer inspection|let me (?:re-?check|check|look|re-?consider|correct|re-?think)|scratch that|sorry,|i mean\b"
+    r"|or rather\b|no, (?!from frame))"
 )
 _OVERALL = re.compile(
-    r"\b(?:event|action|query|moment|scene|activity|description|described \w+) (?:is not|isn.?t|does not|doesn.?t|never|cannot|is never|was not)\b"
+    r"\b(?:event|action|query|moment|scene|activity|description|described \w+) (?:is not|isn.?t|does not|doesn.?t|never"
+    r"|cannot|is never|was not)\b"
     r"(?! (?:fully|clearly|entirely|completely))"
     r"|\b(?:video|frames?|clip|footage) (?:does not|doesn.?t|do not|don.?t|never) (?:show|contain|depict|include|feature)"
-    r"|\bnone of the (?:\d+ )?frames\b|\bthere is no (?:frame|moment|part|scene|evidence|indication|such)\b|\bno such (?:event|action|moment)\b"
+    r"|\bnone of the (?:\d+ )?frames\b|\bthere is no (?:frame|moment|part|scene|evidence|indication|such)\b"
+    r"|\bno such (?:event|action|moment)\b"
     r"|\bnot (?:visible|shown|present|seen|depicted|found) (?:in|anywhere in) (?:the|this|any)\b"
 )
 _TAKEN_BACK = re.compile(r"\b(?:but|however|except|instead|although|closest|nearest|until|at first)\b")

@@ -19,7 +19,7 @@ SHAPES: dict[str, dict[str, Want]] = {
         "<reasoning>From frame 0 to frame 5 he": None,
         "<thinking>\nFrom Frame 0 to Frame 5 he sits": None,
         "[THINK]From frame 0 to frame 5 he sits.[/THINK]From Frame 6 to Frame 9.": SPAN,
-        "<|begin_of_thought|>From frame 0 to frame 5.<|end_of_thought|><|begin_of_solution|>From Frame 6 to Frame 9<|end_of_solution|>": SPAN,
+        "<|begin_of_thought|>Frames 0-5.<|end_of_thought|><|begin_of_solution|>From Frame 6 to Frame 9<|end_of_solution|>": SPAN,
         "<|channel|>analysis<|message|>From frame 0 to frame 5 he sits.<|end|><|start|>assistant<|channel|>final<|message|>"
         "From Frame 6 to Frame 9.<|return|>": SPAN,
         "<|channel|>analysis<|message|>From frame 0 to frame 5 he sits. From frame": None,
