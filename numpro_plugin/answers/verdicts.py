@@ -11,9 +11,10 @@ Verdict = Literal["denied", "numbering", "count", "aside"]
 _BREAK = re.compile(r"[.!?;](?=\s|$)|\n|\b(?:but|however|although|though|yet|instead|i think|i would say|only)\b")
 _NEGATED = re.compile(
     r"(?<!who )(?<!that )(?<!which )\b(?:does|do|did|is|are|was|were|has|have|had|can|could|will|would|am)(?:n.?t\b| not\b"
-    r"| never\b| no longer\b)"
+    r"| never\b)"
     r"(?! (?:sure|certain|only|just|entirely|completely|\w+ sure|\w+ certain)\b)"
-    r"|\bcannot\b|\bcan.?t\b|\b(?:none|nothing|nobody|neither|nor|unable|absent|invisible)\b|\bno one\b|\bnever\b"
+    r"|\bcannot\b|\bcan.?t\b"
+    r"|\b(?:none|nothing|nobody|neither|nor|unable|absent|invisible)\b|\bno one\b|(?<!who )(?<!that )(?<!which )\bnever\b"
     r"|\bno (?!doubt\b|later\b|earlier\b|more\b|longer\b)\w+"
     r"|\bnot (?:\w+ ){0,2}(?:visible|seen|shown|present|there|found|happening|occurring|appear\w*|open\w*|in|from|between|during|within)\b"
 )
@@ -22,7 +23,7 @@ _DIRECT_NOT = re.compile(
     r"(?: in| from| between| during| at| of| the| frames?| visible| seen| shown){0,4} ?$"
 )
 _NOT_AFTER = re.compile(
-    r",? (?:(?!after|before|but|until|and|when|where|which|who|that|because|since|as|although|with|while|then)[\w']+,? ){1,6}?"
+    r",? (?:(?!after|before|but|until|and|when|where|which|who|that|because|since|as|although|with|while|then)[\w']+,? ){0,6}?"
     r"(?:(?:is|are|was|were|does|do|did|has|have|can)(?:n.?t| not| never)\b|cannot\b)"
     r"|,? (?:(?:there (?:is|are) )?no (?!longer|doubt)\w+|nothing|nobody)\b"
 )
@@ -32,8 +33,9 @@ _NUMBERING = re.compile(
     r"|watching|checking|scanning|observing)|going through|go through|based on|among(?:st)?|out of|given|provided|of)"
     r"(?: all| the| these| video| provided| given| red| numbered| \d+){0,4} ?(?:frames?)? ?(?:from )?[(,:]? ?(?:from )?$"
     r"|\b(?:numbered|labell?ed|numbering|indexed|marked|named)(?: as| with)?(?: from)? ?(?:frames? )?$"
-    r"|\b(?:video|clip|footage)(?:'s)? (?:\w+ )?(?:has|contains|consists of|is made of|comprises|includes|shows|spans|runs"
-    r"|goes|covers|is)\b[^.\n]{0,40}$"
+    r"|\b(?:video|clip|footage)(?:'s)? (?:\w+ )?(?:has|contains|consists of|is made of|comprises|includes)\b"
+    r"(?:[^.\n]{0,25}\bframes?\b[^.\n]{0,15}| ?(?:\d+ (?:\w+ )?)?)$"
+    r"|\b(?:video|clip|footage)(?: \w+)? (?:spans|runs|goes|covers)(?: from| frames?){0,2} ?$"
     r"|\bthere are (?:\w+ ){0,2}\d* ?frames?\b[^.\n]{0,20}$"
     r"|\b(?:numbers?|frames?|numbering)(?: on (?:the|each) frames?)? (?:go|goes|run|runs|range|ranges|ranging|are numbered"
     r"|are labell?ed|are given|are)"
