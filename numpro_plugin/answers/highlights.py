@@ -7,11 +7,14 @@ or something else, and frames and scores are put together. (The field's usual pa
 from __future__ import annotations
 
 import re
+from collections import deque
 from dataclasses import dataclass
 from itertools import chain, islice, repeat
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
-from numpro_plugin.answers.wording import ECHO, folded, normalise
+from numpro_plugin.answers.highlight_wording import ECHO, folded, normalise
+from numpro_plugin.answers.marks import final_mark
+from numpro_plugin.answers.thoughts import UNCLOSED, answer_part
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -55,7 +58,31 @@ def parse_highlights(text: str, query: str | None = None) -> HighlightAnswer:
     """
     if not isinstance(text, str) or not text.strip():
         return _nothing("the answer is empty")
-    clean = normalise(text, query if isinstance(query, str) else "")
+    own = answer_part(text)
+    if own.unclosed and not re.search(r"\d", own.text):
+        return _nothing(UNCLOSED)
+    asked = query if isinstance(query, str) else ""
+    if mark := final_mark(own.text.casefold()):
+        return _answer(mark.text, asked)
+    # What stands before the sentence that was asked for, or before "answer:", is how the model got there.
+    for start in _believed_from(own.text):
+        if (answer := _answer(own.text[start:], asked)).understood:
+            return answer
+    return _answer(own.text, asked)
+
+
+_SENTENCE = re.compile(r"\bthe highlight frames? (?:is|are) in the\b(?=[^a-z]{0,400}?\d)|\banswer ?(?:is)? ?:", re.IGNORECASE)
+
+
+def _believed_from(text: str) -> list[int]:
+    """Where the last answer begins that is marked as one after something else with a number; a second copy changes nothing."""
+    starts = [match.start() for match in deque(_SENTENCE.finditer(text), maxlen=1)]
+    return [start for start in starts if re.search(r"\d", text[:start])]
+
+
+def _answer(text: str, query: str) -> HighlightAnswer:
+    """Read the part of an answer that is believed."""
+    clean = normalise(text, query)
     # "Frame 3 - 5" is a range or a frame with its score: the reading that explains more of the answer.
     readings = [_read(clean, dash_pairs=False)] + ([_read(clean, dash_pairs=True)] if re.search(r"\d ?- ?\d", clean) else [])
     best = max(readings, key=lambda answer: len(answer.frames))

@@ -1,17 +1,31 @@
-"""What a model wrote -> frame numbers.
+"""What a model wrote about a moment -> frame numbers.
 
-A moment answer is read in three steps: normalise the text, find the number mentions and what each one is (a frame, seconds, or not
-said), and look at the words between neighbouring mentions. Nothing is guessed: an answer in seconds is reported as seconds, and when
-nothing can be read the reason says why.
+The stages, one module each, in the order of belief:
+
+1. `thoughts`: what was thought, and turns that the model made up after its own, are no answer. An unclosed thought is cut off.
+2. `marks`: what is marked as the answer. A tag, a box or a heading is final: without a span in it nothing is read. Words ("answer:",
+   "so", "thus") and a line of its own count only where a span follows, or a denial. The last mark wins.
+3. `wording`: one spelling of what remains.
+4. `mentions` and `spans`: numbers, and ranges of them in tiers: "From Frame x to Frame y", other ranges that name frames, lists of
+   frames, seconds, bare numbers, one frame. The best tier is believed, and in it the first range.
+5. `verdicts`: no answer is what is denied, what only tells the numbering of the frames, and counts. What is withdrawn or placed before
+   ("before that") counts only if nothing else is left.
+
+Nothing is guessed: an answer in seconds is reported as seconds, and where nothing can be read the reason says why.
 """
 
 from __future__ import annotations
 
 import re
-import unicodedata
 from dataclasses import dataclass
-from itertools import accumulate, pairwise
 from typing import Literal
+
+from numpro_plugin.answers.marks import Mark, final_mark, without_explanation, word_marks
+from numpro_plugin.answers.mentions import LARGEST, find_mentions
+from numpro_plugin.answers.spans import TIERS, Range, Tier, find_ranges
+from numpro_plugin.answers.thoughts import UNCLOSED, answer_part
+from numpro_plugin.answers.verdicts import WITHDRAWAL, overall_denial, sentence_denial
+from numpro_plugin.answers.wording import chinese_numerals, compact, drop_side_notes, fold, plain_moment
 
 Unit = Literal["frames", "seconds"]
 
@@ -29,50 +43,40 @@ class MomentAnswer:
     reason: str
     """How it was understood, or why it was not."""
 
+    spans: tuple[tuple[float, float], ...] = ()
+    """Every different span that is believed as much as ``span``, which is the first of them; in the order they were written."""
+
     @property
     def numbers(self) -> tuple[float, float] | None:
         """The span as frame numbers; None unless the answer speaks of frames."""
         return self.span if self.unit == "frames" else None
 
 
-def parse_moment(text: str) -> MomentAnswer:
+def parse_moment(text: str, *, last_number: int | None = None) -> MomentAnswer:
     """Read the span of frames (or seconds) from an answer such as ``From Frame 3 to Frame 9.``
 
-    Ranges that name frames come before ranges in seconds, those before bare ones, and among equals the first counts. Negative
-    numbers were never drawn on a frame and are not understood. Never raises.
+    How much is believed is told at the top of this module. Negative numbers were never drawn on a frame and are not understood. Never
+    raises, and takes time that grows with the length of the text and no faster.
+
+    Args:
+        text: the answer.
+        last_number: the last number of the video. With it "from Frame 3 to the end" is a span; without it there is nothing to read.
     """
     if not isinstance(text, str) or not text.strip():
-        return MomentAnswer(None, None, "the answer is empty")
-    clean = _normalise(text)
-    # What follows "answer:" is meant; what comes before is how the model got there.
-    for answered in (clean[at.end() :] for at in [*_ANSWER.finditer(clean)][-1:]):
-        if (answer := _understand(answered)).span:
-            return answer
-    return _understand(clean)
+        return _nothing("the answer is empty")
+    own = answer_part(text)
+    if own.unclosed and not re.search(r"\d", own.text):
+        return _nothing(UNCLOSED)
+    answer = _answer(chinese_numerals(drop_side_notes(compact(fold(own.text)))), last_number)
+    if answer.span is None and own.unclosed:
+        return _nothing(UNCLOSED)
+    if answer.span is None and not own.text.strip():
+        return _nothing("nothing follows the thought of the answer")
+    return answer
 
 
-_ANSWER = re.compile(r"\banswer(?: is)?\s*[:\-]|<answer>")
-
-
-def _understand(clean: str) -> MomentAnswer:
-    mentions = _mentions(clean)
-    # A model that writes "Frame 3 (6 s) to Frame 9 (18 s)" explains its frames in brackets; the range is what stands outside.
-    depths = list(accumulate((c == "(") - (c == ")") for c in clean))
-    outside = [m for m in mentions if not depths[m.start - 1 : m.start] or depths[m.start - 1] <= 0]
-    found = _ranges(clean, outside) + _ranges(clean, mentions) or _listed(clean, mentions)
-    if not found:
-        as_reference = parse_moment_reference(clean)  # "from3to9": what the reference reads is never lost
-        return as_reference if as_reference.span else MomentAnswer(None, None, _why_not(clean, mentions))
-    best = min(found, key=lambda r: _RANK[r.kind])
-    if best.kind == "mixed":
-        return MomentAnswer(None, None, f"{best.said!r} mixes frames and seconds")
-    if min(best.span) < 0:
-        return MomentAnswer(None, None, f"{best.said!r} has a negative number; frame numbers start at 0")
-    unit: Unit = "seconds" if best.kind == "second" else "frames"
-    return MomentAnswer(best.span, unit, f"read {unit} from {best.said!r}")
-
-
-_REFERENCE_PATTERN = re.compile(r"from\s*(?:frame)?\s*(\d+)\s*to\s*(?:frame)?\s*(\d+)", re.IGNORECASE)
+_REFERENCE_PATTERN = re.compile(r"from\s*+(?:frame\s*+)?(\d++)\s*+to\s*+(?:frame\s*+)?(\d+)", re.IGNORECASE)
+_LONGEST_INTEGER = 15  # digits; a longer number is read as LARGEST, far behind the end of any video
 
 
 def parse_moment_reference(text: str) -> MomentAnswer:
@@ -83,193 +87,170 @@ def parse_moment_reference(text: str) -> MomentAnswer:
     """
     match = _REFERENCE_PATTERN.search(text)
     if match is None:
-        return MomentAnswer(None, None, "no 'From Frame x to Frame y'")
-    return MomentAnswer((int(match[1]), int(match[2])), "frames", f"read frames from {match[0]!r}")
+        return _nothing("no 'From Frame x to Frame y'")
+    span = _integer(match[1]), _integer(match[2])
+    return MomentAnswer(span, "frames", f"frames, from {_quote(match[0])}", (span,))
 
 
-_Kind = Literal["frame", "bare", "second", "mixed"]
-_RANK: dict[_Kind, int] = {"frame": 0, "second": 1, "mixed": 2, "bare": 3}
+def _integer(digits: str) -> int:
+    significant = digits.lstrip("0") or "0"
+    return int(significant) if len(significant) <= _LONGEST_INTEGER else int(LARGEST)
 
 
-@dataclass(frozen=True)
-class _Mention:
-    """One number in the text: where it stands with its label and unit, its value, and what it counts if that is said."""
-
-    start: int
-    end: int
-    value: float
-    kind: Literal["frame", "second"] | None
+def _nothing(reason: str) -> MomentAnswer:
+    return MomentAnswer(None, None, reason)
 
 
-@dataclass(frozen=True)
-class _Range:
-    span: tuple[float, float]
-    kind: _Kind
-    said: str
+def _answer(text: str, last_number: int | None) -> MomentAnswer:
+    """The answer of a folded text without thoughts."""
+    if mark := final_mark(text):
+        return _in_final_mark(mark, last_number)
+    for mark in word_marks(text):
+        if answer := _in_word_mark(mark, last_number):
+            return answer
+    clean = plain_moment(without_explanation(text))
+    return _read(clean, last_number)
 
 
-def _normalise(text: str) -> str:
-    text = unicodedata.normalize("NFKC", text).casefold()
-    text = re.sub(r"<think(?:ing)?>.*?</think(?:ing)?>", " ", text, flags=re.DOTALL)
-    text = text.rpartition("</think>")[2]  # its opening tag may have been part of the prompt
-    text = re.sub(r"[\u2010-\u2015\u2212~→⟶]|[-=]{1,2}>|-{2,}", "-", text)
-    text = re.sub(r"</?(?!answer)[a-z]\w*>|[*_`\"“”‘’'{}$\\]+|<(?!answer)|(?<!answer)>", "", text)
-    text = re.sub(r"(?<=\d) ?/ ?\d+", "", text)  # "frame 4/16" is the 4th of 16
-    text = re.sub(r"(?<![\d,.])(\d{1,3}),(\d{3})(?![\d,])", _thousands, text)
-    return re.sub(r"\s+", " ", text).strip()
+def _in_final_mark(mark: Mark, last_number: int | None) -> MomentAnswer:
+    content = mark.text
+    if mark.kind == "heading":
+        head = content.lstrip().partition("\n")[0]
+        answer = _read(plain_moment(head), last_number)
+        if answer.unit == "frames" or sentence_denial(plain_moment(head)):
+            return answer
+        content = without_explanation(content)
+    answer = _read(plain_moment(content), last_number)
+    if answer.span is None and not re.search(r"\d", content):
+        return _nothing(f"what is marked as the answer has no number ({_quote(content)})")
+    return answer
 
 
-def _thousands(match: re.Match[str]) -> str:
-    """1,007 is one number; 99,100 are two neighbours of a list."""
-    return match[0] if int(match[2]) == int(match[1]) + 1 else match[1] + match[2]
+_SENTENCE_END = re.compile(r"[.!?。](?=\s+(?!to\b)|\s*$)|\n(?=\s*\S)|;")
 
 
-_MENTION = re.compile(
-    r"""
-    (?P<label> (?: \bframes? (?:\s+(?:numbers?|nos?\.?|ids?|indices|index))? | (?<!\#)\# | \bf(?=\d) ) \s*[:=]? \s*\#{0,3}\s*\[?\(?
-        | (?P<time> (?:time(?:stamp)?s? | \bsecs? | \bseconds?) \s*[:=]? \s* ) )?
-    (?P<number> (?P<clock> \d{1,2}:\d{2}(?::\d{2})?(?:\.\d+)? ) | (?<![\d.\w])-?\d+(?:\.\d+)? | (?<=frame)\d+(?:\.\d+)? | (?<=[#f])\d+ )
-    (?P<ordinal> (?:st|nd|rd|th)\b )?
-    \s* (?P<unit>
-        (?:seconds?|secs?|s|milliseconds?|ms|minutes?|mins?|m|hours?|%|o.?clock) (?![\w%])
-        | (?:red\s+)?frames?\b(?!\s*(?:numbers?\s*)?[:=\#]?\s*\d)
-    )?
-    """,
-    re.VERBOSE,
-)
-_NEITHER = object()
+def _in_word_mark(mark: Mark, last_number: int | None) -> MomentAnswer | None:
+    """What a word marks, if it marks something."""
+    if mark.kind == "line":
+        answer = _read(plain_moment(mark.text), last_number)
+        return answer if answer.unit == "frames" else None
+    content = mark.text.lstrip(" \n\t*:")
+    end = _SENTENCE_END.search(content)
+    sentence = plain_moment(content[: end.start()] if end else content)
+    ranges = [one for one in find_ranges(sentence, last_number) if one.verdict is None]
+    tiers = {"literal", "frames", "listed", "single"} | ({"bare"} if mark.kind == "word" else set())
+    if any(one.tier in tiers for one in ranges):
+        answer = _read(sentence, last_number)
+        return answer if answer.unit == "frames" else None
+    rest = plain_moment(without_explanation(content))
+    if mark.kind == "word" and any(one.tier == "seconds" for one in ranges):
+        return _read(rest, last_number)
+    if sentence_denial(sentence) and _read(rest, last_number).span is None:
+        return _nothing(f"the answer says that there is no such moment ({_quote(sentence)})")
+    return None
 
 
-def _mentions(text: str) -> list[_Mention]:
-    mentions = []
-    for match in _MENTION.finditer(text):
-        value, kind = _value(match)
-        if kind is _NEITHER:
-            continue
-        start = match.start("label") if match["label"] else match.start("number")
-        end = match.end("unit") if match["unit"] else match.end("ordinal") if match["ordinal"] else match.end("number")
-        mentions.append(_Mention(start, end, value, kind))  # type: ignore[arg-type]
-    return mentions
+def _read(text: str, last_number: int | None) -> MomentAnswer:
+    """The best range of a plain text."""
+    if overall_denial(text):
+        return _nothing("the answer says that the video does not show it")
+    ranges = find_ranges(text, last_number)
+    usable = [one for one in ranges if one.verdict in (None, "aside")]
+    usable = _not_withdrawn(text, usable)
+    usable = [one for one in usable if one.verdict is None] or usable
+    if last_number is not None and any(one.last != last_number or one.first for one in usable):
+        # All frames are the answer only where nothing else is.
+        whole = [one for one in usable if one.first == 0 and one.last == last_number and one.tier in {"literal", "frames", "bare"}]
+        rest = [one for one in usable if one not in whole]
+        usable = rest if any(one.tier in {"literal", "frames"} for one in rest) else usable
+    usable, problem = _without_story(usable)
+    if problem:
+        return _nothing(problem)
+    if not usable:
+        return _unread(text, ranges)
+    tier = min((one.tier for one in usable), key=TIERS.index)
+    return _believed(text, [one for one in usable if one.tier == tier], tier)
 
 
-def _value(match: re.Match[str]) -> tuple[float, object]:
-    if match["clock"]:
-        seconds = 0.0
-        for part in match["clock"].split(":"):
-            seconds = seconds * 60 + float(part)
-        return seconds, "second"
-    value, unit = float(match["number"]), match["unit"] or ""
-    if match["time"] and not unit:
-        return value, "second"
-    if unit.startswith(("sec", "s")):
-        return value, "second"
-    if unit.startswith(("milli", "ms")):
-        return value / 1000, "second"
-    if unit.startswith("m"):
-        return value * 60, "second"
-    if unit.startswith("h"):
-        return value * 3600, "second"
-    if unit and "frame" not in unit:
-        return value, _NEITHER  # o'clock, per cent: no place in the video
-    return value, "frame" if match["label"] or unit else None
+def _not_withdrawn(text: str, ranges: list[Range]) -> list[Range]:
+    """The ranges after the last "wait" or "actually" that has one after it."""
+    if len(ranges) < 2:
+        return ranges
+    for match in reversed(list(WITHDRAWAL.finditer(text))):
+        after = [one for one in ranges if one.start >= match.start()]
+        if after:
+            return after
+    return ranges
 
 
-_FILLER = (
-    r"(?:the|a|an|about|approximately|around|roughly|at|in|on|by|with|it|event|action|up|frames?|number|mark|of|last|least|most"
-    r"|somewhere|exactly|maybe)"
-)
-_TO = re.compile(
-    rf"[\s,;.:)\]]*(?:-|(?:(?:and|which|it)\s+)*(?:(?:continu(?:es|ing)|go(?:es|ing) on|lasts?|runs?|extends?)\s+)?(?:all the way\s+)?"
-    rf"(?:up\s+)?(?:through\s+)?(?:to|until|till|through|thru)|\.{{2,3}}|到|至)(?:\s|{_FILLER}\b|[:(\[#])*"
-)
-_AND = re.compile(rf"\s*(?:and|&)(?:\s|{_FILLER}\b)*")
-_END = re.compile(
-    r"[\s,;.:)\]}-]*(?:and\s+|then\s+|it\s+|is\s+|the\s+)*"
-    r"(?:end(?:s|ed|ing)?|stop(?:s|ping)?|finish(?:es|ing)?|last(?: seen| visible| appears)?|conclud(?:es|ing)|disappear(?:s|ing)?)"
-    rf"(?:[\s_]|{_FILLER}\b|is|[:=,(\[#-])*"
-)
-_BETWEEN = re.compile(rf"\bbetween(?:\s|{_FILLER}\b|[:(\[#])*$")
-_OPEN_START = re.compile(r"\b(?:beginning|start|outset)(?: of the \w+)?,? (?:(?:up )?to|until|till|through) (?:the )?$")
-_DENIED = re.compile(r"\b(?:none|not (?:\w+ )?in|neither|nor|any)(?: of)?(?: the)? ?(?:frames? )?$")
-_IN_SECONDS = re.compile(r"\s*\((?:in )?(?:s|secs?|seconds)\)")
-_OPEN = re.compile(
-    r"[\s,]*(?:(?:up\s+)?(?:to|until|till|through)\s+(?:the\s+)?(?:very\s+)?(?:end|last|finish)|onwards?\b"
-    r"|(?:to|-)(?:\s+frames?)?\s*$|and\s+(?:after|beyond))"
-)
-_LIST = re.compile(r"\s*(?:,\s*(?:and\s+|&\s*)?|and\s+|&\s*|;\s*)")
+def _without_story(ranges: list[Range]) -> tuple[list[Range], str]:
+    """Without ranges that tell one by one what happens in the video, if there are several and they tell different things."""
+    told = [one for one in ranges if one.words is not None and one.tier in {"literal", "frames", "bare"}]
+    if not told or len(ranges) == 1:
+        return ranges, ""
+    different = any(not _same(one.words, told[0].words) for one in told[1:])
+    rest = [one for one in ranges if one.words is None and one.tier in {"literal", "frames"}]
+    if rest and (different or (any(one.tier == "frames" for one in told) and not any(one.tier == "literal" for one in told))):
+        return rest, ""
+    if different:
+        return [], "the answer tells what several spans of frames show and does not say which of them it means"
+    return ranges, ""
 
 
-def _ranges(text: str, mentions: list[_Mention]) -> list[_Range]:
-    """Every pair of neighbouring mentions with the words of a range between them."""
-    found: list[_Range] = []
-    previous_end: _Mention | None = None
-    for first, last in pairwise(mentions):
-        between = _without_brackets(text[first.end : last.start])
-        is_range = (
-            _TO.fullmatch(between)
-            or _END.fullmatch(between)
-            or (_AND.fullmatch(between) and _BETWEEN.search(text[max(0, first.start - 60) : first.start]))
-        )
-        if is_range and first is not previous_end:  # of "5 to 9 to 12" the first pair counts
-            kind = _kind(first, last)
-            if kind == "bare" and _IN_SECONDS.match(text, last.end):
-                kind = "second"
-            if not _DENIED.search(text[max(0, first.start - 30) : first.start]):
-                found.append(_Range((first.value, last.value), kind, text[first.start : last.end]))
-            previous_end = last
-        else:
-            previous_end = None
-    return found
+def _same(one: frozenset[str] | None, other: frozenset[str] | None) -> bool:
+    one, other = one or frozenset(), other or frozenset()
+    return 2 * len(one & other) >= len(one | other)
 
 
-def _listed(text: str, mentions: list[_Mention]) -> list[_Range]:
-    """Without a range: frames in a list ("frames 3, 4 and 5"), one frame, or an answer that is nothing but two numbers."""
-    found: list[_Range] = []
-    run: list[_Mention] = []
-    for mention in mentions:
-        if run and _LIST.fullmatch(text[run[-1].end : mention.start]):
-            run.append(mention)
-            continue
-        found += _as_list(text, run)
-        run = [mention]
-    found += _as_list(text, run)
-    if len(found) > 1:
-        return []  # several frames, and nothing says that they are the ends of one span
-    if not found and len(mentions) == 2 and re.fullmatch(r"[\s\[\](){},;.]*", text[: mentions[0].start] + text[mentions[1].end :]):
-        first, last = mentions
-        if _LIST.fullmatch(text[first.end : last.start]) or text[first.end : last.start].isspace():
-            found.append(_Range((first.value, last.value), _kind(first, last), text[first.start : last.end]))
-    return found
+_HOW: dict[Tier, str] = {
+    "literal": "frames, from {}",
+    "frames": "frames, from {}",
+    "listed": "frames, from the list {}",
+    "seconds": "seconds, from {}",
+    "bare": "frames, from {}, where nothing says what the numbers count",
+    "single": "one frame, from {}",
+}
 
 
-def _as_list(text: str, run: list[_Mention]) -> list[_Range]:
-    kinds = {m.kind for m in run}
-    if "frame" not in kinds or "second" in kinds:
-        return []
-    if len(run) == 1 and re.search(r"\d\s*frames?$", text[run[0].start : run[0].end]):
-        return []  # "the video has 16 frames" is a count
-    before = text[max(0, run[0].start - 60) : run[0].start]
-    if _OPEN.match(text, run[-1].end) or _OPEN_START.search(before) or _DENIED.search(before[-30:]):
-        return []
-    values = [m.value for m in run]
-    return [_Range((min(values), max(values)), "frame", text[run[0].start : run[-1].end])]
+def _believed(text: str, ranges: list[Range], tier: Tier) -> MomentAnswer:
+    best = ranges[0]
+    quoted = _quote(text[best.start : best.end])
+    if tier == "mixed":
+        return _nothing(f"{quoted} mixes frames and seconds")
+    if best.last is None:
+        return _nothing(f"{quoted} goes to the end, and the last number of the video is not known")
+    if min(best.first, best.last) < 0:
+        return _nothing(f"{quoted} has a negative number; frame numbers start at 0")
+    spans = dict.fromkeys((one.first, one.last) for one in ranges if one.last is not None and min(one.first, one.last) >= 0)
+    unit: Unit = "seconds" if tier == "seconds" else "frames"
+    more = f"; {len(spans)} spans, the first counts" if len(spans) > 1 else ""
+    return MomentAnswer((best.first, best.last), unit, _HOW[tier].format(quoted) + more, tuple(spans))
 
 
-def _kind(first: _Mention, last: _Mention) -> _Kind:
-    kinds = {first.kind, last.kind} - {None}
-    if len(kinds) == 2:
-        return "mixed"
-    return kinds.pop() if kinds else "bare"  # type: ignore[return-value]
+_AGAINST = {
+    "denied": "the answer denies {}",
+    "numbering": "{} only tells which frames there are",
+    "count": "{} is a count",
+    "aside": "{} is withdrawn or stands before the moment",
+}
 
 
-def _without_brackets(text: str) -> str:
-    return re.sub(r"\([^()]*\)|\[[^\[\]]*\]", " ", text)
-
-
-def _why_not(text: str, mentions: list[_Mention]) -> str:
-    if re.search(r"\bframe\s+x\b", text):
-        return "the answer repeats the format ('Frame x to Frame y')"
+def _unread(text: str, ranges: list[Range]) -> MomentAnswer:
+    for one in ranges:
+        if one.verdict:
+            return _nothing(_AGAINST[one.verdict].format(_quote(text[one.start : one.end])))
+    as_reference = parse_moment_reference(text)  # "from3to9": what the reference reads is never lost
+    if as_reference.span:
+        return as_reference
+    if re.search(r"\bframe ?\[?x\b", text):
+        return _nothing("the answer repeats the format ('Frame x to Frame y')")
+    mentions = find_mentions(text)
     if not mentions:
-        return "the answer has no number"
-    said = ", ".join(text[m.start : m.end] for m in mentions[:4])
-    return f"no range between the numbers of the answer ({said})"
+        return _nothing("the answer has no number")
+    shown = ", ".join(text[m.start : m.end].strip() for m in mentions[:4])
+    return _nothing(f"no range between the numbers of the answer ({shown[:120]})")
+
+
+def _quote(text: str) -> str:
+    line = " ".join(text[:200].split())
+    return repr(line if len(line) <= 80 else f"{line[:80]}...")

@@ -1,84 +1,212 @@
-"""A highlight answer made plain before it is read: no decoration, no echo of the question, no numbers that count something else."""
+"""Plain text for both parsers: one kind of letters, digits and dashes, one spelling of what goes with a frame number, no decoration."""
 
 from __future__ import annotations
 
 import re
 import unicodedata
-from itertools import islice
 
-ECHO = re.compile(r"output format should be like\s*:?\s*(?:\"[^\"]*\"?|'[^']*'?|[^\n]*)")
-_QUOTED = re.compile(r"(?<!\w)(?:\"[^\"\n]{1,300}\"|'[^'\n]{1,300}')(?!\w)")
-_BULLET = re.compile(r"(?m)^[ >+•·-]*(?:\(?\d{1,3}[.)](?= (?!their\b)\S))?[ >+•·-]*|(?<=[.;] )\d{1,3}[.)] (?=frame)")
-_OUT_OF = re.compile(
-    r"(?<=\d) ?(?:/|out of) ?(?:5|10|100)(?:\.0+)?(?!\.?\w)|\bscale(?: of| from| is|:)*[ (]*\d[\d.]* ?(?:to|-|and) ?\d[\d.]*"
-    r"|(?:(?<=score)|(?<=scores)|(?<=saliency)) \((?:[01] ?(?:-|to) ?|out of |/ ?)(?:5|10)\)"
+_DASH = re.compile(r"[\u2010-\u2015\u2212~∼～→⟶➜➔⇒➡]|[-=]{1,2}>|-{2,}")
+_THOUSANDS = re.compile(r"(?<![\d,.])(\d{1,3}),(\d{3})(?!\d|,\d)")
+
+
+def fold(text: str) -> str:
+    """The text in one case, with ASCII letters and digits where Unicode knows them for equivalent."""
+    return unicodedata.normalize("NFKC", text).casefold()
+
+
+def unify_dashes(text: str) -> str:
+    """Every dash, tilde and arrow is "-"."""
+    return _DASH.sub("-", text)
+
+
+def join_thousands(text: str) -> str:
+    """1,007 is one number; 99,100 are two neighbours of a list."""
+    return _THOUSANDS.sub(lambda m: m[0] if int(m[2]) == int(m[1]) + 1 else m[1] + m[2], text)
+
+
+_LONG_NUMBER = re.compile(r"(?P<point>(?<=\.))?(?<!\d)\d{16,}")
+_BLANKS = re.compile(r"[^\S\n]+")
+_LINES = re.compile(r"\n(?:[ \t]*\n){2,}")
+_RULER = re.compile(r"([#*_=~`-])\1{3,}")
+
+
+def compact(text: str) -> str:
+    """No long runs of blanks, empty lines, rulers or digits: what a pattern must step over is short, so that time grows with the length."""
+    text = _RULER.sub(r"\1\1\1", _LINES.sub("\n\n", _BLANKS.sub(" ", text.replace("\r", "\n"))))
+    return _LONG_NUMBER.sub(_short_number, text)
+
+
+def _short_number(match: re.Match[str]) -> str:
+    if match["point"] is not None:
+        return match[0][:15]
+    digits = match[0].lstrip("0") or "0"
+    return digits if len(digits) < 16 else "9" * 16
+
+
+# ---- moments: everything below makes one spelling out of many ----
+
+_ONES = "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen eighteen nineteen"
+_ORDINALS = (
+    "zeroth first second third fourth fifth sixth seventh eighth ninth tenth eleventh twelfth thirteenth fourteenth fifteenth sixteenth "
+    "seventeenth eighteenth nineteenth twentieth"
 )
-_NOUN = (
-    r" (?!(?:and|or|to|is|are|was|were|has|have|had|with|at|in|on|as|for|where|when|which|that|because|since|while|respectively|each|all"
-    r"|both|frames?|points?|stars?|scor\w+|salien\w+|rat\w+|but|gets?|receives?|shows?|out|of|if|so|also|the|they|their|it|its|this|by|from"
-    r"|\w{1,20}ing)\b)[a-z]+"
+_TENS = "twenty thirty forty fifty sixty seventy eighty ninety"
+_VALUES = {word: k for k, word in enumerate(_ONES.split())} | {word: 10 * k for k, word in enumerate(_TENS.split(), 2)}
+_ORDINAL_VALUES = {word: k for k, word in enumerate(_ORDINALS.split()) if k > 1}  # "the first frame" is no number
+_WORD = rf"(?:(?:{'|'.join(_TENS.split())})(?:[ -](?:{'|'.join(_ONES.split()[1:10])}))?|{'|'.join(_ONES.split()[::-1])})"
+_ORDINAL = rf"(?:{'|'.join(_ORDINAL_VALUES)})"
+_NAMED_WORD = re.compile(rf"\b(frames? (?:number )?)({_WORD})\b")
+_NEXT_WORD = re.compile(rf"(\bframes? (?:number )?\d{{1,6}} ?(?:to|through|until|till|and|-) ?(?:frames? )?)({_WORD})\b")
+_ORDINAL_FRAME = re.compile(rf"\b({_ORDINAL})(?= frames?\b)")
+_ORDINAL_BEFORE = re.compile(rf"\b({_ORDINAL})(?= (?:frame )?(?:to|through|until|till|and|-) (?:the )?\d{{1,3}}th\b)")
+
+_CHINESE_DIGITS = "零一二三四五六七八九"
+_CHINESE_NUMBER = re.compile(r"(?<=第)([一二三四五六七八九]?百?[零一二三四五六七八九]?十?[一二三四五六七八九]?)(?=[帧幀到至秒-])")
+_TO_FRAMES = "frame "
+_FOREIGN = (  # applied in this order
+    (re.compile(r"(?:答案|回答) ?(?:是|为|:)"), "\nanswer: "),
+    (re.compile(r"因此|所以"), "\ntherefore "),
+    (re.compile(r"而是"), " but "),
+    (re.compile(r"不是|不在|没有|看不到"), " not from "),
+    (re.compile(r"开始于|始于|起始于?"), " starts at "),
+    (re.compile(r"结束于|终止于|止于"), " ends at "),
+    (re.compile(r"(?:共有?|总共有?|一共有?|有) ?\d{1,9} ?[帧幀]"), " "),
+    (re.compile(r"第 ?(\d+) ?(?=到|至|-)(?=[^。\n秒]{0,12}[帧幀])"), r" frame \1 "),
+    (re.compile(r"第? ?(\d+) ?[帧幀]"), r" frame \1 "),
+    (re.compile(r"[帧幀](?= ?\d)|(?:フレーム|프레임)(?= ?\d)"), " frame "),
+    (re.compile(r"(\d+) ?(?:フレーム目?|프레임)"), r" frame \1 "),
+    (re.compile(r"第? ?(\d+(?:\.\d+)?) ?秒"), r" \1 seconds "),
+    (re.compile(r"到|至|から|부터"), " to "),
+    (re.compile(r"、"), ", "),
+    (re.compile(r"。"), ". "),
+    (
+        re.compile(
+            r"\b(?:images?|imagen|imágenes|pictures?|photos?|screenshots?|bilder|bild|trames?|fotogramm?as?|fotogrammi|quadros?|cuadros?"
+            r"|кадр(?:а|ы|ов|у|е|ом)?|khung hình|red numbers?|numbers?)(?=(?: is| are)?[ :#=([\]\"'-]{0,4}\d)"
+        ),
+        "frame",
+    ),
+    (re.compile(r"\b(?:de l'|à l'|l')(?=frame)"), lambda m: "to " if m[0].startswith("à") else " "),
+    (re.compile(r"(?<=\d) (?:bis|hasta|à|al?|até|ao|tot|по|до|đến)(?: (?:la|el|zu|le|o))? (?=frame|\d)"), " to "),
+    (re.compile(r"\b(?:von|desde(?: el| la)?|de la|del|dal|do|с|từ) (?=frame)"), "from "),
+    (re.compile(r"(?<=\d) ?(?:sekunden|sek|segundos?|secondes?|secondi|секунд[аы]?)\b"), " seconds"),
 )
-_N = r"\d++(?:\.\d+)?+"
-# What would otherwise have to be told apart at every step. The words stay; "sec" or "x" stands in the number's place.
-_OTHER_NUMBERS = re.compile(
-    "|".join(
-        (
-            r"(?P<time>(?<![\w.:])\d{1,2}:[0-5]\d(?::[0-5]\d)?(?:\.\d+)?(?!\w|:\d)"  # 01:02
-            rf"|(?<![\w.])(?<!\d,)(?<!\d, ){_N}(?:, ?{_N})*+(?:(?: ?- ?| to |,? and ){_N})?+"  # 3, 4 s
-            r" ?(?:m?s|secs?|(?:milli)?seconds?|mins?|minutes?)\b)",
-            r"(?P<before>\b(?:there (?:are|is|were|was)|total of|found|identified|detected|selected|chose|see|top|first|last|only|all|these"
-            r"|has|have|contains?)(?: about| only| the)? )\d+(?= (?:[a-z]+ )?(?:frames?|highlights?|moments?)\b)",  # there are 3 frames
-            r"(?P<total>\b(?:total|(?<!frame )number of) (?:[a-z]+ ){0,3}(?:frames|highlights|moments)(?: is|:)? )\d+",  # total frames: 3
-            r"(?<![\w.#-])(?<!frame )(?<!frames )(?<!number )(?<!score )(?<!score of )(?<!score is )(?<!score: )"
-            rf"(?<!\d,)(?<!\d, )(?<!\d and )(?<!, and )(?<!\d to )\d++(?!\.\d)(?={_NOUN}|%)",  # 2 men
-        )
-    )
+_DECIMAL_COMMAS = re.compile(r"(?<![\d,.])(\d{1,6}),(\d{1,2}) ?(-|to|bis|à) ?(\d{1,6}),(\d{1,2})(?= ?(?:s|sec|sek|seg)\w{0,8}\b)")
+
+_SIDE_NOTES = (
+    "reasoning|reason|thoughts?|thinking|explanation|rationale|analysis|description|desc|query|event|caption|label|action|activity|text"
 )
+_COUNTS = (
+    "confidence|scores?|probability|saliency(?: ?_?score)?|fps|duration|num_?frames|total_?frames|frame_?count|num_?segments|count|id|rank"
+)
+_JSON_NOTE = re.compile(rf"([\"'])(?:{_SIDE_NOTES})\1\s*+:\s*+(?:\"(?:[^\"\\]|\\.)*+\"?|'(?:[^'\\]|\\.)*+'?)\s*+,?", re.DOTALL)
+_JSON_COUNT = re.compile(rf"([\"'])(?:{_COUNTS})\1\s*+:\s*+[\"']?-?[\d.]++%?[\"']?\s*+,?")
+_JSON_ANSWER = re.compile(r"([\"'])(?:final_?)?answers?\1\s*+:")
+
+_BULLET = re.compile(r"(?m)^[ \t>]*+(?:[-*•·–—+][ \t]++)?+(?:\(?\d{1,2}[.)][ \t]++(?=[^\d\s]))?+")
+_TEX = re.compile(r"\\(?:text(?:bf|it|rm)?|mathrm|mathbf|quad|left|right|fbox|,|;|!| )")
+_TAG_CUES = {"begin": "start", "start": "start", "end": "end", "stop": "end", "from": "from", "to": "to"}
+_TAG = re.compile(r"<(?P<close>/?)(?P<name>[a-z][a-z_]{0,20}?)[ _]?(?P<number>\d{0,9})/?>")
+_OF_ALL = re.compile(r"(?<=\d) ?\(? ?(?:of|out of) (?:the )?\d+(?: frames)?\)?|(?<=\d) ?/ ?\d+")
+_GLUE = re.compile(
+    r"(?<=from)(?=frame|\d)|(?<=to)(?=frames?\d)|(?<=\dto)(?=\d)|(?<=frame)(?=\d)|(?<=frames)(?=\d)|(?<=\d)(?=to\W?(?:frame|\d))"
+)
+_CAMEL = re.compile(r"\b(start|end|begin)(?=frame|time|sec)")
+_DASHED_FRAME = re.compile(r"\b(frames?)[-_](?=\d)")
+_ELLIPSIS = re.compile(r"(?<![\d.])(\d{1,9})(?:(?:, ?\d{1,9}){0,8}, ?)?+ ?\.{2,3} ?,? ?(?=\d|frame)")  # "6, 7, ..., 9" and "6...9"
+_X_EQUALS = re.compile(r"\b[xy] ?= ?(?=\d)")
 
 
-def normalise(text: str, query: str) -> str:
-    """One case, one kind of dash, no decoration, nothing that only repeats the question, and no numbers that count something else."""
-    text = text[text.rfind("</think>") + 8 :] if "</think>" in text else text
-    text = _plain(_QUOTED.sub(_quoted, ECHO.sub(" ", folded(text))))
-    if " " in (query := _plain(folded(query)).strip(" .")):
-        text = text.replace(query, " ")
-        for counted in islice(re.finditer(rf"(?<![\w.]){_N}{_NOUN}", query), 8):  # a query told in other words still has its "2 men"
-            text = re.sub(rf"(?<![\w.]){re.escape(counted[0])}(?!\w)", " ", text)
-    # 1,007 is one number; 99,100 are two neighbours of a list.
-    text = re.sub(r"(?<![\d,.])(\d{1,3}),(\d{3})(?!\d|,\d)", lambda m: m[0] if int(m[2]) == int(m[1]) + 1 else m[1] + m[2], text)
-    text = _OTHER_NUMBERS.sub(lambda m: "sec" if m["time"] else (m["before"] or m["total"] or "") + "x", _OUT_OF.sub("", text))
-    return _without_tables(_BULLET.sub("", re.sub(r" ?\([^()\d\n]{0,200}\)", "", text)))
+def drop_side_notes(text: str) -> str:
+    """JSON fields that are no answer (reasons, descriptions, scores) are left out; the field "answer" becomes an answer mark."""
+    if '"' not in text and "'" not in text:
+        return text
+    return _JSON_ANSWER.sub("\nanswer: ", _JSON_COUNT.sub(" ", _JSON_NOTE.sub(" ", text)))
 
 
-def folded(text: str) -> str:
-    """The text in one case, with one kind of quotes."""
-    text = unicodedata.normalize("NFKC", text).casefold()
-    return re.sub("[“”„«»]", '"', re.sub("[‘’‚´]", "'", text))
+def plain_moment(text: str) -> str:
+    """One spelling of a folded moment answer: no markup, bullets, table borders or totals ("6 of 15"); lines stay lines."""
+    text = _rows(text)
+    text = re.sub(r"[*`]++", "", text)
+    text = _BULLET.sub("", text)
+    text = _TAG.sub(_tag_word, _TEX.sub(" ", text))
+    text = unify_dashes(text)
+    text = _CAMEL.sub(r"\1 ", _DASHED_FRAME.sub(r"\1 ", text))
+    text = text.replace("_", " ")
+    text = re.sub(r"[<>\"“”‘’{}$\\|]++|'(?!s\b|t\b|m\b|image|frame|oclock|clock)|(?<=\W)'", " ", text)
+    text = re.sub(r"[^\S\n]++", " ", text)
+    for pattern, replacement in _FOREIGN:
+        text = pattern.sub(replacement, text)
+    text = _ELLIPSIS.sub(r"\1 - ", text)
+    text = _X_EQUALS.sub("", _GLUE.sub(" ", text))
+    text = re.sub(r"(?<![#\w])#{1,3} ?(?=\d)|\bf(?=\d)", "frame ", text)
+    text = _number_words(re.sub(r"[^\S\n]++", " ", text))
+    text = _DECIMAL_COMMAS.sub(r"\1.\2 \3 \4.\5", join_thousands(text))
+    text = _OF_ALL.sub("", text)
+    return re.sub(r" ?\n\s*+", "\n", re.sub(r"[^\S\n]++", " ", text)).strip()
 
 
-def _plain(text: str) -> str:
-    text = re.sub(r"[*`\"'\\]+|'s\b", "", text).replace("_", " ").replace("、", ",")
-    text = re.sub(r"[\u2010-\u2015\u2212~→⟶]|[-=]{1,2}>|-{2,}", "-", text)
-    return re.sub(r" ?\n ?", "\n", re.sub(r"[^\S\n]+", " ", text.replace("\r", "\n"))).strip()
+def _tag_word(match: re.Match[str]) -> str:
+    """<frame6> and <start> say what a number is; other tags say nothing."""
+    name = match["name"]
+    if match["close"]:
+        return " "
+    if name.startswith("frame"):
+        return f" {name} {match['number']} "
+    first = name.partition("_")[0]
+    if first in _TAG_CUES:
+        return f" {_TAG_CUES[first]} {match['number']} "
+    return f" {match['number']} "
 
 
-def _quoted(match: re.Match[str]) -> str:
-    """Words with a number in quotes are the query or a description; a quoted answer names frames or scores."""
-    words = re.sub(r"\b(?:and|to|through|until)\b", "", match[0])
-    return " " if re.search(r"\d", words) and re.search(r"[a-z]{3}", words) and not re.search("frame|score|salien", words) else match[0]
+def _number_words(text: str) -> str:
+    """Number words are numbers where they name a frame."""
+    if "frame" not in text:
+        return text
+    text = _NAMED_WORD.sub(lambda m: f"{m[1]}{_value(m[2])}", text)
+    text = _NEXT_WORD.sub(lambda m: f"{m[1]}{_value(m[2])}", text)
+    text = _ORDINAL_FRAME.sub(lambda m: f"{_ORDINAL_VALUES[m[1]]}th", text)
+    return _ORDINAL_BEFORE.sub(lambda m: f"{_ORDINAL_VALUES[m[1]]}th", text)
 
 
-def _without_tables(text: str) -> str:
-    """Write the rows under a heading "| Frame | Score |" as "frame 3, score 4.5"."""
-    lines, columns = [], (-1, -1)
-    for line in text.split("\n") if "|" in text else [text]:
-        cells = line.strip("| ").split("|")
-        here = [next((i for i, cell in enumerate(cells) if re.search(word, cell)), -1) for word in ("frame", "score|salien")]
-        if -1 < here[0] != here[1] > -1 and not re.search(r"\d", line):
-            columns = (here[0], here[1])
-        elif -1 < max(columns) < len(cells):
-            lines.append(f"frame {cells[columns[0]]}, score {cells[columns[1]]}")
+def _value(word: str) -> int:
+    return sum(_VALUES[part] for part in re.split("[ -]", word))
+
+
+def chinese_numerals(text: str) -> str:
+    """第六帧 is 第6帧."""
+    return _CHINESE_NUMBER.sub(_chinese_value, text) if "第" in text else text
+
+
+def _chinese_value(match: re.Match[str]) -> str:
+    total, digit = 0, 0
+    for letter in match[1]:
+        if letter in "十百":
+            total, digit = total + (digit or 1) * (10 if letter == "十" else 100), 0
         else:
+            digit = _CHINESE_DIGITS.index(letter)
+    return str(total + digit) if match[1] else ""
+
+
+_START_HEAD = re.compile(r"\b(?:start|begin|from)")
+_END_HEAD = re.compile(r"\b(?:end|stop|to)\b|\bend[_ ]?(?:frame|time)")
+
+
+def _rows(text: str) -> str:
+    """The rows under a heading "| Start | End |" (or "start,end") as "start 6, end 9"."""
+    if not (_START_HEAD.search(text) and _END_HEAD.search(text) and ("|" in text or "," in text)):
+        return text
+    lines: list[str] = []
+    heads: dict[int, str] = {}
+    for line in text.split("\n"):
+        cells = [cell.strip() for cell in re.split(r"[|,\t]", line.strip().strip("|"))]
+        starts = [k for k, cell in enumerate(cells) if _START_HEAD.match(cell) and len(cell) < 20]
+        ends = [k for k, cell in enumerate(cells) if _END_HEAD.match(cell) and len(cell) < 20]
+        if starts and ends and not re.search(r"\d", line):
+            heads = {starts[0]: cells[starts[0]], ends[0]: cells[ends[0]]}
+        elif heads and len(cells) > max(heads) and re.search(r"\d", line):
+            lines.append(", ".join(f"{name.replace('_', ' ')} {cells[k]}" for k, name in heads.items()))
+        elif not re.fullmatch(r"[|:\s-]*", line):
             lines.append(line)
-            columns = (-1, -1)
+            heads = {}
     return "\n".join(lines)

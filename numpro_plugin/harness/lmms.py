@@ -10,6 +10,7 @@ import weakref
 from functools import wraps
 from typing import TYPE_CHECKING, Any
 
+from numpro_plugin.answers.failures import REQUEST_FAILED
 from numpro_plugin.harness import session
 
 if TYPE_CHECKING:
@@ -17,13 +18,10 @@ if TYPE_CHECKING:
 
     from lmms_eval.api.instance import Instance
 
-FAILURE_MARKER = "[LMMS_EVAL_REQUEST_FAILED"
-"""How lmms-eval's API models begin the text that stands for a request without an answer."""
-
 
 def failed_answer(reason: str) -> str:
     """The text that stands for a request that NumPro could not have answered."""
-    return f"{FAILURE_MARKER}] NumPro: {reason}"
+    return f"{REQUEST_FAILED}] NumPro: {reason}"
 
 
 # ---------------------------------------------------------------- requests

@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from numpro_plugin.answers.failures import failure_reason
 from numpro_plugin.answers.highlights import HighlightAnswer, parse_highlights
 from numpro_plugin.answers.moments import MomentAnswer, parse_moment
 from numpro_plugin.answers.timechat import parse_highlights_timechat
 from numpro_plugin.benchmarks.annotations import EXTRA_COLUMNS
-from numpro_plugin.harness.lmms import FAILURE_MARKER
 from numpro_plugin.metrics.highlights import CLIP_S, LEVELS, Rule, clip_scores, query_highlight_scores, saliency_matrix
 from numpro_plugin.metrics.moments import THRESHOLDS, query_iou, recall_name
 from numpro_plugin.timeline import Timeline, kept_numbers
@@ -30,9 +30,9 @@ def moment_results(doc: Mapping[str, Any], answers: list[str], settings: NumProS
         settings: of the task.
         video_problem: why the video could not be shown, or None.
     """
-    problem = video_problem or _request_problem(answers)
-    answer = MomentAnswer(None, None, problem) if problem else parse_moment(answers[0])
+    problem = video_problem or _failure(answers)
     timeline = Timeline(doc["duration_s"], settings.fps)
+    answer = MomentAnswer(None, None, problem) if problem else parse_moment(answers[0], last_number=timeline.count - 1)
     span_s = timeline.span_seconds(*answer.numbers) if answer.numbers else None
     reason = answer.reason
     if answer.unit == "seconds":
@@ -59,7 +59,7 @@ def highlight_results(doc: Mapping[str, Any], answers: list[str], settings: NumP
     The plain metrics read the answer as a person would and take frame i for the clip that starts with it; those that end in
     ``_timechat`` do what TimeChat's converter does (one clip early, and its own parser). Arguments as for `moment_results`.
     """
-    problem = video_problem or _request_problem(answers)
+    problem = video_problem or _failure(answers)
     text = "" if problem else answers[0]
     answer = HighlightAnswer((), (), problem) if problem else parse_highlights(text, doc["query"])
     duration_s = float(doc["clips"] * CLIP_S)  # of the annotation: a real file may be a few frames shorter
@@ -103,10 +103,9 @@ def _logged(doc: Mapping[str, Any], timeline: Timeline, settings: NumProSettings
     }
 
 
-def _request_problem(answers: list[str]) -> str | None:
-    """Why there is no answer to score: the request failed."""
-    text = answers[0] if answers else ""
-    return f"the request failed: {text.strip()}" if text.lstrip().startswith(FAILURE_MARKER) else None
+def _failure(answers: list[str]) -> str | None:
+    """Why there is no answer to score. An empty one may be a local model's: it is an answer that cannot be read."""
+    return failure_reason(answers[0], empty=False) if answers else "the request was not made"
 
 
 def _finite(span: tuple[float, float] | None) -> list[float] | None:

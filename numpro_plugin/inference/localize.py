@@ -109,7 +109,7 @@ def settings_for(
 
 
 def _moment(query: str, text: str, timeline: Timeline, start_s: float) -> Localized:
-    answer = parse_moment(text)
+    answer = parse_moment(text, last_number=timeline.count - 1)
     if answer.numbers is None:
         return Localized(query, text, None, (), answer.reason)
     start, end = (min(max(0.0, time), timeline.duration_s) + start_s for time in timeline.span_seconds(*answer.numbers))

@@ -61,7 +61,7 @@ def score_moments(predictions: Path, truth: Path | None = None, *, fps: float = 
     pairs, score = _pairs(predictions, truth, predicted_only=compatible is not None)
     if not all(pair.truth.spans_s for pair in pairs):
         raise NumProError(f"{truth or predictions}: has queries without annotated spans; there is nothing to score them by")
-    spans = [_windows_of(pair.prediction, fps, compatible, score) for pair in pairs]
+    spans = [_windows_of(pair, fps, compatible, score) for pair in pairs]
     first = np.array([windows[0][:2] if windows else _NOTHING for windows in spans], dtype=np.float64).reshape(-1, 2)
     rule: Literal["swap", "zero"] = "zero" if compatible == "numpro" else "swap"
     if compatible:
@@ -72,7 +72,9 @@ def score_moments(predictions: Path, truth: Path | None = None, *, fps: float = 
             for p, pair in zip(first, pairs, strict=True)
         ]
     score.metrics = moment_scores(iou)
-    if any(pair.truth.extra.get("relevant_clip_ids") is not None for pair in pairs) or any(len(windows) > 1 for windows in spans):
+    if any(pair.truth.extra.get("relevant_clip_ids") is not None for pair in pairs) or any(
+        len(pair.prediction.windows or ()) > 1 for pair in pairs if pair.prediction
+    ):
         true = [np.sort(np.array(pair.truth.spans_s), axis=1) for pair in pairs]
         score.tables = window_tables(
             [np.array(windows).reshape(len(windows), -1) if windows else np.zeros((0, 3)) for windows in spans],
@@ -154,18 +156,23 @@ def _words(query: str | None) -> str:
     return " ".join((query or "").lower().strip(" .").split())
 
 
-def _windows_of(prediction: Prediction | None, fps: float, compatible: Compatible | None, score: Score) -> list[list[float]]:
+def _windows_of(pair: _Pair, fps: float, compatible: Compatible | None, score: Score) -> list[list[float]]:
     """Windows in seconds with scores, best first; none where there is no prediction or it was not understood."""
+    prediction = pair.prediction
     if prediction is None:
         return []
     if prediction.response is not None and not (compatible == "moment_detr" and prediction.windows is not None):
-        parse = parse_moment if compatible is None else parse_moment_reference
-        numbers = parse(prediction.response).numbers
-        if numbers is None:
+        timeline = Timeline(pair.truth.duration_s or 0, prediction.fps or fps)
+        last_number = timeline.count - 1 if pair.truth.duration_s else None
+        if compatible is None:
+            answer = parse_moment(prediction.response, last_number=last_number)
+        else:
+            answer = parse_moment_reference(prediction.response)
+        if answer.numbers is None:
             score.counts["not understood"] += 1
             return []
-        timeline = Timeline(0, prediction.fps or fps)
-        return [[timeline.seconds(float(numbers[0])), timeline.seconds(float(numbers[1])), 1.0]]
+        # The first span is the prediction; the others follow it in mAP.
+        return [[timeline.seconds(first), timeline.seconds(last), 1.0 / (k + 1)] for k, (first, last) in enumerate(answer.spans)]
     windows = [[*map(float, window), *([1.0] if len(window) == 2 else [])] for window in prediction.windows or []]
     if not windows:
         score.counts["not understood"] += 1

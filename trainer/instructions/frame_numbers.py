@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 from itertools import pairwise
 
-from numpro_plugin.answers.wording import ECHO
+from numpro_plugin.answers.highlight_wording import ECHO
 
 TextRange = tuple[int, int]
 """(start, end) of a number in a text, as in a slice."""
@@ -37,9 +37,10 @@ def find_frame_numbers(text: str, *, about_frames: bool = False) -> FrameNumbers
     numbers: list[TextRange] = []
     unsure = [match.span() for match in _THOUSANDS.finditer(text) if not _are_consecutive(match)]
     # Whatever is certainly not a frame number is blanked out at the same length, so that positions stay valid.
-    remaining = _THOUSANDS.sub(
-        lambda m: m[0] if _are_consecutive(m) else "\0" * len(m[0]), _NOT_FRAMES.sub(lambda m: "\0" * len(m[0]), text)
-    )
+    remaining = _SCORES.sub(_blank, text)
+    remaining = _WITH_UNIT.sub(lambda m: _blank(m) if m["unit"] else m[0], remaining)
+    remaining = _NOT_WHOLE.sub(_blank, remaining)
+    remaining = _THOUSANDS.sub(lambda m: m[0] if _are_consecutive(m) else _blank(m), remaining)
     bare = about_frames and not _WORD.search(remaining)
     for run in _runs(remaining):
         if bare or _are_frames(remaining, run):
@@ -49,16 +50,30 @@ def find_frame_numbers(text: str, *, about_frames: bool = False) -> FrameNumbers
     return FrameNumbers(tuple(numbers), tuple(sorted(unsure)))
 
 
+def _blank(match: re.Match[str]) -> str:
+    return "\0" * len(match[0])
+
+
 _N = r"\d++(?:[.:/]\d++)*+"
 _MORE = rf"(?:\s*(?:,(?:\s*and)?|and|&|to|[-–])\s*{_N})*+"
-_NOT_FRAMES = re.compile(
+_SCORES = re.compile(
     "|".join(
         (
             ECHO.pattern,
             rf"\bscale\s+(?:of|from)\s+{_N}\s*(?:to|[-–])\s*{_N}",
             rf"\b(?:scores?|rat(?:ed|ings?)|salienc(?:y|ies))(?:\s+(?:is|are|of|was|were))?\s*:?\s*{_N}{_MORE}",
-            rf"{_N}{_MORE}\s*(?:%|(?:m?s|secs?|(?:milli)?seconds?|mins?|minutes?|h|hours?|fps|percent|o.?clock|am|pm)\b)",
-            r"\d++(?:[.:/]\d++)++",  # 1.5, 01:02, 3/4
+        )
+    ),
+    re.IGNORECASE,
+)
+# A list is stepped over as a whole, with a unit or without: to try again from each of its numbers takes quadratic time.
+_WITH_UNIT = re.compile(
+    rf"{_N}{_MORE}(?P<unit>\s*(?:%|(?:m?s|secs?|(?:milli)?seconds?|mins?|minutes?|h|hours?|fps|percent|o.?clock|am|pm)\b))?", re.IGNORECASE
+)
+_NOT_WHOLE = re.compile(
+    "|".join(
+        (
+            r"(?<!\d)\d++(?:[.:/]\d++)++",  # 1.5, 01:02, 3/4
             r"\b(?!frames?\d++\b)\w*(?:[^\W\d]\d|\d[^\W\d])\w*",  # 1st, 3D, v2
         )
     ),
@@ -134,5 +149,6 @@ def _are_frames(text: str, run: list[TextRange]) -> bool:
     if len(links) != 1 or not _RANGE.fullmatch(links[0]) or not _CLAUSE_ENDS.match(after):
         return False
     at = _FROM.search(before)
-    ascends = int(text[slice(*run[0])]) <= int(text[slice(*run[1])])
+    first, last = (text[slice(*number)].lstrip("0") for number in run)
+    ascends = (len(first), first) <= (len(last), last)  # as integers, of whatever length
     return at is not None and ascends and not _OTHER_RANGE.search(before[: at.start()])

@@ -11,6 +11,7 @@ from numpro_plugin.answers.moments import parse_moment
 from numpro_plugin.errors import NumProError
 from numpro_plugin.inference.generation import GenerationOptions, Generator
 from numpro_plugin.metrics.moments import moment_scores, span_iou
+from numpro_plugin.timeline import Timeline
 
 from ..batches.dataset import ParquetRows, Samples
 from ..shards.index import conversations_of
@@ -93,7 +94,8 @@ class HeldOut:
                 sample = self._collator.question(item)
             except NumProError as error:
                 raise NumProError(f"held-out sample {item.id}: {error}") from None
-            answered = parse_moment(generator.batch([sample], options)[0].text).numbers
+            last = Timeline(item.row["duration_s"], item.row["fps"]).count - 1 if item.row else None
+            answered = parse_moment(generator.batch([sample], options)[0].text, last_number=last).numbers
             if k < count:
                 found.append((_iou(answered, wanted), answered is None))
         found = gather(found)

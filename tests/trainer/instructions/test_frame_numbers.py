@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 from itertools import pairwise
 
 import pytest
@@ -110,3 +111,15 @@ def test_numbers_of_a_turn_can_be_changed(parts, shift):
     assert renumbered([turn("user", *parts)], lambda n: n + shift) == [
         turn("user", *(part + shift if isinstance(part, int) else part for part in parts))
     ]
+
+
+@pytest.mark.parametrize("piece", ["1,", "1, ", "9", "1 to "])
+def test_long_lists_take_linear_time(piece):
+    start = time.process_time()
+    find_frame_numbers("from " + piece * (100_000 // len(piece)))
+    assert time.process_time() - start < 10  # 0.2 s here; what is quadratic takes minutes
+
+
+def test_numbers_of_any_length_are_compared():
+    long = "9" * 5000
+    assert len(find_frame_numbers(f"We see it from {long} to {long}.").numbers) == 2

@@ -1,0 +1,169 @@
+"""What the words around a range say against it: a denial, the numbering itself, a count, something withdrawn or placed before."""
+
+from __future__ import annotations
+
+import re
+from typing import Literal
+
+Verdict = Literal["denied", "numbering", "count", "aside"]
+"""``denied``, ``numbering`` and ``count`` are no answers; ``aside`` (withdrawn, or placed before) counts only if nothing else is left."""
+
+_BREAK = re.compile(r"[.!?;](?=\s|$)|\n|\b(?:but|however|although|though|yet|instead|i think|i would say|only)\b")
+_NEGATED = re.compile(
+    r"(?<!who )(?<!that )(?<!which )\b(?:does|do|did|is|are|was|were|has|have|had|can|could|will|would|am)(?:n.?t\b| not\b"
+    r"| never\b)"
+    r"(?! (?:sure|certain|only|just|entirely|completely|\w+ sure|\w+ certain)\b)"
+    r"|\bcannot\b|\bcan.?t\b"
+    r"|\b(?:none|nothing|nobody|neither|nor|unable|absent|invisible)\b|\bno one\b|(?<!who )(?<!that )(?<!which )\bnever\b"
+    r"|\bno (?!doubt\b|later\b|earlier\b|more\b|longer\b)\w+"
+    r"|\bnot (?:\w+ ){0,2}(?:visible|seen|shown|present|there|found|happening|occurring|appear\w*|open\w*|in|from|between|during|within)\b"
+)
+_DIRECT_NOT = re.compile(
+    r"\b(?:not|nor|neither|rather than|instead of|except(?: for)?|excluding|other than|than|any of|none of|none|no|any)"
+    r"(?: in| from| between| during| at| of| the| frames?| visible| seen| shown){0,4} ?$"
+)
+_NOT_AFTER = re.compile(
+    r",? (?:(?!after|before|but|until|and|when|where|which|who|that|because|since|as|although|with|while|then)[\w']+,? ){0,6}?"
+    r"(?:(?:is|are|was|were|does|do|did|has|have|can)(?:n.?t| not| never)\b|cannot\b)"
+    r"|,? (?:(?:there (?:is|are) )?no (?!longer|doubt)\w+|nothing|nobody)\b"
+)
+_NUMBERING = re.compile(
+    r"\b(?:looking (?:at|through)|looked (?:at|through)|(?:after |by |in )?(?:examining|examined|reviewing|analy[sz]ing"
+    r"|inspecting|considering"
+    r"|watching|checking|scanning|observing)|going through|go through|based on|among(?:st)?|out of|given|provided|of)"
+    r"(?: all| the| these| video| provided| given| red| numbered| \d+){0,4} ?(?:frames?)? ?(?:from )?[(,:]? ?(?:from )?$"
+    r"|\b(?:numbered|labell?ed|numbering|indexed|marked|named)(?: as| with)?(?: from)? ?(?:frames? )?$"
+    r"|\b(?:video|clip|footage)(?:'s)? (?:\w+ )?(?:has|contains|consists of|is made of|comprises|includes)\b"
+    r"(?:[^.\n]{0,25}\bframes?\b[^.\n]{0,15}| ?(?:\d+ (?:\w+ )?)?)$"
+    r"|\b(?:video|clip|footage)(?: \w+)? (?:spans|runs|goes|covers)(?: from| frames?){0,2} ?$"
+    r"|\bthere are (?:\w+ ){0,2}\d* ?frames?\b[^.\n]{0,20}$"
+    r"|\b(?:numbers?|frames?|numbering)(?: on (?:the|each) frames?)? (?:go|goes|run|runs|range|ranges|ranging|are numbered"
+    r"|are labell?ed|are given|are)"
+    r" ?(?:in order )?(?:from)? ?$"
+    r"|\b(?:video|provided|given|available|sampled|total|all|the \d+) frames ?[(,:] ?(?:from )?(?:frames? )?$"
+    r"|\bshow the numbers? ?(?:from )?$"
+    r"|\b(?:has|have|are|of|the|all|with|contains|total) \d+ (?:\w+ )?frames ?[,(:] ?(?:numbered |labell?ed |from |i\.e\.,? |frames? )*$"
+)
+_COUNT_BEFORE = re.compile(
+    r"\b(?:last(?:s|ing|ed)?|take[sn]?|taking|took|for|about|around|approximately|roughly|another|within|every|additional"
+    r"|duration(?: of| is)?"
+    r"|at least|at most|up to|some|only|over|spans?|spanning|there are|has|have|contains?|show|shows|is|are|of)(?: for| of| about| only"
+    r"| approximately| around)? ?$"
+)
+_PLACE_BEFORE = re.compile(r"\b(?:in|from|between|during|the|at|across|throughout|frames?|answer:?|through)(?: the)? ?[(\[]?$")
+_NOUN_AFTER = re.compile(
+    r"(?:-| )(?!(?:and|or|to|is|are|was|were|in|on|at|as|of|for|where|when|which|that|because|since|while|respectively|the|a"
+    r"|an|it|he|she|they|we"
+    r"|you|this|these|there|by|from|with|so|if|but|then|during|inclusive|approximately|only|i|can|show\w*|contain\w*"
+    r"|depict\w*|seems?|would|could"
+    r"|may|might|has|have|his|her|their|its|after|before|frames?|final|answer|exactly|not|no|\w+ly|(?:some|any)\w+|start|end"
+    r"|person|begin)\b)[^\W\d]{2,}"
+)
+_COUNT_AFTER = re.compile(
+    r" (?:may|might|could|can|later|earlier|before|after|long|in (?:total|length|all)|per|apart|ago|are (?:un|not))\b"
+)
+_ASIDE = re.compile(
+    r"\b(?:before (?:that|this|then)|prior to (?:that|this)|previously|earlier|beforehand|first thought|initially thought|thought"
+    r"|at first glance|first guess|might (?:seem|appear|think)|may (?:seem|appear)|seems? at first|could (?:seem|be mistaken)"
+    r"|not to be confused)\b"
+    r"[^.!?;\n]{0,40}$"
+)
+WITHDRAWAL = re.compile(
+    r"(?:(?<=[.,!?;\n] )|(?<=\n)|(?<=[.…]))(?:oh,? |no,? |hmm+,? )?(?:wait\b(?=[ ,.!-])(?! (?:for|until|from|in)\b)|actually,"
+    r"|correction\b|on second thought"
+    r"|on closer inspection|let me (?:re-?check|check|look|re-?consider|correct|re-?think)|scratch that|sorry,|i mean\b"
+    r"|or rather\b|no, (?!from frame))"
+)
+_OVERALL = re.compile(
+    r"\b(?:event|action|query|moment|scene|activity|description|described \w+) (?:is not|isn.?t|does not|doesn.?t|never"
+    r"|cannot|is never|was not)\b"
+    r"(?! (?:fully|clearly|entirely|completely))"
+    r"|\b(?:video|frames?|clip|footage) (?:does not|doesn.?t|do not|don.?t|never) (?:show|contain|depict|include|feature)"
+    r"|\bnone of the (?:\d+ )?frames\b|\bthere is no (?:frame|moment|part|scene|evidence|indication|such)\b"
+    r"|\bno such (?:event|action|moment)\b"
+    r"|\bnot (?:visible|shown|present|seen|depicted|found) (?:in|anywhere in) (?:the|this|any)\b"
+)
+_TAKEN_BACK = re.compile(r"\b(?:but|however|except|instead|although|closest|nearest|until|at first)\b")
+
+
+def verdict(text: str, start: int, end: int, *, named: bool, bare: bool) -> Verdict | None:
+    """What is said against the range ``text[start:end]``.
+
+    Args:
+        text: the plain text.
+        start: where the range begins, with the label of its first number.
+        end: where it ends.
+        named: the word frame stands before the first number.
+        bare: nothing says what the numbers count, or "frames" comes after them.
+    """
+    before = text[max(0, start - 140) : start]
+    breaks = [match.end() for match in _BREAK.finditer(before)]
+    clause = before[breaks[-1] :] if breaks else before
+    if _DIRECT_NOT.search(before[-40:]) or _NEGATED.search(clause) or _NOT_AFTER.match(text, end, end + 80):
+        return "denied"
+    if _NUMBERING.search(before[-100:]):
+        return "numbering"
+    if bare and not named:
+        tail = before[-40:]
+        counted = text[start:end].rstrip().endswith(("frames", "frame"))
+        if _NOUN_AFTER.match(text, end, end + 40) or (counted and _COUNT_BEFORE.search(tail) and not _PLACE_BEFORE.search(tail)):
+            return "count"
+        if counted and _COUNT_AFTER.match(text, end):
+            return "count"
+    return "aside" if _ASIDE.search(clause) else None
+
+
+def overall_denial(text: str) -> bool:
+    """The text says of the whole video that it does not show what was asked for, and does not take it back."""
+    match = _OVERALL.search(text)
+    return match is not None and not _TAKEN_BACK.search(text, match.end(), match.end() + 200)
+
+
+def sentence_denial(sentence: str) -> bool:
+    """A sentence without a number that denies: "so no door is opened"."""
+    return not re.search(r"\d", sentence) and _NEGATED.search(sentence) is not None
+
+
+_SUBJECT_START = re.compile(r"(?:^|[.!?;:,)\n] ?|\band |\bin |\bduring )(?:in |from |the |during )?$")
+_TELLS = re.compile(r" ?(?::|- )? ?(?P<words>(?:[^\W\d][\w'-]*[ ,]*){2,12})")
+_STOP_WORDS = frozenset(
+    [
+        "a",
+        "an",
+        "the",
+        "is",
+        "are",
+        "of",
+        "in",
+        "on",
+        "at",
+        "to",
+        "and",
+        "he",
+        "she",
+        "it",
+        "they",
+        "his",
+        "her",
+        "their",
+        "i",
+        "we",
+        "you",
+        "can",
+        "see",
+        "show",
+        "shows",
+        "where",
+        "when",
+        "as",
+        "again",
+    ]
+)
+
+
+def told(text: str, start: int, end: int) -> frozenset[str] | None:
+    """The words of what a range at the head of a clause tells ("Frames 0-5: he sits", "frames 6 to 9 show ..."), or None."""
+    if not _SUBJECT_START.search(text[max(0, start - 12) : start]):
+        return None
+    words = _TELLS.match(text, end, end + 120)
+    return frozenset(words["words"].replace(",", " ").split()) - _STOP_WORDS if words else None
