@@ -1,4 +1,4 @@
-"""What counts as no answer: a text that stands for a request which failed. Defined here once, for the harness, the reports and every cache."""
+"""What counts as no answer: a text that stands for a request that failed. The harness, the reports and every cache ask here."""
 
 from __future__ import annotations
 

@@ -14,7 +14,7 @@ MARKED = {
     "[SAFETY_BLOCKED:finish_reason=SAFETY]": "safety filter",
 }
 SUSPECTED = {
-    "Error: can only concatenate str (not \"NoneType\") to str": "text of an error",
+    'Error: can only concatenate str (not "NoneType") to str': "text of an error",
     "Error code: 429 - {'error': {'message': 'Rate limit: from 0 to 1'}}": "text of an error",
     "openai.RateLimitError: from 3 to 9 requests": "text of an error",
     "requests.exceptions.ConnectionError: HTTPConnectionPool": "text of an error",
