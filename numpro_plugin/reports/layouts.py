@@ -9,9 +9,8 @@ import json
 import re
 from typing import Any
 
-from numpro_plugin.answers.failures import failure_reason
 from numpro_plugin.benchmarks.annotations import Query, span
-from numpro_plugin.reports.records import Prediction, fps_of, id_of, saliency_of, text_of, windows_of
+from numpro_plugin.reports.records import Prediction, failure_of, first_text, fps_of, id_of, saliency_of, text_of, windows_of
 from numpro_plugin.reports.seconds_text import Span, charades_span, timelens_span
 
 KNOWN = """\
@@ -73,14 +72,14 @@ def numpro_moment(row: dict[str, Any]) -> Prediction:
         response=response,
         windows=None if windows is None else windows_of(windows, "pred_relevant_windows"),
         truth=truth,
-        failure=failure_reason(response, empty=False),
+        failure=failure_of(response),
     )
 
 
 def numpro_highlight(row: dict[str, Any]) -> Prediction:
     """NumPro's list of highlights: ``pred`` is the answer, or a list that begins with it."""
-    answer = _first_text(row["pred"], "pred")
-    return Prediction(id_of(row["qid"]), text_of(row, "query"), "highlight", response=answer, failure=failure_reason(answer, empty=False))
+    answer = first_text(row["pred"], "pred")
+    return Prediction(id_of(row["qid"]), text_of(row, "query"), "highlight", response=answer, failure=failure_of(answer))
 
 
 def moment_detr(row: dict[str, Any]) -> Prediction:
@@ -97,7 +96,7 @@ def moment_detr(row: dict[str, Any]) -> Prediction:
 def numpro_sample(row: dict[str, Any]) -> Prediction:
     """A sample that lmms-eval logged of a NumPro task."""
     logged = row["numpro"]
-    response = _first_text(row["filtered_resps"], "filtered_resps")
+    response = first_text(row["filtered_resps"], "filtered_resps")
     key, query = id_of(logged["id"]), text_of(logged, "query")
     truth = None
     if logged.get("truth_s"):
@@ -112,7 +111,7 @@ def numpro_sample(row: dict[str, Any]) -> Prediction:
         response=response,
         fps=fps_of(logged.get("fps")),
         truth=truth,
-        failure=failure_reason(response, empty=False),
+        failure=failure_of(response),
     )
 
 
@@ -151,14 +150,12 @@ def _keyed_answer(key: str, answer: Any) -> Prediction:
     if isinstance(answer, dict) and "timestamps" in answer:
         windows = windows_of(answer["timestamps"], "timestamps")
     else:
-        text = text_of(answer, "answers") if isinstance(answer, dict) else _first_text(answer, "the answer")
+        text = text_of(answer, "answers") if isinstance(answer, dict) else first_text(answer, "the answer")
         # lmms-eval's Charades task writes one flat span, TimeLens and its tasks a list of spans.
         found = _reading(text or "", timelens=is_list or isinstance(answer, dict))
         windows = [list(found)] if found else []
         text = text or ""
-    return Prediction(
-        key, query, "moment", windows=windows, truth=truth, failure=None if text is None else failure_reason(text, empty=False)
-    )
+    return Prediction(key, query, "moment", windows=windows, truth=truth, failure=None if text is None else failure_of(text))
 
 
 def _reading(text: str, *, timelens: bool) -> Span | None:
@@ -175,12 +172,4 @@ def vtimellm(row: dict[str, Any]) -> list[Prediction]:
         raise ValueError(f"info.iou must be a number from 0 to 1, got {iou!r}")
     percent = (float(found[1]), float(found[2])) if found else None
     windows = None if found else []
-    return [Prediction(key, None, "moment", windows=windows, percent=percent, iou=float(iou), failure=failure_reason(answer, empty=False))]
-
-
-def _first_text(value: Any, what: str) -> str | None:
-    while isinstance(value, list):
-        value = value[0] if value else ""
-    if value is not None and not isinstance(value, str):
-        raise ValueError(f"{what} must be a text or a list that begins with one, got {value!r:.80}")
-    return value
+    return [Prediction(key, None, "moment", windows=windows, percent=percent, iou=float(iou), failure=failure_of(answer))]

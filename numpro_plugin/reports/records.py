@@ -6,6 +6,8 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
+from numpro_plugin.answers.failures import failure_reason
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -81,6 +83,25 @@ def id_of(value: Any) -> str:
     if isinstance(value, bool) or not isinstance(value, (str, int)):
         raise ValueError(f"the id must be a text or an integer, got {_short(value)}")
     return str(value)
+
+
+def first_text(value: Any, what: str) -> str | None:
+    """A text, or the first of a list, however deep. Raises ValueError for anything else but None."""
+    while isinstance(value, list):
+        value = value[0] if value else ""
+    if value is not None and not isinstance(value, str):
+        raise ValueError(f"{what} must be a text or a list that begins with one, got {_short(value)}")
+    return value
+
+
+def failure_of(text: str | None) -> str | None:
+    """Why a text is no answer because its request failed, or None. An empty text is an answer that was not understood."""
+    return failure_reason(text, empty=False)
+
+
+def failure_of_sample(row: Mapping[str, Any]) -> str | None:
+    """The same of a sample that lmms-eval logged; a sample logged without its answer has not failed."""
+    return failure_of(first_text(row["filtered_resps"], "filtered_resps")) if "filtered_resps" in row else None
 
 
 def _is_number(value: Any) -> bool:
