@@ -32,6 +32,8 @@ ROOMS = (
     "benchmarks",
     "reports",
     "inference",
+    "cli.terminal",
+    "cli.tables",
     "cli.command",
     "trainer.recipe",
     "trainer.shard_format",

@@ -128,7 +128,9 @@ def _check_truth(
 def _shift_hint(by_id: Mapping[str, Prediction], known: Mapping[str, Query]) -> str:
     """Words about ids that count from another start than the truth's, if that explains everything."""
     for shift in (1, -1):
-        moved = [(row, known.get(str(int(key) - shift))) for key, row in by_id.items() if key.removeprefix("-").isdecimal() and len(key) < 12]
+        moved = [
+            (row, known.get(str(int(key) - shift))) for key, row in by_id.items() if key.removeprefix("-").isdecimal() and len(key) < 12
+        ]
         fits = [
             query is not None
             and (row.query is None or _words(row.query) == _words(query.query))
