@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from numpro_plugin.benchmarks import BENCHMARKS
 from numpro_plugin.cli.tables import table
-from numpro_plugin.cli.terminal import JSON_HELP, check_json_target, finish, shortened
+from numpro_plugin.cli.terminal import JSON_HELP, check_json_target, finish, printable, shortened
 from numpro_plugin.errors import NumProError
 
 if TYPE_CHECKING:
@@ -91,7 +91,7 @@ def _compare(args: argparse.Namespace) -> int:
     if found.changed:
         lines += ["", "queries that changed most (A -> B):"]
         for key, query, a, b in found.changed:
-            start = f"  {key:>8}  {a:6.2f} -> {b:6.2f}  "
+            start = f"  {printable(key):>8}  {a:6.2f} -> {b:6.2f}  "
             lines.append(start + shortened(query, len(start)))
     finish("\n".join(lines), args.json, asdict(found))
     return 0
