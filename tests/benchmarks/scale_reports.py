@@ -1,4 +1,4 @@
-"""CPU time and peak memory of `numpro score`, `ceiling` and `compare` on 2,000, 20,000 and 200,000 rows: python tests/benchmarks/scale_reports.py
+"""CPU time and peak memory of `numpro score`, `ceiling` and `compare` by number of rows: python tests/benchmarks/scale_reports.py
 
 Every command runs in a process of its own. The slope is that of log time over log rows between neighbouring sizes: 1 is linear.
 """
