@@ -106,8 +106,8 @@ def compare_runs(a: Path, b: Path, *, confidence: float = 0.95, resamples: int =
         low, high = _interval(new - old, confidence, resamples, rng)
         differences.append(Difference(name, float(old.mean()), float(new.mean()), low, high))
     changed = []
-    if name := next((name for name in CHANGE if name in values), None):
-        old, new = values[name]
+    if ranked := next((name for name in CHANGE if name in values), None):
+        old, new = values[ranked]
         order = np.argsort(-np.abs(new - old), kind="stable")[:most]
         changed = [(shared[k], run_a.queries[at[0][k]], float(old[k]), float(new[k])) for k in order if old[k] != new[k]]
     n = len(shared)

@@ -171,5 +171,5 @@ def vtimellm(row: dict[str, Any]) -> list[Prediction]:
     if isinstance(iou, bool) or not isinstance(iou, (int, float)) or not 0 <= iou <= 1:
         raise ValueError(f"info.iou must be a number from 0 to 1, got {iou!r}")
     percent = (float(found[1]), float(found[2])) if found else None
-    windows = None if found else []
+    windows: list[list[float]] | None = None if found else []
     return [Prediction(key, None, "moment", windows=windows, percent=percent, iou=float(iou), failure=failure_of(answer))]
