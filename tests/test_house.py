@@ -33,6 +33,8 @@ ROOMS = (
     "benchmarks",
     "reports",
     "inference",
+    "cli.terminal",
+    "cli.tables",
     "cli.command",
     "trainer.recipe",
     "trainer.shard_format",

@@ -6,10 +6,17 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from numpro_plugin.cli.terminal import check_json_target, finish
+from numpro_plugin.errors import NumProError
+
 if TYPE_CHECKING:
     import argparse
 
     from numpro_plugin.inference.localize import Localized
+    from numpro_plugin.video.packets import PacketIndex
+
+
+_DTYPES = ("auto", "bfloat16", "float16", "float32")
 
 
 def add_ask_verb(verbs: Any) -> None:
@@ -38,18 +45,12 @@ def add_ask_verb(verbs: Any) -> None:
 
 
 def _ask(args: argparse.Namespace) -> int:
-    import json
-
+    index = _check(args)  # what is wrong with the arguments is said before torch is imported and a large model loaded
     from transformers.utils import logging as transformers_logging
 
-    from numpro_plugin.errors import NumProError
     from numpro_plugin.families import load_model
     from numpro_plugin.inference.localize import localize, settings_for
-    from numpro_plugin.video.packets import read_packets
 
-    index = read_packets(args.video)  # first: what is wrong with paths shows before a large model is loaded
-    if args.json not in (None, "-") and not Path(args.json).resolve().parent.is_dir():
-        raise NumProError(f"--json {args.json}: there is no folder {Path(args.json).resolve().parent}")
     transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]
     place = _device_map(args.device)
     loaded = load_model(
@@ -67,15 +68,34 @@ def _ask(args: argparse.Namespace) -> int:
         max_new_tokens=args.max_new_tokens,
         batch_size=args.batch_size,
     )
-    said = {"video": str(args.video), "settings": settings.to_dict(), "answers": [asdict(one) for one in found]}
-    if args.json == "-":
-        print(json.dumps(said, indent=1))
-    else:
-        print("\n\n".join(_block(one) for one in found))
-    if args.json not in (None, "-"):
-        Path(args.json).write_text(json.dumps(said, indent=1) + "\n", encoding="utf-8")
-        print(f"\nwritten: {args.json}")
+    content = {"video": str(args.video), "settings": settings.to_dict(), "answers": [asdict(one) for one in found]}
+    finish("\n\n".join(_block(one) for one in found), args.json, content)
     return 0 if all(one.span_s or one.highlights for one in found) else 1
+
+
+def _check(args: argparse.Namespace) -> PacketIndex:
+    """The video's packets, if the arguments are right."""
+    from numpro_plugin.settings import NumProSettings
+    from numpro_plugin.video.packets import read_packets
+
+    check_json_target(args.json)
+    if any(not query.strip() for query in args.queries):
+        raise NumProError("a query must say what to look for, got an empty one")
+    if args.dtype not in _DTYPES:
+        raise NumProError(f"--dtype {args.dtype!r} is unknown; allowed: {', '.join(_DTYPES)}")
+    for name in ("batch_size", "max_new_tokens"):
+        if (value := getattr(args, name)) is not None and value < 1:
+            raise NumProError(f"--{name.replace('_', '-')} {value} must be 1 or more")
+    given = {"fps": args.fps, "max_frames": args.max_frames}
+    NumProSettings(**{name: value for name, value in given.items() if value is not None})
+    index = read_packets(args.video)
+    duration_s = index.duration_s
+    end_s = duration_s if args.end is None else args.end
+    if not (0 <= args.start < min(end_s, duration_s)):
+        raise NumProError(
+            f"--start {args.start:g} --end {end_s:g}: the part must lie within the video's {duration_s:.2f} s, start before end"
+        )
+    return index
 
 
 def _device_map(device: str | None) -> Any:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from typing import TYPE_CHECKING
 
+from numpro_plugin.cli.terminal import printable
 from numpro_plugin.errors import NumProError
 
 if TYPE_CHECKING:
@@ -13,17 +15,42 @@ if TYPE_CHECKING:
 
 
 def run_command(parser: argparse.ArgumentParser, argv: Sequence[str] | None) -> int:
-    """Run the verb that was asked for (``args.run``); the exit code is 0 if all is well, 1 if a problem was found, 2 for wrong use."""
-    args = parser.parse_args(argv)
+    """Run the verb that was asked for (``args.run``).
+
+    Returns:
+        The exit code: 0 if all is well, 1 if a problem was found, 2 for wrong use, 130 if stopped, 141 if the reader of the output went.
+    """
+    _complete(parser)
     try:
-        return int(args.run(args))
+        args = parser.parse_args(argv)
+        code = int(args.run(args))
+        sys.stdout.flush()
     except NumProError as error:
-        print(f"{parser.prog}: {error}", file=sys.stderr)
+        _complain(parser, str(error))
         return 1
+    except BrokenPipeError:  # `numpro compare a b | head`
+        # What is still buffered would fail again when Python ends.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141
     except OSError as error:  # a folder that cannot be written, a full disk
         place = f"{error.filename}: " if error.filename else ""
-        print(f"{parser.prog}: {place}{error.strerror or error}", file=sys.stderr)
+        _complain(parser, f"{place}{error.strerror or error}")
         return 1
     except KeyboardInterrupt:
-        print(f"{parser.prog}: stopped", file=sys.stderr)
+        _complain(parser, "stopped")
         return 130
+    return code
+
+
+def _complain(parser: argparse.ArgumentParser, message: str) -> None:
+    print(f"{parser.prog}: {printable(message)}", file=sys.stderr)
+
+
+def _complete(parser: argparse.ArgumentParser) -> None:
+    """Answer the shell's request for completions, which ends the process; does nothing outside of one."""
+    if "_ARGCOMPLETE" in os.environ:
+        try:
+            import argcomplete
+        except ImportError:  # the optional extra "completion" is not installed
+            return
+        argcomplete.autocomplete(parser)

@@ -91,7 +91,7 @@ def run_demo(
         with took.step(f"evaluating the {name} through lmms-eval: {report.n_used} queries, with numbers and without"):
             scores |= {f"{name}, {kind}": row for kind, row in _evaluate(root, adapter).items()}
     scores |= {"best answer in shown numbers": best_visible(table), "perfect order, no numbers": blind(table)}
-    _print_scores(scores)
+    print("\n" + table(scores, METRICS))
     print(_EXPLANATION + (_OF_TRAINING if train else _NEXT) + f"\n\neverything is in {root}")
     settings = {"videos": videos, "seed": seed, "train": train, "training_videos": training_videos if train else 0}
     return DemoResult(report.n_used, scores, {**settings, "seconds": took.seconds})
@@ -182,10 +182,3 @@ class _Steps:
         self.seconds[what] = 0.0
         yield
         self.seconds[what] = round(time.monotonic() - start, 1)
-
-
-def _print_scores(scores: dict[str, dict[str, float]]) -> None:
-    width = max(map(len, scores)) + 2
-    print("\n" + " " * width + "".join(f"{metric:>11}" for metric in METRICS))
-    for name, row in scores.items():
-        print(f"{name:{width}}" + "".join(f"{row[metric]:11.2f}" if metric in row else f"{'':11}" for metric in METRICS))

@@ -74,17 +74,19 @@ def average_precision(predictions: Sequence[ArrayLike], truths: Sequence[ArrayLi
     return _precisions(_iou_by_score(*_predicted_windows(predictions), true, raw=raw), real)
 
 
-def window_tables(predictions: Sequence[ArrayLike], truths: Sequence[ArrayLike], *, raw: bool = False) -> Tables:
+def window_tables(
+    predictions: Sequence[ArrayLike], truths: Sequence[ArrayLike], *, raw: bool = False, most: int | None = MAX_PREDICTIONS
+) -> Tables:
     """mAP and R@1 at every threshold, for all windows and by their length, in percent.
 
-    Arguments and errors are those of :func:`average_precision`.
+    Arguments and errors are those of :func:`average_precision`; of each query's windows the first ``most`` count, None for all.
 
     Returns:
         ``{"full": {"MR-mAP": {"0.5": ..., ..., "average": ...}, "MR-R1": {"0.5": ...}}, "long": ..., "middle": ..., "short": ...}``;
         NaN where no query has a window of that length.
     """
     true, real = _true_windows(truths, len(predictions))
-    windows, scores = _predicted_windows(predictions)
+    windows, scores = _predicted_windows(predictions, most)
     iou = _iou_by_score(windows, scores, true, raw=raw)
     length_s = true[..., 1] - true[..., 0]
     tables: Tables = {}
@@ -154,11 +156,13 @@ def _true_windows(truths: Sequence[ArrayLike], predictions: int) -> tuple[NDArra
     return true, real
 
 
-def _predicted_windows(predictions: Sequence[ArrayLike]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """(N, P, 2) windows and (N, P) scores as listed; 1 <= P <= 10. The score is minus infinity for NaN, NaN where there is no window."""
+def _predicted_windows(
+    predictions: Sequence[ArrayLike], most: int | None = MAX_PREDICTIONS
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """(N, P, 2) windows and (N, P) scores as listed; 1 <= P <= most. The score is minus infinity for NaN, NaN where there is no window."""
     rows = []
     for query, values in enumerate(predictions):
-        row = _windows(values, (3, 2), f"the prediction of query {query}")[:MAX_PREDICTIONS]
+        row = _windows(values, (3, 2), f"the prediction of query {query}")[:most]
         rows.append(row if row.shape[1] == 3 else np.column_stack([row, np.ones(len(row))]))
     padded, real = pad_rows(rows, columns=3, at_least=1)
     scores = np.where(np.isnan(padded[..., 2]), -math.inf, padded[..., 2])

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
+from array import array
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from numpro_plugin.benchmarks.text_files import read_jsonl
 from numpro_plugin.errors import NumProError
+from numpro_plugin.reports.records import failure_of_sample, id_of
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
+
+    from numpy.typing import NDArray
 
 
 @dataclass(frozen=True)
@@ -39,86 +44,156 @@ class Comparison:
     differences: list[Difference]
     changed: list[tuple[str, str, float, float]]
     """(id, query, score in A, score in B) of the queries whose first metric of `CHANGE` moved most."""
+    repeated_a: int = 0
+    """Samples of A whose query occurred before in A; the first counts."""
+    repeated_b: int = 0
 
 
 CHANGE = ("mIoU", "mAP")
 """By which metric queries are ranked by change: the first that both runs have."""
 
+_MOST_FOR_BCA = 10_000
+"""Queries up to which the interval is BCa: its jackknife grows with their square, its correction of skew fades with their root."""
+
+_DRAWS = 10**8
+"""Values drawn per metric at most: with more queries there are fewer resamples, 999 at least."""
+
+_DRAWS_AT_ONCE = 2_000_000
+
+
+@dataclass
+class _Run:
+    """The scores of a log, without its texts."""
+
+    path: Path
+    metrics: list[str] = field(default_factory=list)
+    rows: dict[str, int] = field(default_factory=dict)
+    """Position in the columns by query id."""
+    queries: list[str] = field(default_factory=list)
+    columns: dict[str, array[float]] = field(default_factory=dict)
+    repeated: int = 0
+
 
 def compare_runs(a: Path, b: Path, *, confidence: float = 0.95, resamples: int = 9999, most: int = 10, seed: int = 0) -> Comparison:
-    """Compare two of lmms-eval's sample logs query by query.
+    """Compare two of lmms-eval's sample logs query by query. Memory grows with the number of queries, not with the size of the logs.
 
     Args:
         a: ``samples_*.jsonl`` of a NumPro task, or a folder that holds exactly one.
         b: the same of the other run.
-        confidence: of the interval; it is SciPy's BCa bootstrap of the mean difference over queries (percentile where BCa does not
-            exist, as when no query changed).
-        resamples: of the bootstrap.
+        confidence: of the interval. It is SciPy's bootstrap of the mean difference over queries: BCa up to 10,000 queries, percentile
+            above and where BCa does not exist.
+        resamples: of the bootstrap, at most; above 10,000 queries there are fewer.
         most: how many of the most changed queries to list.
         seed: of the resampling.
 
+    A sample whose request failed scores 0 and counts as ``request_fail``, whatever was logged for it.
+
     Raises:
-        NumProError: not such logs, or no query in common.
+        NumProError: not such logs, samples that do not have the same metrics, or no query in common.
     """
-    runs = [_read(a), _read(b)]
-    shared = [key for key in runs[0] if key in runs[1]]
+    run_a, run_b = _read(a), _read(b)
+    shared = [key for key in run_a.rows if key in run_b.rows]
     if not shared:
         raise NumProError(f"{a} and {b} have no query in common; are they runs of the same benchmark and split?")
-    metrics = [name for name in _metrics(runs[0][shared[0]]) if name in _metrics(runs[1][shared[0]])]
+    metrics = [name for name in run_a.metrics if name in run_b.metrics]
+    if not metrics:
+        raise NumProError(f"{a} and {b} have no metric in common: {', '.join(run_a.metrics)} and {', '.join(run_b.metrics)}")
     rng = np.random.default_rng(seed)
+    at = [np.array([run.rows[key] for key in shared], dtype=np.int64) for run in (run_a, run_b)]
+    values = {name: [np.asarray(run.columns[name])[rows] for run, rows in zip((run_a, run_b), at, strict=True)] for name in metrics}
     differences = []
-    for name in metrics:
-        values = np.array([[run[key][name] for key in shared] for run in runs], dtype=np.float64)
-        low, high = _interval(values[1] - values[0], confidence, resamples, rng)
-        differences.append(Difference(name, float(values[0].mean()), float(values[1].mean()), low, high))
-    return Comparison(
-        len(shared), len(runs[0]) - len(shared), len(runs[1]) - len(shared), differences, _changed(runs, shared, metrics, most)
-    )
+    for name, (old, new) in values.items():
+        low, high = _interval(new - old, confidence, resamples, rng)
+        differences.append(Difference(name, float(old.mean()), float(new.mean()), low, high))
+    changed = []
+    if ranked := next((name for name in CHANGE if name in values), None):
+        old, new = values[ranked]
+        order = np.argsort(-np.abs(new - old), kind="stable")[:most]
+        changed = [(shared[k], run_a.queries[at[0][k]], float(old[k]), float(new[k])) for k in order if old[k] != new[k]]
+    n = len(shared)
+    return Comparison(n, len(run_a.rows) - n, len(run_b.rows) - n, differences, changed, run_a.repeated, run_b.repeated)
 
 
-def _interval(
-    change: np.ndarray[Any, np.dtype[np.float64]], confidence: float, resamples: int, rng: np.random.Generator
-) -> tuple[float, float]:
+def _interval(change: NDArray[np.float64], confidence: float, resamples: int, rng: np.random.Generator) -> tuple[float, float]:
     from scipy.stats import bootstrap
 
     if len(change) < 2 or np.ptp(change) == 0:
         return float(change.mean()), float(change.mean())
-    for method in ("BCa", "percentile"):
-        found = bootstrap((change,), np.mean, confidence_level=confidence, n_resamples=resamples, method=method, rng=rng, batch=200)
+    few = len(change) <= _MOST_FOR_BCA
+    for method in ("BCa", "percentile") if few else ("percentile",):
+        found = bootstrap(
+            (change,),
+            np.mean,
+            confidence_level=confidence,
+            n_resamples=resamples if few else max(999, min(resamples, _DRAWS // len(change))),
+            method=method,
+            rng=rng,
+            batch=max(1, min(200, _DRAWS_AT_ONCE // len(change))),
+        )
         low, high = (float(end) for end in found.confidence_interval)
         if np.isfinite([low, high]).all():
             break
     return low, high
 
 
-def _changed(
-    runs: list[dict[str, dict[str, Any]]], shared: list[str], metrics: list[str], most: int
-) -> list[tuple[str, str, float, float]]:
-    name = next((name for name in CHANGE if name in metrics), None)
-    if name is None:
-        return []
-    scores = [(key, str(runs[0][key]["numpro"].get("query") or ""), runs[0][key][name], runs[1][key][name]) for key in shared]
-    moved = [row for row in scores if row[2] != row[3]]
-    return sorted(moved, key=lambda row: -abs(row[3] - row[2]))[:most]
+def _read(path: Path) -> _Run:
+    """The scores of a log, one line in memory at a time."""
+    run = _Run(_only_log(path))
+    for number, row in read_jsonl(run.path):
+        place = f"{run.path}:{number}"
+        if not isinstance(row.get("numpro"), dict) or "id" not in row["numpro"]:
+            raise NumProError(f"{place}: is not a sample of a NumPro task; give lmms-eval's samples_numpro_*.jsonl (--log_samples)")
+        try:
+            key = id_of(row["numpro"]["id"])
+            scores = _scores(row)
+        except (ValueError, OverflowError) as error:
+            raise NumProError(f"{place}: {error}") from None
+        if not run.metrics:
+            if not scores:
+                raise NumProError(f"{place}: has no metric; is it the log of a finished run?")
+            run.metrics, run.columns = list(scores), {name: array("d") for name in scores}
+        _check_metrics(place, run.metrics, scores)
+        if key in run.rows:
+            run.repeated += 1
+            continue
+        run.rows[key] = len(run.rows)
+        run.queries.append(str(row["numpro"].get("query") or ""))
+        for name, value in scores.items():
+            run.columns[name].append(value)
+    if not run.rows:
+        raise NumProError(f"{run.path}: holds no sample")
+    return run
 
 
-def _metrics(sample: Mapping[str, Any]) -> list[str]:
-    return [name for name, value in sample.items() if isinstance(value, (int, float)) and not isinstance(value, bool) and name != "doc_id"]
+def _only_log(path: Path) -> Path:
+    if not path.is_dir():
+        return path
+    logs = sorted(path.rglob("*samples_*.jsonl"))
+    if len(logs) != 1:
+        found = "\n".join(f"  {log}" for log in logs) or "  none"
+        raise NumProError(f"{path}: holds {len(logs)} sample logs, name one of them:\n{found}")
+    return logs[0]
 
 
-def _read(path: Path) -> dict[str, dict[str, Any]]:
-    """Samples by query id."""
-    if path.is_dir():
-        logs = sorted(path.rglob("*samples_*.jsonl"))
-        if len(logs) != 1:
-            found = "\n".join(f"  {log}" for log in logs) or "  none"
-            raise NumProError(f"{path}: holds {len(logs)} sample logs, name one of them:\n{found}")
-        path = logs[0]
-    samples: dict[str, dict[str, Any]] = {}
-    for number, row in read_jsonl(path):
-        if not isinstance(row.get("numpro"), dict):
-            raise NumProError(f"{path}:{number}: is no sample of a NumPro task; give lmms-eval's samples_numpro_*.jsonl (--log_samples)")
-        samples[str(row["numpro"]["id"])] = row
-    if not samples:
-        raise NumProError(f"{path}: holds no sample")
-    return samples
+def _check_metrics(place: str, metrics: Sequence[str], scores: Mapping[str, float]) -> None:
+    missing, extra = [name for name in metrics if name not in scores], [name for name in scores if name not in metrics]
+    if missing or extra:
+        what = f"lacks {', '.join(missing)}" if missing else f"has {', '.join(extra)}"
+        raise NumProError(
+            f"{place}: {what}, unlike the samples before it; all samples of one run have the same metrics, "
+            "so compare the logs of each task by themselves"
+        )
+
+
+def _scores(row: Mapping[str, Any]) -> dict[str, float]:
+    """The metrics of a sample, in percent."""
+    scores = {
+        name: float(value)
+        for name, value in row.items()
+        if isinstance(value, (int, float)) and not isinstance(value, bool) and name != "doc_id"
+    }
+    if wrong := [name for name, value in scores.items() if not math.isfinite(value)]:
+        raise ValueError(f"{wrong[0]} must be a finite number, got {scores[wrong[0]]}")
+    if failure_of_sample(row) and scores.get("request_fail") != 100:
+        scores = {name: 100.0 if name == "request_fail" else 0.0 for name in scores}
+    return scores

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import math
 
 import numpy as np
 import pytest
@@ -68,7 +69,68 @@ def test_folders_with_one_log(tmp_path):
 
 def test_what_is_no_log_is_named(tmp_path):
     (tmp_path / "samples_x.jsonl").write_text('{"doc_id": 1}\n')
-    with pytest.raises(NumProError, match=r"samples_x\.jsonl:1: is no sample of a NumPro task"):
+    with pytest.raises(NumProError, match=r"samples_x\.jsonl:1: is not a sample of a NumPro task"):
         compare_runs(tmp_path / "samples_x.jsonl", tmp_path / "samples_x.jsonl")
     with pytest.raises(NumProError, match="no query in common"):
         compare_runs(log(tmp_path / "samples_a.jsonl", [1]), log(tmp_path / "samples_b.jsonl", [1], first=5))
+
+
+def sample(key, **scores):
+    return {"doc_id": 0, **scores, "numpro": {"id": key, "query": "q"}}
+
+
+def lines(path, *rows):
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return path
+
+
+@pytest.mark.parametrize("rows", [[{"mIoU": 1.0}, {}], [{"mIoU": 1.0}, {"mIoU": 1.0, "R@0.5": 0.0}]])
+def test_samples_with_other_metrics_are_named(tmp_path, rows):
+    log_a = lines(tmp_path / "samples_a.jsonl", *(sample(str(k), parse_fail=0.0, **row) for k, row in enumerate(rows)))
+    with pytest.raises(NumProError, match=r"samples_a\.jsonl:2: (lacks mIoU|has R@0\.5), unlike the samples before it"):
+        compare_runs(log_a, log_a)
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf])
+def test_a_metric_that_is_not_finite_is_named(tmp_path, value):
+    log_a = lines(tmp_path / "samples_a.jsonl", sample("0", mIoU=1.0), sample("1", mIoU=value))
+    with pytest.raises(NumProError, match=r"samples_a\.jsonl:2: mIoU must be a finite number"):
+        compare_runs(log_a, log_a)
+
+
+def test_of_a_repeated_query_the_first_counts(tmp_path):
+    log_a = lines(tmp_path / "samples_a.jsonl", sample("0", mIoU=10.0), sample("0", mIoU=90.0), sample("1", mIoU=30.0))
+    found = compare_runs(log_a, log(tmp_path / "samples_b.jsonl", [10, 30]))
+    assert (found.n, found.repeated_a, found.repeated_b, found.differences[0].a) == (2, 1, 0, 20)
+
+
+def test_a_failed_request_scores_nothing_whatever_was_logged(tmp_path):
+    failed = {**sample("0", mIoU=100.0, request_fail=0.0), "filtered_resps": ["[LMMS_EVAL_REQUEST_FAILED] 503 from frame 0 to frame 1"]}
+    found = compare_runs(
+        lines(tmp_path / "samples_a.jsonl", failed), lines(tmp_path / "samples_b.jsonl", sample("0", mIoU=50.0, request_fail=0.0))
+    )
+    assert {d.metric: d.a for d in found.differences} == {"mIoU": 0, "request_fail": 100}
+
+
+def test_many_queries(tmp_path):
+    rng = np.random.default_rng(1)
+    a = rng.uniform(0, 60, 12_000)
+    b = a + rng.normal(1, 5, 12_000)
+    found = compare_runs(log(tmp_path / "samples_a.jsonl", a.tolist()), log(tmp_path / "samples_b.jsonl", b.tolist()))
+    miou = next(d for d in found.differences if d.metric == "mIoU")
+    half = 1.96 * (b - a).std(ddof=1) / np.sqrt(12_000)
+    assert (miou.low, miou.high) == pytest.approx(((b - a).mean() - half, (b - a).mean() + half), abs=0.02)
+
+
+@pytest.mark.shared
+@pytest.mark.parametrize("name", ["m4_mixed.jsonl", "m4_mixed_first_without.jsonl"])
+def test_handed_mixed_logs(shared, name):
+    path = shared / "cases/files" / name
+    with pytest.raises(NumProError, match=f"{name}:2: "):
+        compare_runs(path, path)
+
+
+@pytest.mark.shared
+def test_handed_failed_request(shared):
+    path = shared / "cases/files/failed.jsonl"
+    assert compare_runs(path, path).differences[0].a == 0

@@ -1,0 +1,97 @@
+"""`numpro score`, `numpro compare` and `numpro ceiling`: their arguments and what they print."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from numpro_plugin.benchmarks import BENCHMARKS
+from numpro_plugin.cli.tables import table
+from numpro_plugin.cli.terminal import JSON_HELP, check_json_target, finish, printable, shortened
+from numpro_plugin.errors import NumProError
+
+if TYPE_CHECKING:
+    import argparse
+
+
+def add_score_verbs(verbs: Any) -> None:
+    """The verbs on the command's parser."""
+    verb = verbs.add_parser("ceiling", help="what integer frame numbers can reach at best on a prepared benchmark")
+    verb.add_argument("benchmark", choices=list(BENCHMARKS))
+    verb.add_argument("--fps", type=float, nargs="+", default=[0.5, 1.0, 2.0], help="numbers per second (default: 0.5 1 2)")
+    verb.add_argument("--max-frames", type=int, help="thin longer videos to so many frames, as the tasks do (default: no limit)")
+    verb.add_argument("--split", help="default: the one that is evaluated")
+    verb.add_argument("--out", type=Path, metavar="DIR", help="folder of tables (default: $NUMPRO_DATA, else the user cache)")
+    verb.add_argument("--json", **JSON_HELP)
+    verb.set_defaults(run=_ceiling)
+
+    verb = verbs.add_parser("score", help="score anybody's prediction file, without a model")
+    verb.add_argument("kind", choices=["moment", "highlight"])
+    verb.add_argument(
+        "predictions",
+        type=Path,
+        help="results of NumPro, TimeChat, TRACE, TimeLens, VTimeLLM or moment_detr, or lmms-eval's samples_*.jsonl",
+    )
+    verb.add_argument("--truth", type=Path, metavar="FILE", help="official annotation file, TimeChat's ground truth, or a prepared table")
+    verb.add_argument("--fps", type=float, default=0.5, help="numbers per second that answers speak in (default: 0.5)")
+    verb.add_argument(
+        "--compatible", choices=["numpro", "timechat", "moment_detr", "timelens"], help="exactly what one of the field's scripts does"
+    )
+    verb.add_argument("--json", **JSON_HELP)
+    verb.set_defaults(run=_score)
+
+    verb = verbs.add_parser("compare", help="two runs on the same queries: differences with paired bootstrap intervals")
+    verb.add_argument("run_a", type=Path, help="samples_*.jsonl of lmms-eval (--log_samples), or a folder with one")
+    verb.add_argument("run_b", type=Path)
+    verb.add_argument("--json", **JSON_HELP)
+    verb.set_defaults(run=_compare)
+
+
+def _ceiling(args: argparse.Namespace) -> int:
+    check_json_target(args.json)
+    if wrong := [fps for fps in args.fps if not 0 < fps < float("inf")]:
+        raise NumProError(f"--fps {wrong[0]:g} must be a number above 0")
+    if args.max_frames is not None and args.max_frames < 1:
+        raise NumProError(f"--max-frames {args.max_frames} must be 1 or more")
+    from numpro_plugin.benchmarks.table import default_split, table_path
+    from numpro_plugin.reports.ceiling import ceilings
+
+    split = args.split or default_split(BENCHMARKS[args.benchmark])
+    found = ceilings(table_path(args.benchmark, split, args.out), args.fps, max_frames=args.max_frames)
+    title = f"{args.benchmark} {split}: the best that integer frame numbers can reach, in percent"
+    rows = {f"{fps:g} numbers a second": scores for fps, scores in found.items()}
+    finish(f"{title}\n{table(rows)}", args.json, {f"{fps:g}": scores for fps, scores in found.items()})
+    return 0
+
+
+def _score(args: argparse.Namespace) -> int:
+    check_json_target(args.json)
+    from numpro_plugin.reports.score import score_highlights, score_moments
+
+    score = (score_moments if args.kind == "moment" else score_highlights)(
+        args.predictions, args.truth, fps=args.fps, compatible=args.compatible
+    )
+    width = max(map(len, score.metrics))
+    lines = [f"{name:{width}}  {value:6.2f}" for name, value in score.metrics.items()]
+    finish("\n".join([*lines, "", ", ".join(f"{name}: {count}" for name, count in score.counts.items())]), args.json, asdict(score))
+    return 0
+
+
+def _compare(args: argparse.Namespace) -> int:
+    check_json_target(args.json)
+    from numpro_plugin.reports.compare import compare_runs
+
+    found = compare_runs(args.run_a, args.run_b)
+    lines = [f"n = {found.n} queries in both runs; only in A: {found.only_a}, only in B: {found.only_b}"]
+    if found.repeated_a or found.repeated_b:
+        lines.append(f"repeated queries, of which the first counts: {found.repeated_a} in A, {found.repeated_b} in B")
+    lines += ["", f"{'':22}{'A':>8}{'B':>8}{'B - A':>9}   95 % interval"]
+    lines += [f"{d.metric:22}{d.a:8.2f}{d.b:8.2f}{d.b - d.a:+9.2f}   [{d.low:+.2f}, {d.high:+.2f}]" for d in found.differences]
+    if found.changed:
+        lines += ["", "queries that changed most (A -> B):"]
+        for key, query, a, b in found.changed:
+            start = f"  {printable(key):>8}  {a:6.2f} -> {b:6.2f}  "
+            lines.append(start + shortened(query, len(start)))
+    finish("\n".join(lines), args.json, asdict(found))
+    return 0

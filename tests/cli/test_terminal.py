@@ -1,0 +1,131 @@
+"""What commands write: escapes, JSON, tables, broken pipes, and what is checked before anything slow is loaded."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from numpro_plugin.cli.main import main
+from numpro_plugin.cli.tables import table
+from numpro_plugin.cli.terminal import printable, shortened
+
+
+@given(st.text(st.characters()))
+def test_printable_text_cannot_steer_a_terminal(text):
+    shown = printable(text)
+    assert all(c in "\n\t" or (ord(c) >= 32 and not 0x7F <= ord(c) < 0xA0) for c in shown)
+    assert shown.encode("utf-8").decode() == shown
+    assert printable(shown) == shown
+
+
+def test_printable_keeps_what_is_harmless():
+    assert printable("caf\u00e9 \u4e2d\n\t\U0001f600") == "caf\u00e9 \u4e2d\n\t\U0001f600"
+    assert printable("\x1b[2J\x07\ud800") == "\\x1b[2J\\x07\\ud800"
+
+
+def test_shortened_to_the_columns(monkeypatch):
+    monkeypatch.setenv("COLUMNS", "60")
+    assert shortened("x" * 100, 30) == "x" * 27 + "..."
+    monkeypatch.setenv("COLUMNS", "200")
+    assert shortened("x" * 100, 30) == "x" * 100
+
+
+def test_table():
+    rows = {"a": {"mIoU": 1.0, "R@0.5": 100.0}, "long name": {"mIoU": 22.345}}
+    assert table(rows) == "               mIoU     R@0.5\na              1.00    100.00\nlong name     22.34"
+    assert table(rows, ["R@0.5"]).splitlines()[0].split() == ["R@0.5"]
+
+
+@pytest.fixture
+def logs(tmp_path):
+    for name, score in (("a", 20.0), ("b", 60.0)):
+        sample = {"doc_id": 0, "mIoU": score, "numpro": {"id": "1\x1b[31m", "query": "q\x1b]0;title\x07\ud800" + "y" * 300}}
+        (tmp_path / f"samples_{name}.jsonl").write_text(json.dumps(sample) + "\n")
+    return [str(tmp_path / "samples_a.jsonl"), str(tmp_path / "samples_b.jsonl")]
+
+
+def test_escape_codes_do_not_reach_the_terminal(logs, capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "100")
+    assert main(["compare", *logs]) == 0
+    shown = capsys.readouterr().out
+    assert "\x1b" not in shown
+    assert "\x07" not in shown
+    assert "\\x1b[31m" in shown
+    assert max(map(len, shown.splitlines())) <= 100
+    assert main(["compare", logs[0], logs[1] + "\x1b[2J"]) == 1
+    assert "\x1b" not in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("verb", ["compare", "score", "cache"])
+def test_json_on_standard_output_stands_alone(logs, tmp_path, capsys, verb):
+    (tmp_path / "p.json").write_text('[{"id": 1, "response": "From Frame 1 to Frame 2.", "gt_start": 2, "gt_end": 4}]')
+    arguments = {"compare": logs, "score": ["moment", str(tmp_path / "p.json")], "cache": ["info"]}[verb]
+    assert main([verb, *arguments, "--json", "-"]) == 0
+    alone = capsys.readouterr().out
+    assert main([verb, *arguments, "--json", str(tmp_path / "out.json")]) == 0
+    assert json.loads(alone) == json.loads((tmp_path / "out.json").read_text())
+    assert "written: " in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["score", "moment", "p.json"],
+        ["compare", "a", "b"],
+        ["ceiling", "charades"],
+        ["cache", "clear"],
+        ["demo"],
+        ["ask", "v.mp4", "q", "--model", "m"],
+    ],
+)
+def test_a_place_for_json_that_cannot_be_written_is_named_first(tmp_path, capsys, arguments):
+    assert main([*arguments, "--json", str(tmp_path / "nowhere" / "x.json")]) == 1
+    assert "nowhere does not exist" in capsys.readouterr().err
+    assert main([*arguments, "--json", str(tmp_path)]) == 1
+    assert "is a folder" in capsys.readouterr().err
+
+
+def test_number_writes_mp4_only(tmp_path, capsys):
+    assert main(["number", "v.mp4", "-o", str(tmp_path / "x.webm")]) == 1
+    assert "x.mp4" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--dtype", "int8"], "--dtype 'int8' is unknown; allowed: auto"),
+        (["--fps", "0"], "fps=0.0"),
+        (["--batch-size", "0"], "--batch-size 0"),
+        ([], "no/such.mp4"),
+    ],
+)
+def test_ask_checks_its_arguments_without_torch(arguments, words):
+    program = "import sys; from numpro_plugin.cli.main import main; code = main(sys.argv[1:]); print(code, 'torch' in sys.modules)"
+    command = [sys.executable, "-c", program, "ask", "no/such.mp4", "a person", "--model", "none", *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "1 False"
+    assert words in done.stderr
+
+
+def test_a_reader_that_goes_away_is_no_error(logs):
+    read, write = os.pipe()
+    os.close(read)
+    done = subprocess.run(
+        [sys.executable, "-m", "numpro_plugin.cli", "compare", *logs], stdout=write, stderr=subprocess.PIPE, text=True, check=False
+    )
+    os.close(write)
+    assert (done.returncode, done.stderr) == (141, "")
+
+
+def test_completion():
+    argcomplete = pytest.importorskip("argcomplete")
+    from numpro_plugin.cli.main import _parser
+
+    finder = argcomplete.CompletionFinder(_parser(), always_complete_options=False)
+    assert "score" in finder._get_completions(["numpro"], "sc", "", None)
