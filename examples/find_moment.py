@@ -1,6 +1,6 @@
 """Find a moment in a video with the Python functions, step by step; `numpro ask` does the same in one command.
 
-    python examples/find_moment.py holiday.mp4 "a child jumps into the water" --model Qwen/Qwen2.5-VL-7B-Instruct
+python examples/find_moment.py holiday.mp4 "a child jumps into the water" --model Qwen/Qwen2.5-VL-7B-Instruct
 """
 
 from __future__ import annotations

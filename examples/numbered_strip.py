@@ -1,7 +1,7 @@
 """Draw the numbered frames of a video side by side, as a model sees them. Without --video a small video is rendered first.
 
-    python examples/numbered_strip.py docs/numbered_strip.png
-    python examples/numbered_strip.py strip.png --video holiday.mp4 --frames 8
+python examples/numbered_strip.py docs/numbered_strip.png
+python examples/numbered_strip.py strip.png --video holiday.mp4 --frames 8
 """
 
 from __future__ import annotations
