@@ -13,15 +13,10 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
-from lmms_eval.__main__ import parse_eval_args
-from lmms_eval.models import get_model_manifest
-from lmms_eval.utils import simple_parse_args_string
 from support.pages import PAGES, ROOT, SCRIPTS, Command, code_spans, commands, text_of
 
 from numpro_plugin.cli import main as numpro
 from numpro_plugin.environment import settings_from_environment
-from numpro_plugin.harness.hf.model import NumProHF
-from numpro_plugin.harness.wrap.model import SETTINGS
 from numpro_plugin.trainer import cli as numpro_train
 from numpro_plugin.trainer.recipe.record import load_recipe
 
@@ -89,6 +84,9 @@ def check_ours(name: str, arguments: list[str]) -> None:
 
 
 def check_lmms_eval(arguments: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    from lmms_eval.__main__ import parse_eval_args
+    from lmms_eval.utils import simple_parse_args_string
+
     monkeypatch.setattr("sys.argv", ["lmms-eval", *arguments])
     args = parse_eval_args()[1]
     for task in args.tasks.split(","):
@@ -98,6 +96,9 @@ def check_lmms_eval(arguments: list[str], monkeypatch: pytest.MonkeyPatch) -> No
 
 
 def check_model_args(model: str, given: dict[str, object]) -> None:
+    from numpro_plugin.harness.hf.model import NumProHF
+    from numpro_plugin.harness.wrap.model import SETTINGS
+
     if model == "numpro_hf":
         assert set(given) <= set(inspect.signature(NumProHF).parameters)
     elif model == "numpro":
@@ -111,6 +112,8 @@ def check_model_args(model: str, given: dict[str, object]) -> None:
 @cache
 def arguments_of_base(base: str) -> set[str]:
     """Arguments of the constructors in the modules of a base of lmms-eval, and in those of its models that they import."""
+    from lmms_eval.models import get_model_manifest
+
     manifest = get_model_manifest(base)
     paths = [path for path in (manifest.simple_class_path, manifest.chat_class_path) if path]
     modules = {path.rpartition(".")[0] for path in paths}

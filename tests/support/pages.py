@@ -78,10 +78,10 @@ def commands(page: str) -> list[Command]:
 
 def _parse(place: str, source: str) -> list[Command]:
     found = []
-    for line in re.sub(r"\\\n\s*", " ", source).splitlines():
+    joined = re.sub(r"\\\n\s*", " ", source)
+    for line in re.sub(r"\$\w*TASK_ID", "0", joined).splitlines():
         if re.match(r"\s*\w+=\$\(", line):
             continue
-        line = re.sub(r"\$\w*TASK_ID", "0", line)
         lexer = shlex.shlex(line, posix=True, punctuation_chars=True)
         lexer.whitespace_split = True
         words: list[str] = []
