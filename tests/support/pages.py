@@ -69,10 +69,7 @@ def code_spans(page: str) -> list[str]:
 
 def commands(page: str) -> list[Command]:
     """The commands of a page's shell blocks, or of a shell script, in order."""
-    if page.endswith(".md"):
-        sources = [(str(block), block.text) for block in blocks(page, "bash")]
-    else:
-        sources = [(page, text_of(page))]
+    sources = [(str(block), block.text) for block in blocks(page, "bash")] if page.endswith(".md") else [(page, text_of(page))]
     return [command for place, source in sources for command in _parse(place, source)]
 
 
