@@ -12,10 +12,10 @@ from tqdm import tqdm
 from numpro_plugin.answers.highlights import format_highlights
 from numpro_plugin.clips.clip import read_clip_info
 from numpro_plugin.errors import NumProError
-from numpro_plugin.harness.session import task_settings
+from numpro_plugin.harness import session
+from numpro_plugin.harness.lmms import RequestArguments
 from numpro_plugin.metrics.highlights import CLIP_S
 from numpro_plugin.metrics.moments import best_numbers
-from numpro_plugin.prompts import SAID_OF_NUMBERS
 from numpro_plugin.timeline import Timeline, kept_numbers
 
 if TYPE_CHECKING:
@@ -38,19 +38,20 @@ class NumProOracle(lmms):
         super().__init__()
         if kwargs:
             raise NumProError(f"numpro_oracle has no argument {', '.join(kwargs)}; it takes none")
+        session.begin()
 
     def generate_until(self, requests: list[Instance]) -> list[str]:
         """One sentence per request, in order."""
         answers = []
         for request in tqdm(requests, desc="numpro_oracle", disable=self.rank != 0):
-            context, doc_to_messages, _, doc_id, task, split = request.args
-            doc = self.task_dict[task][split][doc_id]
-            if "spans_s" not in doc:
-                raise NumProError(f"numpro_oracle only answers NumPro's tasks; {task!r} has no 'spans_s'")
-            numbers, fps = self._drawn(doc, doc_to_messages, plain=SAID_OF_NUMBERS not in context)
+            arguments = RequestArguments(request, chat=True)
+            metadata, doc = arguments.metadata(), arguments.document(self)
+            if not metadata:
+                raise NumProError(f"numpro_oracle only answers NumPro's tasks; {arguments.task!r} is not one of them")
+            numbers, fps = self._drawn(doc, arguments)
             if not len(numbers):
                 answers.append("There are no numbers on the frames.")
-            elif "saliency" in context:
+            elif metadata["task"] == "highlight":
                 answers.append(perfect_highlights(doc, numbers, fps))
             elif not doc["spans_s"]:
                 answers.append("Nobody told me when it happens.")
@@ -59,15 +60,16 @@ class NumProOracle(lmms):
                 answers.append(f"From Frame {first} to Frame {last}.")
         return answers
 
-    def _drawn(self, doc: Mapping[str, Any], doc_to_messages: Any, *, plain: bool) -> tuple[NDArray[np.int64], float]:
+    def _drawn(self, doc: Mapping[str, Any], arguments: RequestArguments) -> tuple[NDArray[np.int64], float]:
         """The numbers on the row's clip (none on a plain one) and how many there are per second."""
         nothing = np.zeros(0, dtype=np.int64), 1.0
         if not os.path.isabs(doc["video"]):
-            if plain:
+            settings = arguments.functions().settings
+            if not settings.numbers:
                 return nothing
-            settings = task_settings()
             return kept_numbers(Timeline(doc["duration_s"], settings.fps).count, settings.max_frames), settings.fps
-        contents = [content for message in doc_to_messages(doc) for content in message["content"]]
+        assert arguments.shows is not None
+        contents = [content for message in arguments.shows(doc) for content in message["content"]]
         info = read_clip_info(next(content["url"] for content in contents if content["type"] == "video"))
         if info is None or not info.settings["numbers"]:
             return nothing

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import warnings
-import weakref
 from importlib.resources import files
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from lmms_eval.models.registry_v2 import ModelManifest
@@ -20,7 +19,10 @@ def tasks_path() -> Path:
 def register() -> list[ModelManifest]:
     """What lmms-eval's entry-point group ``lmms_eval.models`` calls at its start. Never raises."""
     try:
-        _add_tasks_folder()
+        from numpro_plugin.harness.lmms import add_tasks_folder, begin_sessions
+
+        begin_sessions()
+        add_tasks_folder(str(tasks_path()))
     except Exception as error:  # whatever lmms-eval changes, its own start must not break
         warnings.warn(
             f"NumPro's tasks could not be added to this version of lmms-eval ({type(error).__name__}: {error}); "
@@ -38,34 +40,3 @@ def register() -> list[ModelManifest]:
             simple_class_path="numpro_plugin.harness.wrap.model.NumProSimple",
         ),
     ]
-
-
-_task_managers: weakref.WeakSet[Any] = weakref.WeakSet()
-
-
-def use_prompts_of(base: str) -> None:
-    """Tell lmms-eval's task managers that the model called ``numpro`` is this base, so that tasks use their prompts for the base.
-
-    A manager is made before the model, with the name on the command line; it builds the tasks after it.
-    """
-    for manager in _task_managers:
-        manager.model_name = base
-
-
-def _add_tasks_folder() -> None:
-    """lmms-eval has an entry point for models but none for tasks, so its task index is told of one more folder."""
-    from lmms_eval.tasks import TaskManager
-
-    original = TaskManager.initialize_tasks
-    if getattr(original, "_numpro", False):
-        return
-
-    def initialize_tasks(self: Any, include_path: str | list[str] | None = None, *args: Any, **kwargs: Any) -> Any:
-        if getattr(self, "model_name", None) == "numpro":
-            _task_managers.add(self)
-        given = [include_path] if isinstance(include_path, str) else list(include_path or [])
-        ours = str(tasks_path())
-        return original(self, [*given, *([] if ours in given else [ours])], *args, **kwargs)
-
-    initialize_tasks._numpro = True  # type: ignore[attr-defined]
-    TaskManager.initialize_tasks = initialize_tasks

@@ -1,4 +1,4 @@
-"""Model's words -> scores: lmms-eval's ``process_results`` of every task. Metrics are in percent, so their mean is the score."""
+"""A model's answer -> scores. Metrics are in percent, so that their mean is the score of a task."""
 
 from __future__ import annotations
 
@@ -10,8 +10,7 @@ from numpro_plugin.answers.highlights import HighlightAnswer, parse_highlights
 from numpro_plugin.answers.moments import MomentAnswer, parse_moment
 from numpro_plugin.answers.timechat import parse_highlights_timechat
 from numpro_plugin.benchmarks.annotations import EXTRA_COLUMNS
-from numpro_plugin.harness.session import task_settings
-from numpro_plugin.harness.task import video_problem
+from numpro_plugin.harness.lmms import FAILURE_MARKER
 from numpro_plugin.metrics.highlights import CLIP_S, LEVELS, Rule, clip_scores, query_highlight_scores, saliency_matrix
 from numpro_plugin.metrics.moments import THRESHOLDS, query_iou, recall_name
 from numpro_plugin.timeline import Timeline, kept_numbers
@@ -21,22 +20,25 @@ if TYPE_CHECKING:
 
     from numpro_plugin.settings import NumProSettings
 
-FAILURE_MARKER = "[LMMS_EVAL_REQUEST_FAILED"
-"""How lmms-eval's API models begin the text that stands for a request without an answer."""
 
+def moment_results(doc: Mapping[str, Any], answers: list[str], settings: NumProSettings, *, video_problem: str | None) -> dict[str, Any]:
+    """Score one moment answer. Under ``numpro`` is logged how the scores came about. Without annotated spans only failures are counted.
 
-def moment_results(doc: Mapping[str, Any], results: list[str]) -> dict[str, Any]:
-    """Score one moment answer; under ``numpro`` stands how the scores came about. Without annotated spans only failures are counted."""
-    settings = task_settings()
-    problem = _problem(doc, results)
-    answer = MomentAnswer(None, None, problem) if problem else parse_moment(results[0])
+    Args:
+        doc: row of the prepared table.
+        answers: the model's answer, alone in a list.
+        settings: of the task.
+        video_problem: why the video could not be shown, or None.
+    """
+    problem = video_problem or _request_problem(answers)
+    answer = MomentAnswer(None, None, problem) if problem else parse_moment(answers[0])
     timeline = Timeline(doc["duration_s"], settings.fps)
     span_s = timeline.span_seconds(*answer.numbers) if answer.numbers else None
     reason = answer.reason
     if answer.unit == "seconds":
         reason += "; the task asks for frames, so this counts as not understood"
-    said = {
-        **_said(doc, timeline, settings),
+    logged = {
+        **_logged(doc, timeline, settings),
         "parsed": _finite(answer.span),
         "unit": answer.unit,
         "span_s": _finite(span_s),
@@ -45,28 +47,27 @@ def moment_results(doc: Mapping[str, Any], results: list[str]) -> dict[str, Any]
     }
     failures = {"parse_fail": 100.0 * (problem is None and span_s is None), "request_fail": 100.0 * (problem is not None)}
     if not doc["spans_s"]:
-        return {**failures, "numpro": said}
+        return {**failures, "numpro": logged}
     iou = float(query_iou(span_s, doc["spans_s"], annotators=doc.get("annotators"))) if span_s else 0.0
     recalls = {recall_name(t): 100.0 * (iou >= t) for t in THRESHOLDS}
-    return {**recalls, "mIoU": 100.0 * iou, **failures, "numpro": {**said, "iou": iou}}
+    return {**recalls, "mIoU": 100.0 * iou, **failures, "numpro": {**logged, "iou": iou}}
 
 
-def highlight_results(doc: Mapping[str, Any], results: list[str]) -> dict[str, Any]:
+def highlight_results(doc: Mapping[str, Any], answers: list[str], settings: NumProSettings, *, video_problem: str | None) -> dict[str, Any]:
     """Score one highlight answer: mAP and HIT@1 at VeryGood (plain names), Good and Fair.
 
     The plain metrics read the answer as a person would and take frame i for the clip that starts with it; those that end in
-    ``_timechat`` do what TimeChat's converter does (one clip early, and its own parser).
+    ``_timechat`` do what TimeChat's converter does (one clip early, and its own parser). Arguments as for `moment_results`.
     """
-    settings = task_settings()
-    problem = _problem(doc, results)
-    text = "" if problem else results[0]
+    problem = video_problem or _request_problem(answers)
+    text = "" if problem else answers[0]
     answer = HighlightAnswer((), (), problem) if problem else parse_highlights(text, doc["query"])
     duration_s = float(doc["clips"] * CLIP_S)  # of the annotation: a real file may be a few frames shorter
     truth = saliency_matrix(duration_s, doc["relevant_clip_ids"], doc["saliency_scores"])
     scores: dict[str, float] = {}
     readings: list[tuple[str, Rule, HighlightAnswer]] = [("", "exact", answer), ("_timechat", "timechat", parse_highlights_timechat(text))]
     for suffix, rule, parsed in readings:
-        # The rules speak of frames that are two seconds apart.
+        # The rules are about frames that are two seconds apart.
         frames = [frame / settings.fps / CLIP_S for frame in parsed.frames]
         clips = clip_scores(frames, parsed.scores, duration_s=duration_s, rule=rule)
         for level, (ap, hit) in zip(LEVELS, query_highlight_scores(clips, truth), strict=True):
@@ -77,7 +78,7 @@ def highlight_results(doc: Mapping[str, Any], results: list[str]) -> dict[str, A
         "parse_fail": 100.0 * (problem is None and not answer.understood),
         "request_fail": 100.0 * (problem is not None),
         "numpro": {
-            **_said(doc, Timeline(doc["duration_s"], settings.fps), settings),
+            **_logged(doc, Timeline(doc["duration_s"], settings.fps), settings),
             "frames": list(answer.frames),
             "scores": list(answer.scores),
             "reason": answer.reason,
@@ -85,18 +86,25 @@ def highlight_results(doc: Mapping[str, Any], results: list[str]) -> dict[str, A
     }
 
 
-def _said(doc: Mapping[str, Any], timeline: Timeline, settings: NumProSettings) -> dict[str, Any]:
-    """What every logged sample says: enough to score it again without the table."""
+def _logged(doc: Mapping[str, Any], timeline: Timeline, settings: NumProSettings) -> dict[str, Any]:
+    """What every logged sample has: enough to score it again, and to draw a picture of it, without the table."""
     numbers = kept_numbers(timeline.count, settings.max_frames).tolist()
     truth = {f"{key}_s" if key == "annotators" else key: doc[key] for key in EXTRA_COLUMNS if doc.get(key) is not None}
-    return {"id": doc["id"], "query": doc["query"], "fps": settings.fps, "numbers": numbers, **truth}
+    return {
+        "id": doc["id"],
+        "video": doc["video"],
+        "duration_s": doc["duration_s"],
+        "query": doc["query"],
+        "settings": settings.to_dict(),
+        "fps": settings.fps,
+        "numbers": numbers,
+        **truth,
+    }
 
 
-def _problem(doc: Mapping[str, Any], results: list[str]) -> str | None:
-    """Why there is no answer to score: an unreadable video, or a request that failed."""
-    if problem := video_problem(doc):
-        return problem
-    text = results[0] if results else ""
+def _request_problem(answers: list[str]) -> str | None:
+    """Why there is no answer to score: the request failed."""
+    text = answers[0] if answers else ""
     return f"the request failed: {text.strip()}" if text.lstrip().startswith(FAILURE_MARKER) else None
 
 

@@ -18,7 +18,7 @@ from numpro_plugin.clips.clip import ClipInfo, blank_clip, numbered_clip, read_c
 from numpro_plugin.clips.stills import IMAGE_EXTENSIONS, folder_pictures, stills_clip
 from numpro_plugin.environment import setting_in_environment, variable_of
 from numpro_plugin.errors import NumProError
-from numpro_plugin.harness.session import task_settings
+from numpro_plugin.harness import session
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -247,7 +247,7 @@ def flat_settings(settings: NumProSettings) -> dict[str, Any]:
 
 def _differing_environment(settings: NumProSettings) -> list[str]:
     """Names of settings for which a ``NUMPRO_*`` variable says something else."""
-    ours, theirs = flat_settings(settings), flat_settings(task_settings(numbers=settings.numbers))
+    ours, theirs = flat_settings(settings), flat_settings(session.current().settings(numbers=settings.numbers))
     decisive = [name for name in ours if settings.numbers or name in {"fps", "frame_size", "max_frames"}]
     return [name for name in decisive if ours[name] != theirs[name] and setting_in_environment(name) is not None]
 

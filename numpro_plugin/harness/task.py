@@ -1,165 +1,119 @@
-"""What the task files refer to: the table, the protocol, table row -> clip and question. Scores are in scoring.py.
+"""What the task files refer to: row -> clip, question and score. The table and the protocol are in protocol.py.
 
-lmms-eval loads a task's YAML file when the task is run and asks this module for the names in it. The names that depend on the
-environment (``charades_table``, ``charades_protocol``, ...) are made at that moment.
+lmms-eval resolves ``!function numpro_plugin.harness.task.NAME`` when it loads a task for an evaluation. The names are made at that
+moment (`__getattr__` below lists them), so that a task has the settings and the session of its evaluation, whatever happens later.
 """
 
 from __future__ import annotations
 
-import hashlib
+import contextlib
 import logging
 import os
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
 
-from numpro_plugin import __version__
 from numpro_plugin.benchmarks import BENCHMARKS
-from numpro_plugin.benchmarks.table import default_split, read_report, read_rows, table_path
 from numpro_plugin.clips.clip import blank_clip, numbered_clip
 from numpro_plugin.errors import NumProError
-from numpro_plugin.harness import session
-from numpro_plugin.prompts import highlight_prompt, moment_prompt
+from numpro_plugin.harness import protocol, results, session
 from numpro_plugin.video.packets import read_packets
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-    from pathlib import Path
+    from collections.abc import Callable, Mapping
 
+    from numpro_plugin.harness.session import Session
     from numpro_plugin.settings import NumProSettings
 
 log = logging.getLogger(__name__)
 
-_MAX_NEW_TOKENS = {"zeroshot": 512, "ft": 1024}
-"""Length of a highlight answer, by prompt kind, as in the reference."""
-
 
 def __getattr__(name: str) -> Any:
-    """What a task file asks for, as of now.
+    """What a task file asks for, made for the current session.
 
-    ``<benchmark>_table``: dataset arguments; ``<benchmark>_protocol`` (``_plain``, ``_hd``, ``_hd_plain``): metadata;
-    ``highlight_generation``: generation arguments.
+    - ``visual``, ``moment_text``, ``moment_target``, ``moment_results``, ``highlight_text``, ``highlight_target``, ``highlight_results``:
+      methods of `TaskFunctions`; with ``_plain`` behind them those of tasks whose frames have no numbers
+    - ``BENCHMARK_table``: dataset arguments
+    - ``BENCHMARK_protocol``, ``BENCHMARK_protocol_plain``, ``BENCHMARK_protocol_hd``, ``BENCHMARK_protocol_hd_plain``: metadata
+    - ``highlight_generation``: generation arguments
     """
-    if name == "highlight_generation":
-        return _highlight_generation()
-    benchmark, _, what = name.partition("_")
-    if benchmark in BENCHMARKS and what:
-        path = table_path(benchmark, default_split(BENCHMARKS[benchmark]))
-        if what == "table":
-            return _table(path)
-        if what in {"protocol", "protocol_plain", "protocol_hd", "protocol_hd_plain"}:
-            return _protocol(path, numbers=not what.endswith("_plain"), highlights="_hd" in what)
+    function = name.removesuffix("_plain")
+    if function in _FUNCTIONS:
+        return getattr(TaskFunctions(session.current(), numbers=function == name), function)
+    if name in _VALUES:
+        return _VALUES[name](session.current())
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
-class _Unusable(dict[str, Any]):
-    """Dataset arguments of a task that cannot run: whoever uses them gets the error that says what to do.
+class TaskFunctions:
+    """The functions of one task in one evaluation. Rows (``doc``) are those of the prepared table."""
 
-    An error raised while the YAML file is read would reach the user wrapped in lmms-eval's own about failing imports.
-    """
+    def __init__(self, session: Session, *, numbers: bool) -> None:
+        self.session = session
+        self._numbers = numbers
+        with contextlib.suppress(NumProError):  # what is wrong with the environment is raised when the table is opened
+            self.settings  # noqa: B018 (read now: the settings are fixed when the task is loaded)
 
-    def __init__(self, error: NumProError) -> None:
-        super().__init__()
-        self.error = error
+    def __deepcopy__(self, memo: dict[int, Any]) -> TaskFunctions:
+        return self  # copies of a task belong to the same evaluation
 
-    def __contains__(self, key: object) -> bool:
-        raise self.error
+    @cached_property
+    def settings(self) -> NumProSettings:
+        """How frames are sampled, numbered and asked about."""
+        return self.session.settings(numbers=self._numbers)
 
+    def visual(self, doc: Mapping[str, Any]) -> list[str]:
+        """The clip of a row, as lmms-eval's ``doc_to_visual``.
 
-def _table(path: Path) -> dict[str, Any]:
-    try:
-        session.task_settings()
-        report = read_report(path)
-    except NumProError as error:
-        return _Unusable(error)
-    if report.n_used < report.n_expected:
-        log.warning("%s %s: only %d of %d queries are used", report.benchmark, report.split, report.n_used, report.n_expected)
-    return {"data_files": {"test": str(path)}}
-
-
-def _protocol(path: Path, *, numbers: bool, highlights: bool) -> dict[str, Any]:
-    """A task's metadata: lmms-eval writes it into the results file and into its response cache's keys."""
-    try:
-        data, settings = read_report(path).protocol(), session.task_settings(numbers=numbers)
-    except NumProError:
-        return {"version": 1}  # the table's part of the task says what is wrong
-    kind = f"highlight_{settings.prompt}" if highlights else "moment"
-    protocol = {
-        **data,
-        "settings": settings.to_dict(),
-        "prompt_id": kind if numbers else f"{kind}_plain",
-        "prompt": _question("{query}", settings, highlights=highlights),
-        "videos_state": _state_of_videos(path),
-        "numpro_version": __version__,
-        **({"model": dict(identity)} if (identity := session.announced().identity) else {}),
-    }
-    return {"version": 1, "numpro": protocol}
-
-
-def _state_of_videos(table: Path) -> str:
-    """Hash over path, size and time of change of every video of a table.
-
-    It stands in the metadata for lmms-eval's response cache: an answer to other pixels, or to the blank clip of a video that was
-    mended since, is not served again.
-    """
-    said = hashlib.sha256()
-    for video in sorted({row["video"] for row in read_rows(table)}):
+        A video that has become unreadable since the table was made does not end the run: the model gets a blank clip, and the query
+        counts as ``request_fail`` whatever it answers.
+        """
+        video, settings = source_video(doc), self.settings
         try:
-            stat = os.stat(video) if os.path.isabs(video) else None
-        except OSError:
-            stat = None
-        said.update(repr((video, stat and (stat.st_size, stat.st_mtime_ns))).encode())
-    return said.hexdigest()[:16]
+            clip = numbered_clip(video, settings, end_s=doc.get("end_s"))
+            self.session.note_shown(doc, None)
+        except NumProError as error:
+            log.error("query %s: %s; it will count as request_fail", doc["id"], error)
+            self.session.note_shown(doc, str(error))
+            clip = blank_clip(settings)
+        return [str(clip)]
 
+    def moment_text(self, doc: Mapping[str, Any]) -> str:
+        """The question of moment retrieval for a row, as lmms-eval's ``doc_to_text``."""
+        return protocol.question(doc["query"], self.settings, highlights=False)
 
-def _highlight_generation() -> dict[str, Any]:
-    """Greedy, as long as the reference lets the kind of model speak; without ``until`` lmms-eval cuts at the first blank line."""
-    try:
-        kind = session.task_settings().prompt
-    except NumProError:
-        kind = "zeroshot"
-    return {"max_new_tokens": _MAX_NEW_TOKENS[kind], "temperature": 0, "do_sample": False, "until": ["<|im_end|>"]}
+    def highlight_text(self, doc: Mapping[str, Any]) -> str:
+        """The question of highlight detection for a row, as lmms-eval's ``doc_to_text``."""
+        return protocol.question(doc["query"], self.settings, highlights=True)
 
+    def moment_target(self, doc: Mapping[str, Any]) -> str:
+        """The annotated spans of a row in words, for sample logs."""
+        return ", ".join(f"{start:g}-{end:g} s" for start, end in doc["spans_s"]) or "not annotated"
 
-def task_settings(lmms_eval_specific_kwargs: Mapping[str, Any] | None) -> NumProSettings:
-    """The settings of a task: ``NUMPRO_*`` variables, and whether its YAML file says ``numbers: true`` or ``false``."""
-    return session.task_settings(numbers=bool((lmms_eval_specific_kwargs or {}).get("numbers", True)))
+    def highlight_target(self, doc: Mapping[str, Any]) -> str:
+        """The relevant clips of a row in words, for sample logs."""
+        return "clips of 2 s: " + ", ".join(map(str, doc["relevant_clip_ids"]))
 
+    def moment_results(self, doc: Mapping[str, Any], answers: list[str]) -> dict[str, Any]:
+        """The scores of one moment answer, as lmms-eval's ``process_results``."""
+        return results.moment_results(doc, answers, self.settings, video_problem=self._video_problem(doc))
 
-_shown: dict[tuple[str, str], str | None] = {}
-"""By video and query: why the model was shown a blank clip, or None if it saw the real one."""
+    def highlight_results(self, doc: Mapping[str, Any], answers: list[str]) -> dict[str, Any]:
+        """The scores of one highlight answer, as lmms-eval's ``process_results``."""
+        return results.highlight_results(doc, answers, self.settings, video_problem=self._video_problem(doc))
 
+    def _video_problem(self, doc: Mapping[str, Any]) -> str | None:
+        """Why a row's video could not be shown; None if it was, and for rows of a table without videos.
 
-def video_problem(doc: Mapping[str, Any]) -> str | None:
-    """Why a row's video could not be shown, or None (also for rows of a table without videos).
-
-    What was shown in this process counts; for an answer out of a response cache the video is looked at now.
-    """
-    video = doc["video"]
-    if not os.path.isabs(video):
+        For an answer out of a response cache the video is looked at now.
+        """
+        video = doc["video"]
+        if not os.path.isabs(video) or self.session.was_asked(doc):
+            return self.session.problem(doc)
+        try:
+            read_packets(video)
+        except NumProError as error:
+            return str(error)
         return None
-    if (video, doc["id"]) in _shown:
-        return _shown[video, doc["id"]]
-    try:
-        read_packets(video)
-    except NumProError as error:
-        return str(error)
-    return None
-
-
-def visual(doc: Mapping[str, Any], lmms_eval_specific_kwargs: Mapping[str, Any] | None = None) -> list[str]:
-    """The clip of a row, as lmms-eval's ``doc_to_visual``.
-
-    A video that has become unreadable since the table was made does not end the run: the model gets a blank clip, and the query
-    counts as ``request_fail`` whatever it answers.
-    """
-    video, settings = source_video(doc), task_settings(lmms_eval_specific_kwargs)
-    try:
-        clip = numbered_clip(video, settings, end_s=doc.get("end_s"))
-        note_shown(doc, None)
-    except NumProError as error:
-        log.error("query %s: %s; it will count as request_fail", doc["id"], error)
-        note_shown(doc, str(error))
-        clip = blank_clip(settings)
-    return [str(clip)]
 
 
 def source_video(doc: Mapping[str, Any]) -> str:
@@ -172,32 +126,11 @@ def source_video(doc: Mapping[str, Any]) -> str:
     return str(doc["video"])
 
 
-def note_shown(doc: Mapping[str, Any], problem: str | None) -> None:
-    """Keep for the scores whether the model saw a row's video, or why not."""
-    _shown[doc["video"], doc["id"]] = problem
-
-
-def moment_text(doc: Mapping[str, Any], lmms_eval_specific_kwargs: Mapping[str, Any] | None = None) -> str:
-    """The question of moment retrieval for a row, as lmms-eval's ``doc_to_text``."""
-    return _question(doc["query"], task_settings(lmms_eval_specific_kwargs), highlights=False)
-
-
-def highlight_text(doc: Mapping[str, Any], lmms_eval_specific_kwargs: Mapping[str, Any] | None = None) -> str:
-    """The question of highlight detection for a row, as lmms-eval's ``doc_to_text``."""
-    return _question(doc["query"], task_settings(lmms_eval_specific_kwargs), highlights=True)
-
-
-def _question(query: str, settings: NumProSettings, *, highlights: bool) -> str:
-    if highlights:
-        return highlight_prompt(query, kind=settings.prompt, numbers=settings.numbers, color=settings.style.color)
-    return moment_prompt(query, numbers=settings.numbers, color=settings.style.color)
-
-
-def moment_target(doc: Mapping[str, Any]) -> str:
-    """The annotated spans of a row in words, for sample logs."""
-    return ", ".join(f"{start:g}-{end:g} s" for start, end in doc["spans_s"]) or "not annotated"
-
-
-def highlight_target(doc: Mapping[str, Any]) -> str:
-    """The relevant clips of a row in words, for sample logs."""
-    return "clips of 2 s: " + ", ".join(map(str, doc["relevant_clip_ids"]))
+_FUNCTIONS = {name for name in vars(TaskFunctions) if name.startswith(("moment_", "highlight_")) or name == "visual"}
+_VALUES: dict[str, Callable[[Session], Any]] = {"highlight_generation": protocol.highlight_generation}
+for _benchmark in BENCHMARKS:
+    _VALUES[f"{_benchmark}_table"] = partial(protocol.table, _benchmark)
+    for _suffix in ("", "_plain", "_hd", "_hd_plain"):
+        _VALUES[f"{_benchmark}_protocol{_suffix}"] = partial(
+            protocol.protocol, _benchmark, numbers=not _suffix.endswith("_plain"), highlights="_hd" in _suffix
+        )

@@ -14,7 +14,7 @@ from support.harness import evaluate
 from support.tiny_qwen import save_tiny_qwen2_5_vl, watch_qwen
 from support.videos import write_counter_video
 
-from numpro_plugin import NumProError, NumProSettings
+from numpro_plugin import NumProError, NumProSettings, __version__
 from numpro_plugin.benchmarks import BENCHMARKS
 from numpro_plugin.benchmarks.charades import CHARADES
 from numpro_plugin.benchmarks.prepare import prepare
@@ -160,7 +160,7 @@ def test_protocol_is_in_the_results(table, monkeypatch):
     assert said["settings"]["fps"] == 1
     assert said["settings"]["style"]["color"] == "blue"
     assert said["prompt_id"] == "moment"
-    assert said["numpro_version"] == evaluation.__version__
+    assert said["numpro_version"] == __version__
     plain = results["configs"]["numpro_charades_plain"]["metadata"]["numpro"]
     assert plain["prompt_id"] == "moment_plain"
     assert plain["settings"]["numbers"] is False
@@ -459,7 +459,9 @@ def test_oracle_reaches_the_ceilings_of_all_benchmarks(shared, monkeypatch):
             assert round(highlights[f"HIT@1{name}{suffix},none"], 2) == expected[rule][f"HL-min-{level}-Hit1"]
 
 
-def test_task_settings_follow_the_yaml_switch():
-    assert evaluation.task_settings({"numbers": False}) == NumProSettings(numbers=False)
-    assert evaluation.task_settings(None) == NumProSettings()
-    assert os.environ.get("NUMPRO_FPS") is None
+def test_settings_are_those_of_the_moment_when_the_task_was_loaded(monkeypatch):
+    monkeypatch.setenv("NUMPRO_FPS", "1")
+    question, plain = evaluation.moment_text, evaluation.moment_text_plain
+    monkeypatch.setenv("NUMPRO_FPS", "2")
+    assert question.__self__.settings == NumProSettings(fps=1)
+    assert plain.__self__.settings == NumProSettings(fps=1, numbers=False)

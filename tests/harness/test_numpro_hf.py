@@ -27,7 +27,6 @@ from numpro_plugin.harness.hf import model as hf
 from numpro_plugin.harness.hf import processes as spread
 from numpro_plugin.harness.hf.model import NumProHF
 from numpro_plugin.harness.hf.processes import fair_parts, together
-from numpro_plugin.harness.session import Announcement, announce
 from numpro_plugin.inference.generation import Generator
 from numpro_plugin.numbering import NumberStyle
 from numpro_plugin.weights.record import RECORD
@@ -68,12 +67,6 @@ def videos(tmp_path_factory) -> Path:
 @pytest.fixture
 def tables(tmp_path, videos) -> None:
     write_tables(tmp_path, videos, CHARADES, HIGHLIGHTS)
-
-
-@pytest.fixture(autouse=True)
-def _nothing_announced():
-    yield
-    announce(Announcement())
 
 
 def write_tables(folder: Path, videos: Path, lines: list[str], highlights: dict) -> None:

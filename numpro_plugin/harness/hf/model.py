@@ -26,12 +26,11 @@ from numpro_plugin import __version__
 from numpro_plugin.environment import decoder_name, setting_in_environment
 from numpro_plugin.errors import NumProError
 from numpro_plugin.families import load_model
-from numpro_plugin.harness import task
+from numpro_plugin.harness import session
 from numpro_plugin.harness.hf.processes import fair_parts, together
-from numpro_plugin.harness.hf.questions import asked_of, is_ours, prompt_kind
-from numpro_plugin.harness.lmms import guard_response_cache
-from numpro_plugin.harness.results import FAILURE_MARKER
-from numpro_plugin.harness.session import Announcement, announce, task_settings
+from numpro_plugin.harness.hf.questions import asked_of
+from numpro_plugin.harness.lmms import RequestArguments, failure_text, guard_response_cache, keep_out_of_response_cache
+from numpro_plugin.harness.session import Announcement
 from numpro_plugin.inference.answer_log import AnswerLog, digest, folder_state
 from numpro_plugin.inference.asking import Asked, Asker
 from numpro_plugin.inference.generation import GenerationOptions
@@ -148,8 +147,8 @@ class NumProHF(lmms):
             "attn_implementation": attn_implementation,
         }
         name = f"the model {pretrained}"
-        announce(Announcement(name, _settings_of_model(loaded.family, max_frames, name), identity))
-        _check_trained(tuned, self._trained)
+        self._session = session.begin(Announcement(name, _settings_of_model(loaded.family, max_frames, name), identity))
+        _check_trained(tuned, self._trained, self._session.settings())
         versions = {"numpro": __version__, **{library: version(library) for library in ("torch", "transformers")}}
         self._log = AnswerLog({**identity, **versions}) if resume else None
 
@@ -184,6 +183,7 @@ class NumProHF(lmms):
     def clean(self) -> None:
         """Free the model; lmms-eval calls it when everything is answered."""
         self._asker = None
+        session.end(self._session)
         super().clean()
 
     def _join_processes(self, device: str | None, device_map: str | None) -> torch.device:
@@ -197,10 +197,16 @@ class NumProHF(lmms):
         return torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
 
     def _wish(self, request: Instance, index: int) -> _Wish:
-        said = request.args[2]
-        options = GenerationOptions.from_lmms_eval(said, max_new_tokens=self._max_new_tokens)
-        asked = asked_of(request, self._doc(request), options)
-        self._check_question(asked, prompt_kind(request))
+        arguments = RequestArguments(request, chat=True)
+        metadata = arguments.metadata()
+        if metadata and arguments.functions().session is not self._session:
+            raise NumProError(
+                f"task {arguments.task} was loaded for another model than {self._session.announcement.source}: make a model right before "
+                "its tasks, and let one evaluation end before the next model is made"
+            )
+        options = GenerationOptions.from_lmms_eval(arguments.options, max_new_tokens=self._max_new_tokens)
+        asked = asked_of(arguments, arguments.document(self), options, self._session.settings())
+        self._check_question(asked, metadata["settings"]["prompt"] if metadata.get("task") == "highlight" else None)
         key = None if options.temperature > 0 else digest(_what_decides(asked))
         known = self._log.get(key) if self._log is not None and key is not None else None
         return _Wish((self.rank, index), asked, key, known)
@@ -235,18 +241,13 @@ class NumProHF(lmms):
         return outcomes
 
     def _result(self, request: Instance, outcome: _Outcome) -> GenerationResult:
-        if is_ours(request):
-            task.note_shown(self._doc(request), outcome.problem)
-        if outcome.text is None:
-            # lmms-eval's response cache keeps what is deterministic; a failure must not outlive the broken file.
-            request.args[2]["do_sample"] = "not asked: the video cannot be read"
-        text = f"{FAILURE_MARKER}: {outcome.problem}]" if outcome.text is None else outcome.text
+        arguments = RequestArguments(request, chat=True)
+        if arguments.metadata():
+            self._session.note_shown(arguments.document(self), outcome.problem)
+        if outcome.text is None:  # a failure must not outlive the broken file
+            keep_out_of_response_cache(request, chat=True)
+        text = failure_text(str(outcome.problem)) if outcome.text is None else outcome.text
         return GenerationResult(text=text, token_counts=TokenCounts(output_tokens=outcome.tokens))
-
-    def _doc(self, request: Instance) -> Mapping[str, Any]:
-        _, _, _, doc_id, task, split = request.args
-        row: Mapping[str, Any] = self.task_dict[task][split][doc_id]
-        return row
 
     def _check_question(self, asked: Asked, kind: str | None) -> None:
         """Say once what is asked of a model that was made for something else; it does worse than it could."""
@@ -289,11 +290,10 @@ def _settings_of_model(family: Family, max_frames: int | None, name: str) -> dic
     return values
 
 
-def _check_trained(name: str, trained: NumProSettings | None) -> None:
+def _check_trained(name: str, trained: NumProSettings | None, asked: NumProSettings) -> None:
     """What was trained on frames of another kind than the tasks show is an error."""
     if trained is None:
         return
-    asked = task_settings()
     for key in ("fps", "frame_size", *(["style"] if trained.numbers else [])):
         there, here = getattr(trained, key), getattr(asked, key)
         if there != here:

@@ -5,11 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from numpro_plugin.errors import NumProError
-from numpro_plugin.harness import task
-from numpro_plugin.harness.session import task_settings
 from numpro_plugin.harness.sources import Stills
+from numpro_plugin.harness.task import source_video
 from numpro_plugin.harness.wrap.messages import content_source
-from numpro_plugin.harness.wrap.requests import is_numpro_task
 from numpro_plugin.inference.asking import Asked, Question
 from numpro_plugin.prompts import SAID_OF_NUMBERS, numbers_sentence
 from numpro_plugin.timeline import Timeline
@@ -18,44 +16,31 @@ from numpro_plugin.video.packets import read_packets
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from lmms_eval.api.instance import Instance
-
+    from numpro_plugin.harness.lmms import RequestArguments
     from numpro_plugin.inference.generation import GenerationOptions
     from numpro_plugin.settings import NumProSettings
 
 
-def asked_of(request: Instance, doc: Mapping[str, Any], options: GenerationOptions) -> Asked:
+def asked_of(arguments: RequestArguments, doc: Mapping[str, Any], options: GenerationOptions, settings: NumProSettings) -> Asked:
     """What a request of a chat model asks.
 
-    A task of somebody else's must show one video a question; it is numbered like NumPro's, and the sentence about the numbers is put
-    before its question.
+    A task of somebody else's must show one video a question; it is numbered as ``settings`` say, and the sentence about the numbers is
+    put before its question.
     """
-    context, doc_to_messages = request.args[0], request.args[1]
-    if is_ours(request):
-        settings = task.task_settings(doc_to_messages.__self__.lmms_eval_specific_kwargs)
+    if arguments.metadata():
+        settings = arguments.functions().settings
         return Asked(
-            task.source_video(doc),
+            source_video(doc),
             settings,
-            (Question(context, options),),
+            (Question(arguments.context, options),),
             frames=min(settings.max_frames, Timeline(doc["duration_s"], settings.fps).count),
             end_s=doc.get("end_s"),
         )
-    return _asked_of_messages(doc_to_messages(doc), f"task {request.task_name}", options)
+    assert arguments.shows is not None
+    return _asked_of_messages(arguments.shows(doc), f"task {arguments.request.task_name}", options, settings)
 
 
-def is_ours(request: Instance) -> bool:
-    """Whether a request is of one of NumPro's tasks."""
-    return is_numpro_task(request.args[1])
-
-
-def prompt_kind(request: Instance) -> str | None:
-    """Which wording a question of highlight detection has, ``zeroshot`` or ``ft``; None for all other questions."""
-    said = (request.args[1].__self__.config.metadata or {}).get("numpro", {}).get("prompt_id", "")
-    return str(said.split("_")[1]) if said.startswith("highlight_") else None
-
-
-def _asked_of_messages(messages: list[dict[str, Any]], task: str, options: GenerationOptions) -> Asked:
-    settings = task_settings()
+def _asked_of_messages(messages: list[dict[str, Any]], task: str, options: GenerationOptions, settings: NumProSettings) -> Asked:
     texts: dict[str, list[str]] = {"system": [], "user": []}
     videos = []
     for message in messages:

@@ -17,8 +17,8 @@ from lmms_eval.api.model import lmms
 from numpro_plugin.clips.cache import ClipCache
 from numpro_plugin.environment import decoder_name
 from numpro_plugin.errors import NumProError
-from numpro_plugin.harness.register import use_prompts_of
-from numpro_plugin.harness.session import Announcement, announce, task_settings
+from numpro_plugin.harness import session
+from numpro_plugin.harness.lmms import use_prompts_of
 from numpro_plugin.harness.sources import ClipMaker, flat_settings
 from numpro_plugin.harness.wrap.messages import Replacer
 from numpro_plugin.harness.wrap.readers import constructor_defaults, frame_arguments
@@ -77,7 +77,7 @@ class NumPro(lmms):
         """
         from lmms_eval.utils import simple_parse_args_string
 
-        announce(Announcement())  # of a model that was made before in this process
+        session.begin()
         given = dict(arg_string) if isinstance(arg_string, Mapping) else simple_parse_args_string(arg_string)
         arguments = _Arguments.read(given)
         base_class = _base_class(arguments.base, force_simple=cls._force_simple)
@@ -174,7 +174,7 @@ def _wrapped(base_class: type, arguments: _Arguments, configuration: Mapping[str
     from lmms_eval.models import get_model_manifest
 
     settings = arguments.settings
-    tasks = task_settings()
+    tasks = session.current().settings()
     # Where model_args are silent the clips of NumPro's tasks follow the environment; where they speak both must agree.
     ahead = replace(
         settings,

@@ -5,7 +5,6 @@ They must, because lmms-eval's response cache computes a request's key before an
 
 from __future__ import annotations
 
-import copy
 import logging
 import os
 from functools import partial
@@ -15,7 +14,7 @@ from lmms_eval.api.instance import GenerationResult
 from tqdm import tqdm
 
 from numpro_plugin.errors import NumProError
-from numpro_plugin.harness import task
+from numpro_plugin.harness.lmms import RequestArguments, failure_text, keep_out_of_response_cache
 from numpro_plugin.harness.sources import VideoFile, flat_settings
 from numpro_plugin.harness.wrap.ahead import Ahead
 from numpro_plugin.harness.wrap.messages import Replacer, Source, message_sources, sources_of
@@ -29,8 +28,6 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 _PROBED = 3  # requests of a task that are looked at before the model is asked anything
-FAILED = "[LMMS_EVAL_REQUEST_FAILED] NumPro: "
-"""How an answer begins where the video could not be read: lmms-eval's own mark, by which NumPro's scores know it."""
 
 
 class _Stop(BaseException):
@@ -62,7 +59,7 @@ class Rewriter:
         ask: Callable[[list[Instance]], Iterable[Any]],
         requests: list[Instance],
         *,
-        failed: Callable[[str], Any] = lambda reason: GenerationResult(FAILED + reason),
+        failed: Callable[[str], Any] = lambda reason: GenerationResult(failure_text(reason)),
     ) -> list[Any]:
         """What ``ask``, a method of the base, answers to the rewritten requests, in order.
 
@@ -130,29 +127,21 @@ class Rewriter:
         return answers
 
     def _rewrite(self, model: Any, request: Instance) -> Instance:
-        arguments = list(request.args)
-        place = self._place(request)
-        if place is None:
+        arguments = self._arguments(request)
+        shows = arguments.shows
+        if shows is None:
             return request
-        shows = arguments[place]
-        ours = is_numpro_task(shows)
-        arguments = [copy.deepcopy(a) if isinstance(a, dict) else a for a in arguments]  # bases write into it
+        ours = bool(arguments.metadata())
         if self.chat:
-            arguments[place] = self._messages(shows, say=not ours)
-        else:
-            arguments[place] = _stopping(lambda doc: self.replacer.visuals(shows(doc)), self._asked)
-            if not ours:
-                arguments[0] = self.replacer.text(arguments[0], sources_of(shows(_document(model, request))))
-            if callable(arguments[place + 1]):
-                arguments[place + 1] = self._rounds(arguments[place + 1])
-        rewritten = copy.copy(request)
-        rewritten.arguments = tuple(arguments)
-        return rewritten
+            return arguments.replaced(shows=self._messages(shows, say=not ours))
+        return arguments.replaced(
+            context=None if ours else self.replacer.text(arguments.context, sources_of(shows(arguments.document(model)))),
+            shows=_stopping(lambda doc: self.replacer.visuals(shows(doc)), self._asked),
+            later_rounds=None if arguments.later_rounds is None else self._rounds(arguments.later_rounds),
+        )
 
-    def _place(self, request: Instance) -> int | None:
-        """Where in a request's arguments the function is that gives messages or visuals; None if the request shows nothing."""
-        place = 1 if self.chat else 2
-        return place if len(request.args) >= 6 and callable(request.args[place]) else None
+    def _arguments(self, request: Instance) -> RequestArguments:
+        return RequestArguments(request, self.chat)
 
     def _messages(self, doc_to_messages: Callable[..., Any], *, say: bool) -> Callable[..., Any]:
         def messages(doc: Any, **round_: Any) -> Any:
@@ -179,10 +168,10 @@ class Rewriter:
 
     def _sources(self, model: Any, request: Instance) -> list[Source]:
         """The videos of a request."""
-        place = self._place(request)
-        if place is None:
+        arguments = self._arguments(request)
+        if arguments.shows is None:
             return []
-        shown = request.args[place](_document(model, request))
+        shown = arguments.shows(arguments.document(model))
         return message_sources(shown) if self.chat else sources_of(shown)
 
     def _marked(self, model: Any, requests: list[Instance], answers: list[Any], failed: Callable[[str], Any]) -> list[Any]:
@@ -190,38 +179,25 @@ class Rewriter:
         problems = self.replacer.clips.problems
         count = 0
         for k, request in enumerate(requests):
-            place = self._place(request)
-            if place is None or is_numpro_task(request.args[place]):
+            arguments = self._arguments(request)
+            if arguments.shows is None or arguments.metadata():
                 continue  # NumPro's tasks have the protocol in their metadata and count what could not be read
-            options = next((a for a in request.args if isinstance(a, dict)), {})
-            options["numpro"] = {"base": self.base, **flat_settings(self.replacer.clips.settings)}
+            arguments.options["numpro"] = {"base": self.base, **flat_settings(self.replacer.clips.settings)}
             reason = next((problems[s.name] for s in self._sources(model, request) if s.name in problems), None) if problems else None
             if reason is not None:
                 count += 1
                 answer = failed(reason)
                 answers[k] = [answer.text] if isinstance(answers[k], list) and isinstance(answer, GenerationResult) else answer
-                # lmms-eval keeps only deterministic answers in its cache; this one must not outlive the broken file.
-                options["do_sample"] = "not asked: the video cannot be read"
+                keep_out_of_response_cache(request, chat=self.chat)
         if count:
             log.error("%d of %d requests failed because %d videos cannot be read", count, len(requests), len(problems))
         return answers
-
-
-def is_numpro_task(shows: Any) -> bool:
-    """Whether a request's function belongs to a task of NumPro's own, which makes its clips and words its questions itself."""
-    config = getattr(getattr(shows, "__self__", None), "config", None)
-    return getattr(config, "doc_to_visual", None) is task.visual
 
 
 def _in_a_folder(source: Source) -> bool:
     """Whether a video's folder is there with something in it."""
     folder = os.path.dirname(os.path.abspath(source.path if isinstance(source, VideoFile) else source.name))
     return os.path.isdir(folder) and any(os.scandir(folder))
-
-
-def _document(model: Any, request: Instance) -> Any:
-    doc_id, task, split = request.args[-3:]
-    return model.task_dict[task][split][doc_id]
 
 
 def _stopping(function: Callable[..., Any], asked: Callable[[], None]) -> Callable[..., Any]:
