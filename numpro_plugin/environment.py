@@ -6,25 +6,31 @@ import difflib
 import math
 import os
 from dataclasses import fields, replace
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, cast, get_args
 
 from numpro_plugin.errors import NumProError
-from numpro_plugin.numbering import NumberStyle
-from numpro_plugin.settings import NumProSettings, parse_frame_size
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+
+    from numpro_plugin.settings import NumProSettings
 
 DecoderName = Literal["pyav", "decord"]
 
 DEFAULT_CACHE_GB = 50.0
 DEFAULT_UNPACKED_GB = 1.0
 
+
+def _frame_size(text: str) -> tuple[int, int]:
+    from numpro_plugin.settings import parse_frame_size
+
+    return parse_frame_size(text, name="NUMPRO_FRAME_SIZE")
+
+
 _SETTINGS: dict[str, tuple[str, Callable[[str], Any]]] = {
     "NUMPRO_FPS": ("fps", float),
-    "NUMPRO_FRAME_SIZE": ("frame_size", partial(parse_frame_size, name="NUMPRO_FRAME_SIZE")),
+    "NUMPRO_FRAME_SIZE": ("frame_size", _frame_size),
     "NUMPRO_MAX_FRAMES": ("max_frames", int),
     "NUMPRO_PROMPT": ("prompt", str),
     "NUMPRO_POSITION": ("position", str),
@@ -55,6 +61,10 @@ def settings_from_environment(
         NumProError: a value out of range, a ``NUMPRO_*`` variable that does not exist (a misspelt one must not be ignored), or one that
             differs from what is fixed.
     """
+    # Imported here: the command's parser needs this module, but neither Pillow nor numpy.
+    from numpro_plugin.numbering import NumberStyle
+    from numpro_plugin.settings import NumProSettings
+
     environ = os.environ if environ is None else environ
     fixed = fixed or {}
     _check_names(environ)

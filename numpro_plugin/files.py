@@ -157,7 +157,7 @@ def file_identity(path: AnyPath) -> FileIdentity:
         real_path = os.path.realpath(path)
         found = os.stat(real_path)
     except (OSError, ValueError) as error:  # ValueError: a null character in the name
-        raise NumProError(f"{os.fspath(path)}: {getattr(error, 'strerror', None) or error}") from error
+        raise NumProError(f"{os.fspath(path)}: {str(getattr(error, 'strerror', None) or error).lower()}") from error
     return FileIdentity(real_path, found.st_size, found.st_mtime_ns)
 
 

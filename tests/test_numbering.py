@@ -65,6 +65,7 @@ def test_any_style_is_pixel_identical(number, position, font_size, color, stroke
     assert np.array_equal(draw_numbers(frame[None].copy(), [number], style)[0], drawn_by_pillow(frame, str(number), style))
 
 
+@pytest.mark.slow
 def test_numbers_can_be_read_back():
     frames = np.random.default_rng(0).integers(0, 170, (1000, 336, 336, 3), dtype=np.uint8)
     draw_numbers(frames, range(1000))

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from numpro_plugin.benchmarks.activitynet import ACTIVITYNET
-from numpro_plugin.benchmarks.charades import CHARADES
-from numpro_plugin.benchmarks.custom import CUSTOM
-from numpro_plugin.benchmarks.didemo import DIDEMO
-from numpro_plugin.benchmarks.qvhighlights import QVHIGHLIGHTS
+from numpro_plugin.benchmarks.readers.activitynet import ACTIVITYNET
+from numpro_plugin.benchmarks.readers.charades import CHARADES
+from numpro_plugin.benchmarks.readers.custom import CUSTOM
+from numpro_plugin.benchmarks.readers.didemo import DIDEMO
+from numpro_plugin.benchmarks.readers.qvhighlights import QVHIGHLIGHTS
 from numpro_plugin.errors import NumProError
 
 if TYPE_CHECKING:

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from numpro_plugin import __version__
 from numpro_plugin.benchmarks import BENCHMARKS
-from numpro_plugin.benchmarks.didemo import read_hashes
 from numpro_plugin.benchmarks.problems import problems_path, problems_text, write_problems
+from numpro_plugin.benchmarks.readers.didemo import read_hashes
 from numpro_plugin.benchmarks.recognise import check_benchmark, split_of
 from numpro_plugin.benchmarks.table import Report, table_lock, table_path, write_table
 from numpro_plugin.benchmarks.text_files import printable

@@ -16,7 +16,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from numpro_plugin.benchmarks.custom import checked_set_name
+from numpro_plugin.benchmarks.readers.custom import checked_set_name
 from numpro_plugin.environment import chosen_custom_set, chosen_split, data_folder, data_folder_is_default
 from numpro_plugin.errors import NumProError
 from numpro_plugin.files import write_text_whole, written_whole
@@ -136,7 +136,7 @@ def write_table(rows: Iterable[dict[str, Any]], report: Report, path: Path) -> N
         **{"end_s": pa.float64(), "annotators": spans, "clips": pa.int64(), "relevant_clip_ids": pa.list_(pa.int64())},
         "saliency_scores": pa.list_(pa.list_(pa.int64())),
     }
-    for left in path.parent.glob(f".{path.name}.*.part"):  # by a process that was killed: the lock says that none is at work
+    for left in path.parent.glob(f".{path.stem}.*.part"):  # by a process that was killed: the lock says that none is at work
         left.unlink(missing_ok=True)
     remaining = iter(rows)
     chunks = iter(lambda: list(itertools.islice(remaining, _ROWS_AT_ONCE)), [])

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from numpro_plugin.benchmarks import BENCHMARKS
 from numpro_plugin.benchmarks.prepare import prepare
+from numpro_plugin.cli import tables
 from numpro_plugin.demo.world import (
     ENVIRONMENT,
     best_visible,
@@ -91,7 +92,7 @@ def run_demo(
         with took.step(f"evaluating the {name} through lmms-eval: {report.n_used} queries, with numbers and without"):
             scores |= {f"{name}, {kind}": row for kind, row in _evaluate(root, adapter).items()}
     scores |= {"best answer in shown numbers": best_visible(table), "perfect order, no numbers": blind(table)}
-    print("\n" + table(scores, METRICS))
+    print("\n" + tables.table(scores, METRICS))
     print(_EXPLANATION + (_OF_TRAINING if train else _NEXT) + f"\n\neverything is in {root}")
     settings = {"videos": videos, "seed": seed, "train": train, "training_videos": training_videos if train else 0}
     return DemoResult(report.n_used, scores, {**settings, "seconds": took.seconds})

@@ -6,6 +6,7 @@ import os
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import torch
 from lmms_eval.api.model import lmms
 from tqdm import tqdm
 
@@ -39,6 +40,11 @@ class NumProOracle(lmms):
         super().__init__()
         if kwargs:
             raise NumProError(f"numpro_oracle has no argument {', '.join(kwargs)}; it takes none")
+
+    @property
+    def device(self) -> torch.device:
+        """Where lmms-eval gathers counts when it runs on several processes."""
+        return torch.device("cpu")
 
     def generate_until(self, requests: list[Instance]) -> list[str]:
         """One sentence per request, in order."""

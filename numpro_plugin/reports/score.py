@@ -173,6 +173,7 @@ def _windows(
         windows = [[*_of_duration(prediction.percent, pair), 1.0]]
     elif prediction.response is not None and not (compatible == "moment_detr" and prediction.windows is not None):
         timeline = Timeline(pair.truth.duration_s or 0, prediction.fps or fps)
+        spans: Sequence[tuple[float, float]]
         if compatible is None:
             last_number = timeline.count - 1 if pair.truth.duration_s else None
             answer = parse_moment(prediction.response, last_number=last_number)
@@ -180,7 +181,8 @@ def _windows(
         else:
             numbers = parse_moment_reference(prediction.response).numbers
             # TimeChat's converter orders the ends that it reads; its score takes spans as they are.
-            spans = () if numbers is None else (tuple(sorted(numbers)) if compatible == "timechat" else numbers,)
+            ordered = compatible == "timechat"
+            spans = [] if numbers is None else [(min(numbers), max(numbers)) if ordered else numbers]
         # The first span is the prediction; the others follow it in mAP.
         windows = [[*timeline.seconds(np.array(span, dtype=np.float64)), 1.0 / (k + 1)] for k, span in enumerate(spans)]
     if not windows and not prediction.failure:

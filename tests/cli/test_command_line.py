@@ -60,6 +60,7 @@ def test_every_command_has_help(verb):
     assert done.stdout.startswith(f"usage: numpro {verb}")
 
 
+@pytest.mark.slow
 def test_prepare_check_and_evaluate(charades, tmp_path):
     """prepare -> check -> lmms-eval with nothing but a plain install -> results and samples on disk."""
     done = numpro("prepare", *charades)
@@ -84,12 +85,14 @@ def test_prepare_check_and_evaluate(charades, tmp_path):
     assert "missing: 1" in done.stdout
 
 
+@pytest.mark.slow
 def test_missing_table_is_the_last_word_of_lmms_eval():
     run = call("lmms-eval", "--model", "numpro_oracle", "--tasks", "numpro_charades")
     assert "run: numpro prepare charades --annotations FILE --videos DIR" in (run.stdout + run.stderr)
     assert "Failed to import" not in run.stdout + run.stderr
 
 
+@pytest.mark.slow
 def test_a_stock_model_from_the_command_line(charades, tmp_path):
     assert numpro("prepare", *charades).returncode == 0
     folder = save_tiny_qwen2_5_vl(tmp_path / "tiny")
@@ -124,6 +127,7 @@ def test_prepare_says_where_the_files_are(name):
     assert ("--durations" in shown) == (name == "charades")
 
 
+@pytest.mark.slow
 def test_score_ceiling_and_compare(tmp_path):
     files = write_official(tmp_path)
     assert numpro("prepare", "qvhighlights", "--annotations", files["qvhighlights"], "--without-videos").returncode == 0
@@ -256,6 +260,7 @@ def test_entry_point_is_installed():
     assert [e.value for e in entry_points(group="lmms_eval.models") if e.name == "numpro"] == ["numpro_plugin.harness.register:register"]
 
 
+@pytest.mark.slow
 def test_demo(tmp_path):
     done = numpro("demo", "--videos", 12, "--out", tmp_path / "demo", "--json", tmp_path / "demo.json")
     assert done.returncode == 0, done.stderr[-3000:]

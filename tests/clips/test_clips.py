@@ -174,6 +174,7 @@ def test_two_processes_at_once(tmp_path):
         assert [read_number(f) for f in read_with_av(numbered_clip(video))] == list(range(10))
 
 
+@pytest.mark.slow
 def test_killed_at_any_moment(tmp_path):
     """SIGKILL while clips are being written; the next run has every clip right."""
     videos = [str(video_of(tmp_path, 60, f"{k}.mp4")) for k in range(6)]

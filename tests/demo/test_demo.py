@@ -139,6 +139,7 @@ def trained(tmp_path_factory):
     return folder, result
 
 
+@pytest.mark.slow
 def test_the_demo_trains_evaluates_and_compares(trained):
     folder, result = trained
     assert list(result.scores) == [

@@ -163,7 +163,7 @@ def test_contributing_lists_files_that_exist():
 
 
 def test_contributing_names_examples_that_exist():
-    assert (ROOT / "numpro_plugin/benchmarks/activitynet.py").is_file()
+    assert (ROOT / "numpro_plugin/benchmarks/readers/activitynet.py").is_file()
     assert (ROOT / "numpro_plugin/families/llava_onevision.py").is_file()
 
 

@@ -16,8 +16,8 @@ from support.videos import write_counter_video
 
 from numpro_plugin import NumProError, NumProSettings, __version__
 from numpro_plugin.benchmarks import BENCHMARKS
-from numpro_plugin.benchmarks.charades import CHARADES
 from numpro_plugin.benchmarks.prepare import prepare
+from numpro_plugin.benchmarks.readers.charades import CHARADES
 from numpro_plugin.clips import clip as clips
 from numpro_plugin.clips.metadata import read_clip_info
 from numpro_plugin.harness import register as harness
@@ -100,6 +100,7 @@ class Scripted:
         return Model()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("simple", [True, False])
 def test_simple_and_chat_models_get_the_clip_and_the_question(table, simple):
     model = Scripted(["From Frame 2 to Frame 6."] * 8, simple=simple)
@@ -262,6 +263,7 @@ def test_a_changed_lmms_eval_gets_a_warning_not_a_crash(monkeypatch):
     assert {m.model_id for m in manifests} == {"numpro", "numpro_hf", "numpro_oracle"}
 
 
+@pytest.mark.slow
 def test_include_path_and_entry_point_together():
     from lmms_eval.tasks import TaskManager
 
@@ -283,6 +285,7 @@ def test_settings_change_the_requests_cache_key(table, monkeypatch):
     assert len(seen) == 2
 
 
+@pytest.mark.slow
 def test_oracle_says_what_it_takes(table):
     with pytest.raises(NumProError, match="numpro_oracle has no argument pretrained"):
         run(model_args="pretrained=x")
@@ -310,6 +313,7 @@ def run_qwen(folder, **options):
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("force_simple", [False, True])
 def test_the_right_numbers_reach_a_stock_model(table, tiny_qwen, what_qwen_sees, force_simple):
     """lmms-eval's own qwen2_5_vl, chat and simple: every number, once, in order, read back from its input pixels."""
@@ -343,6 +347,7 @@ def test_oracle_on_a_real_video(shared):
     assert scores(results)["mIoU"] == pytest.approx(100 * (9.6 / 10 + 10 / 10.4) / 2)
 
 
+@pytest.mark.slow
 @pytest.mark.shared
 @pytest.mark.parametrize("fps", ["0.5", "1", "2"])
 def test_oracle_reaches_the_ceiling(shared, fps, monkeypatch):
@@ -445,6 +450,7 @@ def test_sample_logs_can_be_scored_and_compared_again(every_table, tmp_path):
         assert compare_runs(log, log).n == 2
 
 
+@pytest.mark.slow
 @pytest.mark.shared
 def test_oracle_reaches_the_ceilings_of_all_benchmarks(shared, monkeypatch):
     golden = json.loads((shared / "golden/ceiling.json").read_text())["results"]

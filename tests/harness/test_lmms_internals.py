@@ -14,6 +14,7 @@ import pytest
 from support.bases import register_bases, write_task
 from support.harness import evaluate
 
+from numpro_plugin.answers.failures import REQUEST_FAILED
 from numpro_plugin.harness import lmms as insides
 from numpro_plugin.harness import session
 
@@ -86,7 +87,7 @@ def test_source(name):
 def test_api_models_mark_failed_requests():
     from lmms_eval.models.chat import async_openai
 
-    assert insides.FAILURE_MARKER in inspect.getsource(async_openai), f"changed in lmms-eval {version('lmms_eval')} since {TRIED}"
+    assert REQUEST_FAILED in inspect.getsource(async_openai), f"changed in lmms-eval {version('lmms_eval')} since {TRIED}"
 
 
 class _Enough(Exception):
@@ -148,6 +149,7 @@ def test_a_session_ends_with_clean():
     assert session.current().announcement == session.Announcement()
 
 
+@pytest.mark.slow
 def test_the_command_under_the_name_of_its_package(capsys, monkeypatch):
     """`lmms_eval ...` is lmms-eval's own command: the console script that pyproject.toml declares, run as the script runs it."""
     declared = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text())["project"]["scripts"]["lmms_eval"]

@@ -17,8 +17,8 @@ from support.digits import read_number
 from support.videos import read_counter, write_counter_video
 
 from numpro_plugin import NumProError
-from numpro_plugin.benchmarks.charades import CHARADES
 from numpro_plugin.benchmarks.prepare import prepare
+from numpro_plugin.benchmarks.readers.charades import CHARADES
 from numpro_plugin.harness import register as harness
 from numpro_plugin.prompts import NUMBERS_SENTENCE
 

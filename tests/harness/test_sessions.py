@@ -85,6 +85,7 @@ def test_by_name_with_one_task_manager(order, checkpoint, table, oracle_alone):
     assert numbers == {"hf": [0, 5, 10, 15], "oracle": list(range(16))}
 
 
+@pytest.mark.slow
 @ORDERS
 def test_model_objects_made_before_their_task_manager(order, checkpoint, table, oracle_alone):
     from lmms_eval.tasks import TaskManager

@@ -11,7 +11,8 @@ from support.videos import read_counter, write_counter_video
 from numpro_plugin import NumProSettings
 from numpro_plugin.clips.cache import ClipCache
 from numpro_plugin.clips.fitted import clip_pictures
-from numpro_plugin.harness.sources import ClipMaker, VideoFile
+from numpro_plugin.harness.sources import VideoFile
+from numpro_plugin.harness.wrap.clip_maker import ClipMaker
 from numpro_plugin.harness.wrap.messages import Replacer
 from numpro_plugin.harness.wrap.readers import FrameArguments, Reader
 

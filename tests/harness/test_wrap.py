@@ -20,8 +20,8 @@ from support.tiny_qwen import save_tiny_qwen2_5_vl, watch_qwen
 from support.videos import counter_frame, read_counter, write_counter_video
 
 from numpro_plugin import NumProError, NumProSettings, draw_numbers, numbered_clip, sample_frames
-from numpro_plugin.benchmarks.charades import CHARADES
 from numpro_plugin.benchmarks.prepare import prepare
+from numpro_plugin.benchmarks.readers.charades import CHARADES
 from numpro_plugin.clips.fitted import clip_pictures
 from numpro_plugin.clips.metadata import read_clip_info
 from numpro_plugin.harness import register as harness
@@ -534,6 +534,7 @@ def test_log_likelihoods_of_an_unreadable_video(tmp_path, videos):
     assert read_clip_info(shown_clips()[0][0]).settings["frame_size"] == [224, 224]
 
 
+@pytest.mark.slow
 def test_the_response_cache_tells_settings_apart(tmp_path, videos):
     from lmms_eval.evaluator import simple_evaluate
     from lmms_eval.tasks import TaskManager
@@ -615,6 +616,7 @@ def run_qwen(tmp_path, folder, tasks, **options):
     return run(tmp_path, tasks, "qwen2_5_vl", pretrained=folder, device_map="cpu", gen_kwargs="max_new_tokens=3", **options)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("simple", "batch_size"), [(False, 2), (True, 1)], ids=["chat, two at once", "simple"])
 def test_the_right_frames_reach_a_real_model(tmp_path, videos, folder_of_frames, charades, tiny_qwen, what_qwen_sees, simple, batch_size):
     """Read back from its input pixels: every number once, in order, at the size for which it was drawn."""

@@ -53,6 +53,7 @@ def with_logits(loaded: Loaded, monkeypatch) -> list[torch.Tensor]:
     return seen
 
 
+@pytest.mark.slow
 def test_a_shared_beginning_changes_no_logits(loaded, monkeypatch):
     """Two videos of more than 24 frames, taking turns, so that what a model remembers of one must not leak into the other."""
     seen = with_logits(loaded, monkeypatch)

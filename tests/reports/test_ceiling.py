@@ -41,6 +41,7 @@ def check(table, golden):
         assert {name: round(scores[name], 4) for name in METRICS} == {name: expected[name] for name in METRICS}
 
 
+@pytest.mark.slow
 @pytest.mark.shared
 @pytest.mark.parametrize("benchmark", GOLDEN)
 def test_golden(shared, benchmark):
@@ -49,6 +50,7 @@ def test_golden(shared, benchmark):
     check(table, json.loads((shared / "golden/ceiling.json").read_text())["results"][key])
 
 
+@pytest.mark.slow
 @pytest.mark.shared
 def test_golden_activitynet_val_1_and_didemo_majority_and_charades(shared):
     golden = json.loads((shared / "golden/ceiling.json").read_text())["results"]

@@ -112,6 +112,7 @@ def test_a_failed_request_scores_nothing_whatever_was_logged(tmp_path):
     assert {d.metric: d.a for d in found.differences} == {"mIoU": 0, "request_fail": 100}
 
 
+@pytest.mark.slow
 def test_many_queries(tmp_path):
     rng = np.random.default_rng(1)
     a = rng.uniform(0, 60, 12_000)

@@ -10,8 +10,8 @@ from support.videos import write_counter_video
 from numpro_plugin import NumProError
 from numpro_plugin.benchmarks import BENCHMARKS
 from numpro_plugin.benchmarks.check import check
-from numpro_plugin.benchmarks.didemo import file_names, read_hashes
 from numpro_plugin.benchmarks.prepare import prepare
+from numpro_plugin.benchmarks.readers.didemo import file_names, read_hashes
 from numpro_plugin.benchmarks.table import read_rows
 
 

@@ -10,9 +10,9 @@ from support.videos import write_counter_video
 
 from numpro_plugin import NumProError
 from numpro_plugin.benchmarks import benchmark_named
-from numpro_plugin.benchmarks.charades import CHARADES, read_annotations, read_durations
 from numpro_plugin.benchmarks.check import check
 from numpro_plugin.benchmarks.prepare import prepare
+from numpro_plugin.benchmarks.readers.charades import CHARADES, read_annotations, read_durations
 from numpro_plugin.benchmarks.table import read_report, read_rows, table_path
 
 GOOD = "AAAAA 0.0 4.5##a person walks in.\nAAAAA 2.0 9.9##a person sits down.\nBBBBB 1.0 3.0##person opens a book # quickly.\n"

@@ -7,9 +7,9 @@ import os
 import pytest
 
 from numpro_plugin import NumProError
-from numpro_plugin.benchmarks.activitynet import ACTIVITYNET
 from numpro_plugin.benchmarks.by_video import file_names
 from numpro_plugin.benchmarks.prepare import prepare
+from numpro_plugin.benchmarks.readers.activitynet import ACTIVITYNET
 from numpro_plugin.benchmarks.video_files import SeveralFiles, VideoFolder
 
 

@@ -452,6 +452,7 @@ def decode_everything(path):
         return [((f.pts - first) * stream.time_base, p) for f, p in zip(frames, pictures, strict=True)], stream.time_base
 
 
+@pytest.mark.slow
 @pytest.mark.shared
 @pytest.mark.parametrize("name", REAL)
 def test_real_videos_against_plain_decoding(shared, name):
@@ -465,6 +466,7 @@ def test_real_videos_against_plain_decoding(shared, name):
             assert np.array_equal(pixels, shown), (fps, number)
 
 
+@pytest.mark.slow
 @pytest.mark.shared
 @pytest.mark.parametrize("name", [name for name in REAL if name not in NOT_FOR_DECORD])
 def test_decord_agrees_on_real_videos(shared, name, monkeypatch):

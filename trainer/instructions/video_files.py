@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from numpro_plugin.benchmarks.didemo import file_names, read_hashes
+from numpro_plugin.benchmarks.readers.didemo import file_names, read_hashes
 from numpro_plugin.benchmarks.video_files import VIDEO_SUFFIXES, VideoFolder
 from numpro_plugin.errors import NumProError
 

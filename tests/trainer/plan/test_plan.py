@@ -54,6 +54,7 @@ def small_recipe(**changes: object) -> Recipe:
     return load_recipe("longva_7b").replace(**changes)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "changes",
     [
@@ -80,6 +81,7 @@ def test_few_frames_tell_what_the_tower_needs() -> None:
     assert flops > 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("family", FAMILIES)
 def test_the_simulated_step_is_the_real_one(family: str) -> None:
     """Storages counted while a real model trains on a real sample, against the simulation of its configuration."""
@@ -112,6 +114,7 @@ def test_the_simulated_step_is_the_real_one(family: str) -> None:
     assert step.flops == pytest.approx(tracker.flops("step"), rel=0.1 if family == "qwen3_vl" else 0.03)
 
 
+@pytest.mark.slow
 def test_240_frames_of_longva_7b_in_less_than_32_gib() -> None:
     recipe = load_recipe("longva_7b")
     simulation = Simulation(model_config(recipe.model), recipe)
@@ -127,6 +130,7 @@ def test_240_frames_of_longva_7b_in_less_than_32_gib() -> None:
     assert untiled.step(100).above["head"] < untiled.step(100).above["backward"]
 
 
+@pytest.mark.slow
 def test_memory_between_the_simulated_lengths_is_never_too_low() -> None:
     simulation = Simulation(small_config(1), small_recipe())
     curve = Curve(simulation)
@@ -154,6 +158,7 @@ def test_more_gpus_and_fewer_bits_hold_less() -> None:
         held(weights, recipe.replace(memory__deepspeed="nowhere.json"), gpus=2)
 
 
+@pytest.mark.slow
 def test_command_prints_the_plan(tmp_path, capsys: pytest.CaptureFixture[str]) -> None:
     folder = save_tiny("longva", tmp_path / "model")
     assert main(["plan", "--gpus", "4", "tiny", f"model={folder}", "numpro.max_frames=20"]) == 0

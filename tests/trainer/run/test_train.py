@@ -107,6 +107,7 @@ def plain(world: World, datasets_cache: str) -> Recipe:
 # --- a run -------------------------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_what_a_run_leaves(plain: Recipe, world: World) -> None:
     output = Path(plain.output)
     assert {p.name for p in output.iterdir()} == {"adapter", "checkpoint-6", "checkpoint-8", "log.jsonl", "loss.png", "recipe.yaml"}
@@ -172,6 +173,7 @@ def test_accumulation_does_not_change_the_curve(plain: Recipe, world: World, mic
     assert_same_curve(losses(recipe.output), losses(plain.output))
 
 
+@pytest.mark.slow
 def test_saving_memory_does_not_change_the_curve(plain: Recipe, world: World) -> None:
     tight = {"memory__gradient_checkpointing": True, "memory__tiling": "all", "memory__tile_tokens": 64}
     recipe = world.recipe("tight", lora__dropout=0.0, run__save_steps=0, **tight)
@@ -179,6 +181,7 @@ def test_saving_memory_does_not_change_the_curve(plain: Recipe, world: World) ->
     assert_same_curve(losses(recipe.output), losses(plain.output))
 
 
+@pytest.mark.slow
 def test_two_processes_under_zero2_give_the_same_curve_even_when_killed(plain: Recipe, world: World, datasets_cache: str) -> None:
     """The command itself, under torchrun; all its processes are killed at some step, and it is started again."""
     recipe = world.recipe("zero2", lora__dropout=0.0, resume=True)
@@ -223,6 +226,7 @@ sys.exit(main())
 """
 
 
+@pytest.mark.slow
 def test_two_processes_under_zero3_in_bf16_with_three_questions(world: World, datasets_cache: str, tmp_path: Path) -> None:
     """Weights are spread over the processes, so all must generate equally often, though one of them has a question less."""
     held = write_shard(tmp_path / "held.parquet", [video_row(f"h{k}", 8.0, size=SIZE) for k in range(3)], size=SIZE)
@@ -255,6 +259,7 @@ def _changes(recipe: Recipe) -> dict[str, Any]:
     return made
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("streaming", [False, True])
 def test_every_sample_is_trained_on_once_an_epoch(world: World, monkeypatch: pytest.MonkeyPatch, streaming: bool) -> None:
     seen: list[str] = []
@@ -271,6 +276,7 @@ def test_every_sample_is_trained_on_once_an_epoch(world: World, monkeypatch: pyt
 # --- stopped and gone on -----------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("streaming", [False, True])
 def test_killed_and_gone_on_is_as_if_nothing_had_been(world: World, streaming: bool) -> None:
     """With dropout, shifted numbers and sizes drawn by chance, and a checkpoint every two steps."""
@@ -316,6 +322,7 @@ def test_stopped_after_the_last_step_only_the_result_is_missing(world: World, tm
     assert all(torch.equal(value, before[name]) for name, value in weights(recipe.output).items())
 
 
+@pytest.mark.slow
 def test_a_full_disk_leaves_the_last_checkpoint(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     recipe = world.recipe("full-disk", resume=True)
     save = torch.save

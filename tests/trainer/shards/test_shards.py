@@ -357,6 +357,7 @@ class Deadly(TrainingVideo):
         return os._exit, (1,)
 
 
+@pytest.mark.slow
 def test_a_process_that_dies_costs_its_video_only(videos):
     talk = [Conversation("row", (TurnTemplate("user", ("When?",)), TurnTemplate("assistant", ("From ", 0, " to ", 1, "."))))]
     work = [
@@ -402,6 +403,7 @@ def test_the_command_loads_nothing_heavy():
     assert subprocess.run([sys.executable, "-c", workers % (heavy,)], capture_output=True, text=True, check=True).stdout.strip() == "[]"
 
 
+@pytest.mark.slow
 @pytest.mark.shared
 def test_real_videos(shared, tmp_path):
     """Every odd container and codec of the shared folder becomes a row whose numbers fit its length."""

@@ -1,0 +1,1 @@
+"""One module a benchmark: its official annotation files -> queries."""
