@@ -181,7 +181,7 @@ def test_an_identity_follows_links_and_changes(tmp_path):
     assert files.file_identity(link) == (os.path.realpath(file), 3, 7)
     os.utime(file, ns=(5, 8))
     assert files.file_identity(link).mtime_ns == 8
-    with pytest.raises(NumProError, match="absent: No such file or directory"):
+    with pytest.raises(NumProError, match="absent: no such file or directory"):
         files.file_identity(tmp_path / "absent")
     with pytest.raises(NumProError, match="null"):
         files.file_identity("a\0b")

@@ -37,9 +37,9 @@ def add_clip_verbs(verbs: Any) -> None:
 
 
 def _number(args: argparse.Namespace) -> int:
+    check_target(args.output)
     if args.output.suffix.lower() != ".mp4":
         raise NumProError(f"-o {args.output}: a numbered clip is an mp4 file; name it {args.output.with_suffix('.mp4')}")
-    check_target(args.output)
     if args.output.exists() and not args.force:
         raise NumProError(f"{args.output} exists; choose another name or give --force")
     if args.output.exists() and args.video.exists() and args.output.samefile(args.video):

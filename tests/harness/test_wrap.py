@@ -500,7 +500,7 @@ def test_one_unreadable_video_among_many(tmp_path, videos, simple, caplog):
     assert [text.startswith("[LMMS_EVAL_REQUEST_FAILED] NumPro: ") for text in said] == [False, True, True, False, True]
     assert "broken.webm: cannot be opened as a video" in said[1]
     assert "absent.mp4: no such file" in said[2]
-    assert "empty: is a folder without pictures" in said[4]
+    assert "empty: the folder has no pictures" in said[4]
     options = [next(a for a in sample["arguments"] if isinstance(a, dict)) for sample in samples]
     assert [option["do_sample"] for option in options] == [
         False,

@@ -152,4 +152,4 @@ def test_what_is_wrong_is_said_at_once(folder, video, capsys, tmp_path):
     assert main(["ask", str(video), "x", "--model", "/nowhere/at/all", "--json", "/no/where.json"]) == 1
     assert "the folder /no does not exist" in capsys.readouterr().err
     assert main(["ask", str(video), "x", "--model", str(folder), "--max-new-tokens", "-2"]) == 1
-    assert "max_new_tokens=-2" in capsys.readouterr().err
+    assert "--max-new-tokens -2 must be 1 or more" in capsys.readouterr().err

@@ -208,7 +208,7 @@ def test_inputs_that_do_not_exist(tmp_path):
         read_inputs(["charades:train"], files)
     with pytest.raises(NumProError, match="models are evaluated on this split; train on charades:train"):
         read_inputs(["charades:test"], files)
-    with pytest.raises(NumProError, match="is not a folder; pass the one that holds the video files"):
+    with pytest.raises(NumProError, match="is not a folder; give the one that holds the video files"):
         VideoFiles({"anet": tmp_path / "nothing"})
 
 
