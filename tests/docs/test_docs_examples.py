@@ -40,6 +40,8 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     shutil.copy(place / "holiday.mp4", place / "Charades_v1_480" / "AAAAA.mp4")
     write_official(place)
     (place / "Charades_v1_test.csv").write_text("id,length\nAAAAA,20.0\n")
+    shutil.copytree(place / "Charades_v1_480", place / "kitchen")
+    (place / "kitchen.csv").write_text("video,query,start_time,end_time\nAAAAA.mp4,a yellow circle,0:04,12\n")
     (place / "predictions.json").write_text(json.dumps([PREDICTION]))
     windows = {"qid": 11, "query": "A boat on a lake", "vid": "vid1_0.0_20.0", "pred_saliency_scores": [0.1] * 10}
     submission = [windows, {**windows, "qid": 12, "query": "Two men talk"}]

@@ -88,7 +88,8 @@ def test_the_table_of_variables_is_complete_and_its_defaults_are_right():
     defaults: dict[str, Any] = {
         name: getattr(settings, field, getattr(style, field, None)) for name, (field, _) in environment._SETTINGS.items()
     }
-    defaults |= {"NUMPRO_FRAME_SIZE": settings.frame_size[0], "NUMPRO_CACHE_GB": environment.DEFAULT_CACHE_GB, "NUMPRO_DECODER": "pyav"}
+    defaults |= {"NUMPRO_FRAME_SIZE": settings.frame_size[0], "NUMPRO_DECODER": "pyav"}
+    defaults |= {"NUMPRO_CACHE_GB": environment.DEFAULT_CACHE_GB, "NUMPRO_UNPACKED_GB": environment.DEFAULT_UNPACKED_GB}
     assert {name: described[name] for name in defaults} == {
         name: value if isinstance(value, str) else f"{value:g}" for name, value in defaults.items()
     }
@@ -165,6 +166,14 @@ def test_contributing_lists_files_that_exist():
 def test_contributing_names_examples_that_exist():
     assert (ROOT / "numpro_plugin/benchmarks/readers/activitynet.py").is_file()
     assert (ROOT / "numpro_plugin/families/llava_onevision.py").is_file()
+
+
+def test_every_benchmark_script_is_listed_with_its_command():
+    scripts = {path.name for path in (ROOT / "tests" / "benchmarks").glob("*.py")}
+    text = text_of("tests/benchmarks/README.md")
+    rows = {row[0].strip("`") for row in table_with("tests/benchmarks/README.md", "| script |")}
+    assert rows == scripts
+    assert set(re.findall(r"^python tests/benchmarks/(\w+\.py)", text, re.MULTILINE)) == scripts
 
 
 def test_nothing_is_said_of_how_the_pages_were_made():
