@@ -125,7 +125,7 @@ def highlight_items(predictions: Sequence[ArrayLike], truths: Sequence[ArrayLike
 
     Args:
         predictions: N arrays (P,) of saliency per clip, on any scale: only the order counts. Clips without a prediction get 0, predictions
-            beyond the last clip are cut off for the average precision, and do not count as a hit if one of them is the highest. NaN ranks lowest.
+            beyond the last clip are cut off for the average precision, and never a hit if the highest. NaN ranks lowest.
         truths: N arrays (C, A) of annotators' scores, see :func:`saliency_matrix`; A is the same for all queries.
 
     Raises:

@@ -61,7 +61,7 @@ def average_precision(predictions: Sequence[ArrayLike], truths: Sequence[ArrayLi
         predictions: as in :func:`first_window_iou`; without a column of scores, all have score 1. A score of NaN ranks lowest.
         truths: as in :func:`first_window_iou`.
         raw: how to score a window that is reversed, not finite or of length 0. By default it is never a hit. With ``raw`` its IoU is
-            what the official script computes: where the union is 0, as for a reversed window as long as the true one, 0/0 = NaN, which is not
+            what the script computes: where the union is 0, as for a reversed window as long as the true one, 0/0 = NaN, which is not
             below any threshold and so is a match.
 
     Returns:
@@ -179,7 +179,7 @@ def _best_iou(windows: NDArray[np.float64], true: NDArray[np.float64], wanted: N
 def _iou_by_score(
     windows: NDArray[np.float64], scores: NDArray[np.float64], true: NDArray[np.float64], *, raw: bool
 ) -> NDArray[np.float64]:
-    """(N, P, W) IoU, predictions by falling score; -1 where there is no prediction, infinite where the official script's NaN beats every other IoU."""
+    """(N, P, W) IoU, predictions by falling score; -1 where there is no prediction, infinite where the script's NaN beats all others."""
     order = np.argsort(-scores, axis=1, kind="stable")  # NaN (padding) goes last
     start, end = np.moveaxis(np.take_along_axis(windows, order[..., None], axis=1), -1, 0)[..., None]
     true_start, true_end = np.moveaxis(true, -1, 0)[:, :, None]

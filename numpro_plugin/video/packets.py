@@ -170,7 +170,7 @@ def read_packets(path: str | os.PathLike[str]) -> PacketIndex:
         format_name = container.format.name
         metadata = {key.lower(): value for key, value in container.metadata.items()}
         reorders = context.has_b_frames
-    pts, dts = _on_one_clock(fields.pts, fields.dts, time_base, name)
+    pts, dts = _one_clock(fields.pts, fields.dts, time_base, name)
     times = [p if p is not None else d for p, d in zip(pts, dts, strict=True)]
     stamped = [t is not None for t in times]
     shown = fields.shown
@@ -238,9 +238,7 @@ class _PacketFields:
             log.warning("%s: reading stops after %d packets (%s); the rest of the file is lost", name, len(self.pts), self.damage)
 
 
-def _on_one_clock(
-    pts: list[int | None], dts: list[int | None], time_base: Fraction, name: str
-) -> tuple[list[int | None], list[int | None]]:
+def _one_clock(pts: list[int | None], dts: list[int | None], time_base: Fraction, name: str) -> tuple[list[int | None], list[int | None]]:
     """The times of packets, on one clock.
 
     Concatenated files (``cat a.ts b.ts``, MPEG-PS) restart their clock with every piece. Where the decoding time goes back by more than
@@ -256,9 +254,7 @@ def _on_one_clock(
             if before is not None and (before - tick - shift) * time_base > _MOMENT_S:
                 shift = before + step - tick
             if before is not None and (tick + shift - before) * time_base > _HOUR_S:
-                log.warning(
-                    "%s: its clock jumps forward by %.1f hours; is the file damaged?", name, (tick + shift - before) * time_base / 3600
-                )
+                log.warning("%s: its clock jumps forward by %.1f hours; is it damaged?", name, (tick + shift - before) * time_base / 3600)
             before = tick + shift
         shifts.append(shift)
     if not shift:

@@ -79,9 +79,7 @@ def sample_frames(
         raise NumProError(f"end_s must be above {start_s:g} seconds, got {end_s!r}")
     index = video if isinstance(video, PacketIndex) else read_packets(video)
     if start_s and start_s >= index.duration_s:
-        raise NumProError(
-            f"{index.path}: lasts {index.duration_s:.2f} s, so it has no frames from {start_s:g} s on; choose an earlier start_s"
-        )
+        raise NumProError(f"{index.path}: lasts {index.duration_s:.2f} s, so start_s must be below that, got {start_s:g}")
     timeline = Timeline((index.duration_s if end_s is None else min(index.duration_s, end_s)) - start_s, fps)
     numbers = kept_numbers(timeline.count, max_frames or timeline.count)
     shown = index.on_screen(start_s + timeline.seconds(numbers))
