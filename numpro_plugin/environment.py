@@ -39,7 +39,7 @@ _SETTINGS: dict[str, tuple[str, Callable[[str], Any]]] = {
     "NUMPRO_STROKE_WIDTH": ("stroke_width", float),
     "NUMPRO_STROKE_COLOR": ("stroke_color", str),
 }
-# Where things are kept and how they are read: these change no answer.
+# Where things are stored and how they are read. None of these changes an answer.
 _OTHERS = (
     *("NUMPRO_DATA", "NUMPRO_SPLIT", "NUMPRO_CUSTOM", "NUMPRO_CACHE", "NUMPRO_CACHE_GB", "NUMPRO_DECODER", "NUMPRO_SHARED"),
     "NUMPRO_UNPACKED_GB",
@@ -49,7 +49,7 @@ _OTHERS = (
 def settings_from_environment(
     environ: Mapping[str, str] | None = None, *, numbers: bool = True, fixed: Mapping[str, Any] | None = None, source: str = ""
 ) -> NumProSettings:
-    """The defaults, or what is ``fixed``, changed by ``NUMPRO_*`` variables.
+    """The default settings, with the ``fixed`` ones and those of ``NUMPRO_*`` variables applied.
 
     Args:
         environ: the process's environment if None.
@@ -58,8 +58,8 @@ def settings_from_environment(
         source: who fixed them, for errors.
 
     Raises:
-        NumProError: a value out of range, a ``NUMPRO_*`` variable that does not exist (a misspelt one must not be ignored), or one that
-            differs from what is fixed.
+        NumProError: a value out of range, an unknown ``NUMPRO_*`` variable (a misspelt one must not be ignored), or one that differs
+            from a fixed setting.
     """
     # Imported here: the command's parser needs this module, but neither Pillow nor numpy.
     from numpro_plugin.numbering import NumberStyle
@@ -100,17 +100,17 @@ def _check_names(environ: Mapping[str, str]) -> None:
 
 
 def setting_in_environment(name: str) -> str | None:
-    """The text of the variable of a setting (``fps`` -> ``$NUMPRO_FPS``); None if it is not set."""
+    """The value of a setting's variable (``fps`` -> ``$NUMPRO_FPS``) as text; None if it is unset."""
     return os.environ.get(variable_of(name))
 
 
 def variable_of(name: str) -> str:
-    """Name of the variable of a setting."""
+    """Name of a setting's variable."""
     return f"NUMPRO_{name.upper()}"
 
 
 def user_folder() -> Path:
-    """Where clips, answers and tables go unless a variable names another place."""
+    """The default folder for clips, answers and tables."""
     import platformdirs
 
     return Path(platformdirs.user_cache_dir("numpro", appauthor=False))
@@ -127,30 +127,30 @@ def data_folder_is_default() -> bool:
 
 
 def chosen_split() -> str | None:
-    """``$NUMPRO_SPLIT``: another prepared split than the one a benchmark evaluates; None if it is unset."""
+    """``$NUMPRO_SPLIT``: the prepared split to evaluate instead of the benchmark's own; None if it is unset."""
     return os.environ.get("NUMPRO_SPLIT") or None
 
 
 def chosen_custom_set() -> str | None:
-    """``$NUMPRO_CUSTOM``: which of one's own sets ``numpro_custom`` evaluates; None (the set without a name) if it is unset."""
+    """``$NUMPRO_CUSTOM``: which of the user's own sets ``numpro_custom`` evaluates; None (the unnamed set) if it is unset."""
     return os.environ.get("NUMPRO_CUSTOM") or None
 
 
 def clips_folder() -> Path:
-    """Where clips are kept: ``$NUMPRO_CACHE/clips``, else in the user's cache folder."""
+    """Folder of the clips: ``$NUMPRO_CACHE/clips``, else in the user's cache folder."""
     return Path(os.environ.get("NUMPRO_CACHE") or user_folder()) / "clips"
 
 
 def answers_folder() -> Path:
-    """Where answers are kept: ``$NUMPRO_CACHE/answers``, else in the user's cache folder."""
+    """Folder of the answers: ``$NUMPRO_CACHE/answers``, else in the user's cache folder."""
     return Path(os.environ.get("NUMPRO_CACHE") or user_folder()) / "answers"
 
 
 def cache_limit_gb() -> float:
-    """``$NUMPRO_CACHE_GB``, the limit of the folder of clips in gigabytes; 0 or less means no limit.
+    """``$NUMPRO_CACHE_GB``, the size limit of the clips folder in gigabytes; 0 or less means no limit.
 
     Raises:
-        NumProError: it is no finite number.
+        NumProError: it is not a finite number.
     """
     return _gigabytes("NUMPRO_CACHE_GB", DEFAULT_CACHE_GB)
 
@@ -176,7 +176,7 @@ def _gigabytes(variable: str, default_gb: float) -> float:
 
 
 def decoder_name() -> DecoderName:
-    """What ``$NUMPRO_DECODER`` names; ``pyav`` when it is unset.
+    """``$NUMPRO_DECODER``; ``pyav`` if it is unset.
 
     Raises:
         NumProError: an unknown name.

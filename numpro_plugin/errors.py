@@ -1,11 +1,11 @@
-"""The one error class that people meet: what is wrong, what is allowed, the way out."""
+"""The one error class that users see: what is wrong, what is allowed, how to fix it."""
 
 from __future__ import annotations
 
 
 class NumProError(ValueError):
-    """Something the user brought cannot be used.
+    """The user's input cannot be used.
 
-    The message names the value (file and line where there is one), what would be allowed, and the remedy; the command line prints
+    The message names the value (with file and line where there is one), what is allowed, and the remedy; the command line prints
     it without a traceback.
     """

@@ -22,7 +22,7 @@ Position = Literal["bottom_right", "bottom_left", "top_right", "top_left", "cent
 POSITIONS: tuple[Position, ...] = get_args(Position)
 
 REFERENCE_HEIGHT = 336
-"""Height in pixels of the frames that `NumberStyle.font_size` speaks of."""
+"""The frame height in pixels that `NumberStyle.font_size` refers to."""
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ class NumberStyle:
     """Which corner, or the centre."""
 
     font_size: float = 40
-    """Size of DejaVu Sans Bold for a frame 336 pixels high; it grows and shrinks with the frame's height. 4 to 336."""
+    """Size of DejaVu Sans Bold for a frame 336 pixels high; it scales with the frame's height. 4 to 336."""
 
     color: str = "red"
     """Any CSS colour that Pillow knows: a name, ``#rgb``, ``rgb(...)``, ``hsl(...)``. Drawn opaque."""
@@ -73,7 +73,7 @@ def draw_numbers(
         pixels: uint8 RGB frames, (N, H, W, 3), writable unless ``out`` is given. Resize before drawing, never after.
         numbers: N integers, 0 or more.
         style: the paper's style if None.
-        out: where to draw instead, same shape and type; ``pixels`` then stays as it is.
+        out: array to draw into instead, of the same shape and type; ``pixels`` then stays unchanged.
 
     Returns:
         The array that was drawn on.
@@ -106,7 +106,7 @@ def _digits(number: object) -> str:
 def _blend(region: NDArray[np.uint8], keep: NDArray[np.uint16], ink: NDArray[np.uint16]) -> None:
     """Pillow's blend, (region * (255 - mask) + colour * mask) / 255 rounded: x / 255 is (x + 128 + ((x + 128) >> 8)) >> 8.
 
-    ``keep`` is 255 - mask and ``ink`` is colour * mask + 128, both made once per glyph run. All of it fits 16 bits.
+    ``keep`` is 255 - mask and ``ink`` is colour * mask + 128, both made once per glyph run. Every intermediate value fits 16 bits.
     """
     mixed = np.multiply(region, keep, dtype=np.uint16)
     mixed += ink
@@ -118,7 +118,7 @@ def _blend(region: NDArray[np.uint8], keep: NDArray[np.uint16], ink: NDArray[np.
 _Run = tuple[int, int, "NDArray[np.uint16]", "NDArray[np.uint16]"]
 
 
-@lru_cache(maxsize=1024)  # some 36 kB each at 336 pixels; training draws in up to nine sizes
+@lru_cache(maxsize=1024)  # about 36 kB each at 336 pixels; training draws in up to nine sizes
 def _glyph_run(text: str, width: int, height: int, style: NumberStyle) -> tuple[_Run, ...]:
     """What drawing ``text`` does to a frame: (top, left, keep, ink) for each pass (the outline if there is one, then the letters)."""
     scale = height / REFERENCE_HEIGHT

@@ -1,4 +1,4 @@
-"""The questions, byte for byte as the reference asks them."""
+"""The questions, byte for byte those of the reference."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ if TYPE_CHECKING:
     from numpro_plugin.settings import PromptKind
 
 NUMBERS_SENTENCE = "The red numbers on each frame represent the frame number."
-"""What tells the model about the numbers."""
+"""Tells the model what the numbers mean."""
 
 _MOMENT = "During which frames can we see {query}? Answer in the format: 'From Frame x to Frame y'."
 _EXAMPLE = (
@@ -30,30 +30,30 @@ _HIGHLIGHT: dict[PromptKind, str] = {
 
 
 MOMENT_ANSWER_TOKENS = 128
-"""The most tokens of an answer to a question of moment retrieval."""
+"""Token limit of an answer to a moment retrieval question."""
 
 HIGHLIGHT_ANSWER_TOKENS: dict[PromptKind, int] = {"zeroshot": 512, "ft": 1024}
-"""The most tokens of an answer to a question of highlight detection, by kind of prompt, as in the reference."""
+"""Token limit of an answer to a highlight detection question, by kind of prompt; the reference's values."""
 
 
 def moment_prompt(query: str, *, numbers: bool = True, color: str = "red") -> str:
-    """The question of moment retrieval.
+    """The moment retrieval question.
 
     Args:
-        query: what to look for; put in as it is.
+        query: what to look for; inserted unchanged.
         numbers: False leaves out the sentence about the numbers (the ablation without numbers).
         color: of the numbers, see `numbers_sentence`.
     """
     question = _MOMENT.replace("{query}", query)
-    # No space follows the sentence here: so the models were asked and trained.
+    # No space after the sentence: the models were prompted and trained this way.
     return numbers_sentence(color) + question if numbers else question
 
 
 def highlight_prompt(query: str, *, kind: PromptKind = "zeroshot", numbers: bool = True, color: str = "red") -> str:
-    """The question of highlight detection, worded for untrained models or for NumPro-FT.
+    """The highlight detection question, worded for untrained models or for NumPro-FT.
 
     Args:
-        query: what to look for; put in as it is.
+        query: what to look for; inserted unchanged.
         kind: ``zeroshot`` or ``ft``.
         numbers: False leaves out the sentence about the numbers.
         color: of the numbers, see `numbers_sentence`.
@@ -62,11 +62,11 @@ def highlight_prompt(query: str, *, kind: PromptKind = "zeroshot", numbers: bool
     return f"{numbers_sentence(color)} {question}" if numbers else question
 
 
-SAID_OF_NUMBERS = "numbers on each frame represent the frame number"
-"""By this one sees that a question says it already, whatever the colour."""
+NUMBERS_PHRASE = "numbers on each frame represent the frame number"
+"""A question that contains this already explains the numbers, whatever their colour."""
 
 
 def numbers_sentence(color: str = "red") -> str:
-    """The sentence for numbers of another colour; of a colour without a name (``#12ab34``) nothing is said."""
+    """The sentence about the numbers with their colour; a colour without a name (``#12ab34``) is left out."""
     named = color if color.isalpha() else ""
     return " ".join(f"The {named} numbers on each frame represent the frame number.".split())

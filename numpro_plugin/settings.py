@@ -29,7 +29,7 @@ class NumProSettings:
     """(width, height) in pixels that frames are resized to before the number is drawn; each 16 to 4096."""
 
     max_frames: int = 240
-    """At most so many frames are shown; longer videos are thinned evenly and numbers keep their values. 1 or more."""
+    """The most frames to show, 1 or more; longer videos are thinned evenly and numbers keep their values."""
 
     numbers: bool = True
     """Whether the numbers are drawn. False is the ablation: same frames, no numbers."""
@@ -38,7 +38,7 @@ class NumProSettings:
     """How the numbers look."""
 
     prompt: PromptKind = "zeroshot"
-    """Which wording is used where the paper has two: that for untrained models or that for NumPro-FT."""
+    """Which of the paper's two wordings to use: ``zeroshot`` for untrained models or ``ft`` for NumPro-FT."""
 
     def __post_init__(self) -> None:
         if not (isinstance(self.fps, (int, float)) and math.isfinite(self.fps) and 0 < self.fps <= 240):
@@ -55,7 +55,7 @@ class NumProSettings:
             raise NumProError(f"prompt={self.prompt!r} is unknown; allowed: {', '.join(get_args(PromptKind))}")
 
     def to_dict(self) -> dict[str, Any]:
-        """As plain JSON values; `from_dict` is the inverse."""
+        """The record as plain JSON values; `from_dict` is the inverse."""
         return {**asdict(self), "frame_size": list(self.frame_size)}
 
     @classmethod
@@ -70,7 +70,7 @@ class NumProSettings:
         if "style" in values:
             styles = {f.name for f in fields(NumberStyle)}
             if unknown := set(values["style"]) - styles:
-                raise NumProError(f"unknown setting(s) of style {', '.join(sorted(unknown))}; allowed: {', '.join(sorted(styles))}")
+                raise NumProError(f"unknown style setting(s) {', '.join(sorted(unknown))}; allowed: {', '.join(sorted(styles))}")
             values["style"] = NumberStyle(**values["style"])
         return cls(**values)
 
@@ -87,11 +87,11 @@ def parse_frame_size(value: object, *, name: str = "frame_size") -> tuple[int, i
     """``336``, ``"336"``, ``"448x336"`` or ``[448, 336]`` -> (width, height) in pixels.
 
     Args:
-        value: what a user wrote: a number, a text or a pair. Whether the size is in range is checked by `NumProSettings`.
+        value: a number, a string or a pair, as the user wrote it. `NumProSettings` checks whether the size is in range.
         name: of the option, variable or key, for the error.
 
     Raises:
-        NumProError: it is none of these.
+        NumProError: the value has another form.
     """
     if isinstance(value, (list, tuple)) and len(value) == 2 and all(type(side) is int for side in value):
         return value[0], value[1]

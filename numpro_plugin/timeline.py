@@ -1,4 +1,4 @@
-"""Frame number <-> seconds. The only place that knows the mapping."""
+"""Frame number <-> seconds. No other module knows the mapping."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ _SLACK = 1e-9
 class Timeline:
     """A grid of numbers over a video: number ``k`` is at ``k / fps`` seconds.
 
-    Numbers run from 0 to ``count - 1`` with ``count = max(1, ceil(duration_s * fps))``, so each of them falls on a frame that is
-    really there. Wherever a scalar is accepted an array is too, and an array comes back.
+    Numbers run from 0 to ``count - 1`` with ``count = max(1, ceil(duration_s * fps))``, so every number falls on a frame
+    that exists. Wherever a scalar is accepted, so is an array, and an array is returned.
     """
 
     duration_s: float

@@ -99,7 +99,7 @@ def test_a_number_larger_than_the_frame_is_clipped():
 
 
 @pytest.mark.parametrize(
-    ("wrong", "said"),
+    ("wrong", "message"),
     [
         ({"position": "middle"}, "'middle'.*bottom_right"),
         ({"font_size": 0}, "font_size=0"),
@@ -109,13 +109,13 @@ def test_a_number_larger_than_the_frame_is_clipped():
         ({"stroke_width": -1}, "stroke_width=-1"),
     ],
 )
-def test_wrong_styles_are_named(wrong, said):
-    with pytest.raises(NumProError, match=said):
+def test_wrong_styles_are_named(wrong, message):
+    with pytest.raises(NumProError, match=message):
         NumberStyle(**wrong)
 
 
 @pytest.mark.parametrize(
-    ("pixels", "numbers", "said"),
+    ("pixels", "numbers", "message"),
     [
         (np.zeros((1, 8, 8, 3), np.float32), [0], "uint8"),
         (np.zeros((8, 8, 3), np.uint8), [0], "shape"),
@@ -124,6 +124,6 @@ def test_wrong_styles_are_named(wrong, said):
         (np.zeros((1, 8, 8, 3), np.uint8), [1.5], "1.5"),
     ],
 )
-def test_wrong_input_is_named(pixels, numbers, said):
-    with pytest.raises(NumProError, match=said):
+def test_wrong_input_is_named(pixels, numbers, message):
+    with pytest.raises(NumProError, match=message):
         draw_numbers(pixels, numbers)

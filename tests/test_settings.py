@@ -59,7 +59,7 @@ def test_from_environment():
 
 
 @pytest.mark.parametrize(
-    ("environ", "said"),
+    ("environ", "message"),
     [
         ({"NUMPRO_FPSS": "1"}, "NUMPRO_FPSS is unknown; did you mean NUMPRO_FPS"),
         ({"NUMPRO_FPS": "fast"}, "NUMPRO_FPS='fast'"),
@@ -73,8 +73,8 @@ def test_from_environment():
         ({"NUMPRO_PROMPT": "long"}, "'long'.*zeroshot"),
     ],
 )
-def test_wrong_environment_is_named(environ, said):
-    with pytest.raises(NumProError, match=said):
+def test_wrong_environment_is_named(environ, message):
+    with pytest.raises(NumProError, match=message):
         settings_from_environment(environ)
 
 

@@ -1,4 +1,4 @@
-"""Videos whose events are known because we made them: coloured shapes that come and go on a moving background."""
+"""Videos with known events: coloured shapes that come and go on a moving background."""
 
 from __future__ import annotations
 
@@ -47,14 +47,14 @@ def random_events(
     """``count`` events that do not overlap, each a different shape and colour, with ends in tenths of a second.
 
     Args:
-        rng: where chance comes from.
+        rng: source of randomness.
         duration_s: length of the video in seconds.
         count: how many events.
-        least: share of the video, 0 to 1, that each is visible at least.
+        least: smallest share of the video, 0 to 1, for which each event is visible.
         colors: to choose from, of `COLORS`.
 
     Raises:
-        NumProError: so many events of this length do not fit.
+        NumProError: that many events of this length do not fit.
     """
     tenths = int(duration_s * 10)
     each = math.ceil(least * tenths)
@@ -63,7 +63,7 @@ def random_events(
         raise NumProError(
             f"{count} events of at least {least:.0%} each do not fit into {duration_s} s with {len(colors)} colours: ask for less"
         )
-    # Ends are drawn in what the least lengths leave free; then every event is stretched by its own least length.
+    # Ends are drawn in the time that the minimum lengths leave free; then every event is stretched by its minimum length.
     cuts = np.sort(rng.choice(np.arange(1, free), size=2 * count, replace=False)) + each * (np.arange(1, 2 * count + 1) // 2)
     ends = (cuts / 10).tolist()
     kinds = rng.choice(len(SHAPES) * len(colors), size=count, replace=False)
@@ -74,7 +74,7 @@ def random_events(
 
 
 class Scene:
-    """What is to be seen at any time: a background that drifts, and events that swing slowly above its middle.
+    """What is visible at any time: a drifting background, and events that swing slowly above its middle.
 
     The lower edge, where numbers are drawn, stays free of shapes.
     """
@@ -88,8 +88,8 @@ class Scene:
         drift: float = 10.0,
         greys: tuple[int, int] = (30, 120),
     ) -> None:
-        """``size`` is (width, height) in pixels; the background is of these ``greys`` and moves down by ``drift`` pixels a second and right
-        by twice that.
+        """``size`` is (width, height) in pixels; the background has ``greys`` in this range and moves down by ``drift`` pixels a second and
+        right by twice that.
         """
         self.events = list(events)
         self.size = size
@@ -124,7 +124,7 @@ def render_video(
 
     Args:
         path: file to write.
-        events: what is to be seen when.
+        events: what is visible when.
         duration_s: length in seconds.
         fps: frames per second.
         size: (width, height) in pixels.

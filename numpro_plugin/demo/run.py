@@ -1,4 +1,4 @@
-"""`numpro demo`: the whole loop, offline, on videos made for it, with the tiny model that comes along."""
+"""`numpro demo`: the whole loop, offline, on rendered videos, with the included tiny model."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 TASKS = {"with numbers": "numpro_custom", "without": "numpro_custom_plain"}
 METRICS = ("R@0.3", "R@0.5", "R@0.7", "mIoU", "parse_fail")
 
-_TRAINING_SEED = 1_000_000  # of the first training video, far from those that are evaluated
+_TRAINING_SEED = 1_000_000  # added to the seed of the training videos, so that they differ from those that are evaluated
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ class DemoResult:
 
     queries: int
     scores: dict[str, dict[str, float]]
-    """In percent, by row of the table and metric."""
+    """Row of the table -> metric -> score in percent."""
 
     settings: dict[str, Any] = field(default_factory=dict)
     """How many videos, the seed, which model, and how long each step took in seconds."""
@@ -63,9 +63,9 @@ def run_demo(
         folder: where everything goes; a new temporary folder if None.
         videos: how many to evaluate on.
         seed: of the videos, and of training.
-        train: first fine-tune the model by LoRA on videos of their own, then evaluate base and adapter.
-        training_videos: how many of those.
-        overrides: changes of the recipe ``tiny_ft``, as ``key=value``.
+        train: first fine-tune the model by LoRA on separate videos, then evaluate base and adapter.
+        training_videos: how many videos to train on.
+        overrides: changes to the recipe ``tiny_ft``, as ``key=value``.
 
     Raises:
         NumProError: a folder that is not empty, or a number that is too small.
@@ -74,7 +74,7 @@ def run_demo(
         raise NumProError(f"videos={min(videos, training_videos)} must be 1 or more")
     root = Path(folder) if folder else Path(tempfile.mkdtemp(prefix="numpro-demo-"))
     if root.exists() and any(root.iterdir()):
-        raise NumProError(f"{root} is not empty; the demo wants a folder of its own")
+        raise NumProError(f"{root} is not empty; choose a new or empty folder")
     took = _Steps()
     with took.step(f"rendering {videos} videos with known events"):
         made = tiny_videos(videos, seed=seed)
@@ -100,18 +100,18 @@ def run_demo(
 
 _EXPLANATION = """
 The tiny model is LongVA's architecture with 0.9 million parameters; it sees 12 frames of a video and is asked when a shape is there.
-'best answer in shown numbers' is what no answer can exceed. 'perfect order, no numbers' knows the right two of the twelve frames, but
-not how far apart they are, and takes the one distance that serves best."""
+'best answer in shown numbers' is the upper limit of every answer. 'perfect order, no numbers' knows which two of the twelve frames are
+right, but not how far apart frames are, and assumes the one distance that scores best."""
 
 _NEXT = " `numpro demo --train` fine-tunes the model first."
 
 _OF_TRAINING = """
-The model had been taught to read numbers on sequences of pictures; fine-tuning taught it videos. What this shows is that the loop works
-and that the numbers are read. It is no estimate of what numbers do for a real video LLM."""
+The model had learned to read numbers on sequences of pictures; fine-tuning taught it videos. This shows that the loop works and that
+the numbers are read. It does not estimate what numbers do for a real video LLM."""
 
 
 def _train(root: Path, took: _Steps, *, videos: int, seed: int, overrides: Sequence[str]) -> Path:
-    """Fine-tune by the commands that anybody would type; returns the adapter's folder."""
+    """Fine-tune with the commands that a user would type; returns the adapter's folder."""
     with took.step(f"rendering {videos} videos to train on"):
         made = tiny_videos(videos, seed=_TRAINING_SEED + seed, prefix="train")
         render(made, root / "training" / "videos")
@@ -130,7 +130,7 @@ def _train(root: Path, took: _Steps, *, videos: int, seed: int, overrides: Seque
 
 
 def _call(*arguments: object) -> None:
-    """``numpro-train ...`` in a process of its own, shown as it is run."""
+    """Print and run ``numpro-train ...`` in a separate process."""
     words = [str(argument) for argument in arguments]
     print(f"   numpro-train {' '.join(words)}", flush=True)
     done = subprocess.run([sys.executable, "-m", "numpro_plugin.trainer.cli", *words], capture_output=True, text=True, check=False)
@@ -140,7 +140,7 @@ def _call(*arguments: object) -> None:
 
 
 def _evaluate(root: Path, adapter: Path | None) -> dict[str, dict[str, float]]:
-    """Scores by kind of task."""
+    """Kind of task -> metric -> score in percent."""
     paths = {
         "NUMPRO_DATA": str(root / "data"),
         "NUMPRO_CACHE": str(root / "cache"),
@@ -158,7 +158,7 @@ def _evaluate(root: Path, adapter: Path | None) -> dict[str, dict[str, float]]:
 
 @contextmanager
 def _environment(**values: str) -> Iterator[None]:
-    """These variables and no other ``NUMPRO_*``: the user's settings are for real models."""
+    """Set these variables and unset all other ``NUMPRO_*``: the user's settings are for real models."""
     before = dict(os.environ)
     for name in [name for name in before if name.startswith("NUMPRO_")]:
         del os.environ[name]
@@ -171,7 +171,7 @@ def _environment(**values: str) -> Iterator[None]:
 
 
 class _Steps:
-    """Says what is done, one line a step, and remembers how long it took."""
+    """Prints one line per step and records how long each took."""
 
     def __init__(self) -> None:
         self.seconds: dict[str, float] = {}

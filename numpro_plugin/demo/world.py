@@ -1,4 +1,4 @@
-"""The world of the embedded tiny model: small videos of coloured shapes, of which twelve frames are shown; how they are made and scored."""
+"""The included tiny model's videos of coloured shapes, shown as twelve frames each: how they are made and scored."""
 
 from __future__ import annotations
 
@@ -26,24 +26,24 @@ SETTINGS = NumProSettings(frame_size=(48, 48), max_frames=12, style=NumberStyle(
 """What the tiny model was made for. Digits of 17 pixels in a frame of 48 are as legible as such a frame allows."""
 
 ENVIRONMENT = {"NUMPRO_FRAME_SIZE": "48", "NUMPRO_MAX_FRAMES": "12", "NUMPRO_FONT_SIZE": "119"}
-"""The same for the tasks."""
+"""The same settings as environment variables, for the tasks."""
 
 RENDERED_SIDE = 96
-"""Width and height of a rendered video; its frames are then resized like anybody's."""
+"""Width and height of a rendered video in pixels; its frames are resized like those of any other video."""
 
 GREYS = (60, 100)
-"""The background: there, but not in the way of so small a model."""
+"""Grey levels of the background: visible, but faint enough for so small a model."""
 
 TINY_COLORS = tuple(color for color in COLORS if color != "red")  # numbers are red
 
 LEAST_SHARE = 0.2
-"""Every event is visible for this share of its video at least."""
+"""Every event is visible for at least this share of its video."""
 
 _RENDERED_FPS = 2
 
 
 def tiny_model_folder() -> Path:
-    """The checkpoint that comes along."""
+    """Folder of the included checkpoint."""
     return Path(str(files("numpro_plugin") / "data" / "tiny_longva"))
 
 
@@ -58,7 +58,7 @@ class TinyVideo:
 
 
 def shown_numbers(duration_s: float) -> list[int]:
-    """The numbers of the frames that a model sees: 12 of 12 to 60, so without numbers nobody knows how far apart they are."""
+    """The numbers of the frames that a model sees: 12 of 12 to 60, so their distance cannot be known without numbers."""
     numbers: list[int] = kept_numbers(Timeline(duration_s, SETTINGS.fps).count, SETTINGS.max_frames).tolist()
     return numbers
 
@@ -79,7 +79,7 @@ def render(videos: list[TinyVideo], folder: Path) -> None:
     """Write the videos as H.264 files ``NAME.mp4``, on all cores."""
     folder.mkdir(parents=True, exist_ok=True)
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    # Spawned, not forked: whoever calls may have threads.
+    # Spawned, not forked: the caller may have threads.
     with ProcessPoolExecutor(cores, mp_context=multiprocessing.get_context("spawn")) as pool:
         list(pool.map(_render_one, videos, [folder] * len(videos), chunksize=8))
 
@@ -98,7 +98,7 @@ def _render_one(video: TinyVideo, folder: Path) -> None:
 
 
 def write_queries(videos: list[TinyVideo], path: Path) -> None:
-    """Questions and spans in seconds, one JSON line an event, for ``numpro prepare custom``."""
+    """Questions and spans in seconds, one JSON line per event, for ``numpro prepare custom``."""
     rows = [
         {"video": f"{video.name}.mp4", "query": event.query, "start_time": event.start_s, "end_time": event.end_s}
         for video in videos
@@ -126,14 +126,14 @@ def _conversation(event: Event, shown: list[int]) -> list[dict[str, str]]:
 
 
 def best_visible(table: Path) -> dict[str, float]:
-    """The scores, in percent, of answering with the best pair of numbers that is shown: no answer in shown numbers is better."""
+    """The scores, in percent, of always answering with the best pair of shown numbers: the upper limit."""
     return ceilings(table, [SETTINGS.fps], max_frames=SETTINGS.max_frames)[SETTINGS.fps]
 
 
 def blind(table: Path) -> dict[str, float]:
-    """The scores, in percent, of one who names the best pair of frames by their place among the twelve, but cannot read.
+    """The scores, in percent, of knowing the best pair of frames by their place among the twelve, without reading their numbers.
 
-    Place k is taken for ``k * scale`` seconds, with the one scale for all videos that serves these very questions best.
+    Place k is taken as ``k * scale`` seconds, with the one scale for all videos that scores best on these questions.
     """
     rows = read_rows(table)
     spans = np.array([row["spans_s"][0] for row in rows])  # (Q, 2)

@@ -14,7 +14,7 @@ from numpro_plugin.longva.processing import LongVAProcessor
 
 __all__ = ["LongVAConfig", "LongVAForConditionalGeneration", "LongVAModel", "LongVAProcessor", "load_adapter", "load_longva"]
 
-# The one effect an import has in this project: it is what one imports this package for when one uses the Auto classes.
+# The project's only import with a side effect. Users of the Auto classes import this package for it.
 AutoConfig.register(LongVAConfig.model_type, LongVAConfig, exist_ok=True)
 AutoModel.register(LongVAConfig, LongVAModel, exist_ok=True)
 AutoModelForImageTextToText.register(LongVAConfig, LongVAForConditionalGeneration, exist_ok=True)

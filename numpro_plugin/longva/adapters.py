@@ -1,4 +1,4 @@
-"""NumPro-FT adapters for LongVA: the reference's folders, unchanged, and PEFT folders that were written for the new model."""
+"""NumPro-FT adapters for LongVA: folders of the reference, unchanged, and PEFT folders written for the new model."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def load_adapter(
         "layers_pattern": None,
         "modules_to_save": [PROJECTOR.rpartition(".")[2]] if full else None,
         "inference_mode": not trainable,
-        "task_type": None,  # PEFT's class for causal LMs does not pass on pixels
+        "task_type": None,  # PEFT's class for causal LMs does not forward pixels
     }
     for key in ("rank_pattern", "alpha_pattern"):
         settings[key] = {new_name(name): value for name, value in (settings.get(key) or {}).items()}
@@ -87,9 +87,9 @@ def _read_weights(folder: Path) -> dict[str, torch.Tensor]:
         try:
             state = load_file(file) if file.suffix == ".safetensors" else torch.load(file, map_location="cpu", weights_only=True)
             if not all(isinstance(tensor, torch.Tensor) for tensor in state.values()):
-                raise ValueError("it does not hold tensors alone")
+                raise ValueError("it holds other things than tensors")
         except UNREADABLE as error:
-            raise NumProError(f"{file} cannot be read as tensors alone: {first_line(error)}") from error
+            raise NumProError(f"{file} cannot be read as a file of tensors: {first_line(error)}") from error
         for name, tensor in state.items():
             bare = name.removeprefix(_PREFIX)
             renamed = new_name(bare)
@@ -117,7 +117,7 @@ def _check(
     full: dict[str, torch.Tensor],
     modules: list[str],
 ) -> None:
-    """Names, shapes and number of layers against the model."""
+    """Check names, shapes and number of layers against the model."""
     base = source_of(model.config) or "the model"
     other = f"; it was trained on {settings.get('base_model_name_or_path')!r}, the model here is {base}"
     linear = {name: module for name, module in model.named_modules() if isinstance(getattr(module, "weight", None), torch.Tensor)}
@@ -134,15 +134,15 @@ def _check(
         if tensor.shape != parameters[name].shape:
             raise NumProError(f"{folder}: {name} is {tuple(tensor.shape)}, the model's {tuple(parameters[name].shape)}{other}")
     if full and (lacking := [name for name in parameters if name.startswith(PROJECTOR) and name not in full]):
-        raise NumProError(f"{folder}: only a part of the projector is there; missing: {some(lacking)}")
+        raise NumProError(f"{folder}: the projector is incomplete; missing: {some(lacking)}")
     if settings.get("layers_to_transform") is not None or not settings.get("target_modules"):
         return
-    # An adapter for a model with fewer layers fits by name and shape. But its own rule then names modules that it has no weights for;
-    # if the rule is a list of exact names, the adapter has weights of the first layers alone.
+    # An adapter for a model with fewer layers fits by name and shape. But its own rule then matches modules that it has no weights
+    # for; if the rule is a list of exact names, the adapter has weights for the first layers only.
     depth = model.config.text_config.num_hidden_layers
     layers = {int(name.split(".")[3]) for name in modules if name.startswith("model.language_model.layers.")}
     if layers and layers == set(range(len(layers))) and len(layers) < depth:
-        raise NumProError(f"{folder}: the adapter is for a model with {len(layers)} layers, fewer layers than the {depth} here{other}")
+        raise NumProError(f"{folder}: the adapter is for a model with {len(layers)} layers, fewer than the {depth} here{other}")
     rule = LoraConfig(target_modules=settings["target_modules"], exclude_modules=settings.get("exclude_modules"))
     for part in ("model.language_model.layers.", "model.vision_tower."):
         if any(name.startswith(part) for name in modules):

@@ -47,7 +47,7 @@ def new_name(name: str) -> str:
 def find_tower(name: str | None, checkpoint: Path) -> Path | None:
     """The folder that ``mm_vision_tower`` names: below one of the checkpoint's parent folders, beside it, or as given.
 
-    None if it is in none of these places and not needed, because the checkpoint holds the tower. If it is needed, the hub is asked.
+    None if none of these exists and the checkpoint holds the tower itself. Otherwise the hub is tried.
     """
     folder = checkpoint.resolve()
     name = name or "openai/clip-vit-large-patch14-336"
@@ -56,7 +56,7 @@ def find_tower(name: str | None, checkpoint: Path) -> Path | None:
         return found
     if any(key.startswith(_TOWER_ORIGINAL) for key in weight_shapes(checkpoint)):
         return None
-    why = "it is not there"
+    why = "that folder does not exist"
     try:
         if ((place := local_folder(name)) / "config.json").is_file():
             return place
@@ -73,7 +73,7 @@ def config_from_original(original: dict[str, Any], folder: Path, tower: Path | N
     for key, allowed in (("mm_projector_type", "mlp2x_gelu"), ("mm_vision_select_feature", "patch"), ("mm_spatial_pool_mode", "average")):
         if original.get(key, allowed) != allowed:
             raise NumProError(
-                f"{folder / 'config.json'}: {key}={original[key]!r} is not LongVA's ({allowed!r}); this loader reads only that"
+                f"{folder / 'config.json'}: {key}={original[key]!r} is not LongVA's {allowed!r}, the only value that this loader reads"
             )
     fields = set(Qwen2Config.__dataclass_fields__) | {"rope_theta", "rope_scaling"}
     fields -= {"architectures", "transformers_version", "layer_types"}
@@ -113,8 +113,8 @@ def vision_config_of_weights(folder: Path, tower_name: str | None = None) -> CLI
         raise NumProError(f"{folder}: the vision tower in it is incomplete ({first_line(error)} is missing)") from None
     if width % _CLIP_HEAD_SIZE:
         raise NumProError(
-            f"the vision tower in {folder} is {width} wide, not a multiple of CLIP's head size {_CLIP_HEAD_SIZE}, so its heads are "
-            f"unknown: put the folder mm_vision_tower={tower_name!r} (its config.json is enough) beside the checkpoint"
+            f"the vision tower in {folder} is {width} wide, not a multiple of CLIP's head size {_CLIP_HEAD_SIZE}, so the number of "
+            f"heads is unknown: put the folder mm_vision_tower={tower_name!r} (its config.json is enough) beside the checkpoint"
         )
     return CLIPVisionConfig(
         hidden_size=width,
@@ -139,7 +139,7 @@ def weight_shapes(folder: Path) -> dict[str, tuple[int, ...]]:
                 shapes |= {name: tuple(tensor.shape) for name, tensor in state.items()}
                 continue
             with safe_open(file, framework="pt") as tensors:
-                shapes |= {name: tuple(tensors.get_slice(name).get_shape()) for name in tensors.keys()}  # noqa: SIM118 (no mapping)
+                shapes |= {name: tuple(tensors.get_slice(name).get_shape()) for name in tensors.keys()}  # noqa: SIM118 (not a mapping)
         except UNREADABLE as error:
             raise NumProError(f"{file} cannot be loaded: {first_line(error)}") from error
     return shapes

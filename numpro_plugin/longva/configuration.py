@@ -27,7 +27,7 @@ class LongVAConfig(LlavaNextVideoConfig):
         "text_config": SubConfigSpec(config_class=AutoConfig, model_type="qwen2"),
     }
 
-    if TYPE_CHECKING:  # as real fields transformers would validate them, but dicts are allowed here when the object is made
+    if TYPE_CHECKING:  # transformers would validate real fields, but dicts are allowed when the object is created
         text_config: Qwen2Config
         vision_config: CLIPVisionConfig
 

@@ -55,13 +55,13 @@ def load_longva(
     load = {"dtype": dtype, "attn_implementation": attn_implementation, "device_map": device_map, **options}
     if config.get("model_type") == LongVAConfig.model_type:
         model, missing = _load_weights(place, load)
-        processor = _read(LongVAProcessor, place)
+        processor = _load_part(LongVAProcessor, place)
     elif config.get("model_type") == ORIGINAL_MODEL_TYPE:
         model, missing, processor = _load_original(place, config, load)
     else:
         raise NumProError(
-            f"{place} holds a model of type {config.get('model_type')!r}, not LongVA: the original checkpoint says "
-            f"{ORIGINAL_MODEL_TYPE!r}, one saved by this project {LongVAConfig.model_type!r}"
+            f"{place} holds a model of type {config.get('model_type')!r}, not LongVA: the type must be "
+            f"{ORIGINAL_MODEL_TYPE!r} (an original checkpoint) or {LongVAConfig.model_type!r} (saved by this project)"
         )
     if missing:
         raise NumProError(f"{place}: weights are missing: {some(missing)}. Is every shard of the checkpoint there?")
@@ -74,7 +74,7 @@ def _load_original(
     folder: Path, original: dict[str, Any], load: dict[str, Any]
 ) -> tuple[LongVAForConditionalGeneration, set[str], LongVAProcessor]:
     tower = find_tower(original.get("mm_vision_tower"), folder)
-    tokenizer = _read(AutoTokenizer, folder)
+    tokenizer = _load_part(AutoTokenizer, folder)
     config = config_from_original(original, folder, tower, video_token_id=len(tokenizer))
     model, missing = _load_weights(folder, load, config=config, key_mapping=KEY_MAPPING)
     forget_renamed_weights(model)  # else saving would write the original names beside a new config.json
@@ -92,7 +92,7 @@ def _load_original(
     return model, missing, processor
 
 
-def _read(kind: Any, folder: Path) -> Any:
+def _load_part(kind: Any, folder: Path) -> Any:
     """A tokenizer or processor from its files."""
     try:
         with _quiet():
@@ -118,7 +118,7 @@ def _load_weights(folder: Path, load: dict[str, Any], **original: Any) -> tuple[
         shapes = [f"{name}: {tuple(there)} in the files, {tuple(wanted)} by config.json" for name, there, wanted in info["mismatched_keys"]]
         raise NumProError(f"{folder}: weights do not fit config.json: {some(shapes)}")
     if info["unexpected_keys"]:
-        raise NumProError(f"{folder}: weights that LongVA does not have: {some(info['unexpected_keys'])}. Is this another model?")
+        raise NumProError(f"{folder}: LongVA does not have these weights: {some(info['unexpected_keys'])}. Is this another model?")
     return model, set(info["missing_keys"])
 
 
@@ -126,7 +126,7 @@ def _load_tower(model: LongVAForConditionalGeneration, folder: Path) -> None:
     """Fill the vision tower from a CLIP folder (its text half is skipped)."""
     config = read_config(folder)
     if config.get("model_type") not in ("clip", "clip_vision_model"):
-        raise NumProError(f"{folder} holds a {config.get('model_type')!r} model; as LongVA's vision tower a CLIP model is needed")
+        raise NumProError(f"{folder} holds a {config.get('model_type')!r} model; LongVA's vision tower must be a CLIP model")
     try:
         with _quiet():
             loaded: Any = CLIPVisionModel.from_pretrained(folder, output_loading_info=True, dtype="auto")

@@ -1,4 +1,4 @@
-"""LongVA on top of transformers' LLaVA-NeXT-Video: the one difference is that it projects first and pools second."""
+"""LongVA on top of transformers' LLaVA-NeXT-Video. The only difference: it projects before it pools."""
 
 # mypy: allow-untyped-calls
 
@@ -34,7 +34,7 @@ class LongVAProjector(LlavaNextVideoMultiModalProjector):
 
 
 class LongVAPreTrainedModel(LlavaNextVideoPreTrainedModel):
-    """What the two models below share."""
+    """Shared by the two models below."""
 
     config_class = LongVAConfig
     config: LongVAConfig
@@ -90,7 +90,7 @@ class LongVAModel(LongVAPreTrainedModel, LlavaNextVideoModel):
             if encoded is not None:
                 # (1, F * tokens a frame, width) -> (video tokens, width)
                 inputs_embeds = _place(inputs_embeds, video, encoded.pooler_output.flatten(0, -2), self.config.tokens_per_frame)
-            elif input_ids.shape[1] > 1 and (count := _number_true(video)):  # in the prefill only: counting waits for the device
+            elif input_ids.shape[1] > 1 and (count := _number_true(video)):  # only in the prefill: counting synchronises with the device
                 raise NumProError(f"input_ids hold {count} video tokens but there are no pixel_values_videos: pass the frames")
         elif encoded is not None:
             raise NumProError(

@@ -15,7 +15,7 @@ from transformers.processing_utils import ProcessorMixin
 from numpro_plugin.errors import NumProError
 
 VIDEO_MARK = "<image>"
-"""Where the video stands in a prompt; LongVA was trained with this word for videos too."""
+"""Placeholder of a video in a prompt; LongVA was trained with this word for videos too."""
 
 CHAT_TEMPLATE = (
     "{% if messages[0]['role'] != 'system' %}<|im_start|>system\nYou are a helpful assistant.<|im_end|>\n{% endif %}"
@@ -65,13 +65,13 @@ class LongVAProcessor(ProcessorMixin):
         (1, frames of all videos, 3, H, W) float32. Nothing is ever truncated.
         """
         if return_tensors != "pt":
-            raise NumProError(f"return_tensors={return_tensors!r} is not available: LongVA's inputs are made as 'pt' tensors")
+            raise NumProError(f"return_tensors={return_tensors!r} is not available: LongVA's processor makes 'pt' tensors only")
         prompts = [text] if isinstance(text, str) else list(text)
         clips = [self.pixel_values(video) for video in videos or []]
         marks = sum(prompt.count(VIDEO_MARK) for prompt in prompts)
         if marks != len(clips):
             raise NumProError(
-                f"the {len(prompts)} prompts hold {marks} times {VIDEO_MARK}, but {len(clips)} videos were given: pass videos=[...] with "
+                f"the {len(prompts)} prompts hold {VIDEO_MARK} {marks} times, but {len(clips)} videos were given: pass videos=[...] with "
                 f"one video per mark; a question that contains the word {VIDEO_MARK} must be rephrased"
             )
         lengths = iter([len(clip) for clip in clips])
@@ -84,7 +84,7 @@ class LongVAProcessor(ProcessorMixin):
     def token_ids(self, prompt: str, frame_counts: Sequence[int]) -> list[int]:
         """Ids of one prompt; the k-th ``<image>`` becomes ``frame_counts[k]`` frames' placeholders.
 
-        The text before and after a mark is tokenized separately, as LongVA does: nothing is merged over it.
+        The text before and after a mark is tokenized separately, as LongVA does: no token spans the mark.
         """
         pieces = prompt.split(VIDEO_MARK)
         if len(pieces) != len(frame_counts) + 1:
@@ -124,5 +124,5 @@ class LongVAProcessor(ProcessorMixin):
 
     @property
     def model_input_names(self) -> list[str]:
-        """What this processor makes."""
+        """Names of the tensors that this processor makes."""
         return ["input_ids", "attention_mask", "pixel_values_videos"]

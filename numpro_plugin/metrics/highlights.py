@@ -1,7 +1,7 @@
 """Highlight detection (QVHighlights): mAP and HIT@1 over clips of two seconds.
 
 The figures are those of moment_detr's ``standalone_eval``, which TimeChat's ``eval_vhd`` uses as well. Three annotators gave every relevant
-clip a score from 0 to 4; a clip is a highlight for an annotator if the score reaches the level asked for. The average precision is not
+clip a score from 0 to 4; a clip is a highlight for an annotator if the score reaches the level in question. The average precision is not
 scikit-learn's: it is the plain mean of the interpolated precision wherever recall changes, not weighted by how much it changes.
 """
 
@@ -34,7 +34,7 @@ Rule = Literal["exact", "timechat"]
 
 @dataclass(frozen=True)
 class HighlightItems:
-    """What each query scores, before any mean is taken."""
+    """The scores of each query, before any mean is taken."""
 
     ap: NDArray[np.float64]
     """(N, 3, A) average precision in [0, 1] per query, level (Fair, Good, VeryGood) and annotator."""
@@ -44,7 +44,7 @@ class HighlightItems:
 
 
 def clip_count(duration_s: float) -> int:
-    """How many clips a video has. What is left over at the end, shorter than a clip, is not one.
+    """How many whole clips a video has. A shorter remainder at the end is not counted.
 
     Raises:
         NumProError: the duration is negative or not finite.
@@ -55,12 +55,12 @@ def clip_count(duration_s: float) -> int:
 
 
 def saliency_matrix(duration_s: float, relevant_clip_ids: ArrayLike, saliency_scores: ArrayLike) -> NDArray[np.float64]:
-    """The ground truth of one query, as the annotation file gives it.
+    """The ground truth of one query, from the fields of the annotation file.
 
     Args:
         duration_s: length of the video in seconds.
         relevant_clip_ids: (R,) indices of the clips that were rated.
-        saliency_scores: (R, 3) what the three annotators gave them, 0 to 4.
+        saliency_scores: (R, 3) the three annotators' scores, 0 to 4.
 
     Returns:
         (clips, 3) scores, 0 for every clip that was not rated.
@@ -111,7 +111,7 @@ def clip_scores(frames: ArrayLike, scores: ArrayLike, *, duration_s: float, rule
     if rule == "exact":
         places = np.floor(numbers)
     else:
-        # (2i - 1) / 2 = i - 0.5; written so, numbers near the end of the float range do not overflow.
+        # (2i - 1) / 2 = i - 0.5; in this form numbers near the end of the float range do not overflow.
         shown = np.isfinite(numbers) & (numbers <= duration_s / CLIP_S)
         places = np.where(shown, np.floor(np.maximum(numbers - 0.5, 0)), -1)
     inside = (places >= 0) & (places < count)
@@ -124,8 +124,8 @@ def highlight_items(predictions: Sequence[ArrayLike], truths: Sequence[ArrayLike
     """Average precision and hit of every query.
 
     Args:
-        predictions: N arrays (P,) of saliency per clip, in any unit: only the order counts. Clips without a prediction get 0, predictions
-            beyond the last clip are cut off for the average precision, and are no hit if one of them is the highest. NaN ranks lowest.
+        predictions: N arrays (P,) of saliency per clip, on any scale: only the order counts. Clips without a prediction get 0, predictions
+            beyond the last clip are cut off for the average precision, and never a hit if the highest. NaN ranks lowest.
         truths: N arrays (C, A) of annotators' scores, see :func:`saliency_matrix`; A is the same for all queries.
 
     Raises:
@@ -140,7 +140,7 @@ def highlight_items(predictions: Sequence[ArrayLike], truths: Sequence[ArrayLike
     cut, _ = pad_rows([s[:width, None] for s in scores], columns=1, at_least=width)
     order, closes = _ranking(np.where(real, cut[..., 0], -math.inf), real)
     ap = [_average_precision(np.take_along_axis(p, order[..., None], axis=1), closes) for p in positive]
-    # A prediction that is NaN (or minus infinity) throughout names no clip, and a clip beyond the video is nobody's highlight.
+    # A prediction that is NaN (or minus infinity) throughout predicts no clip, and a clip beyond the video is not a highlight.
     peaks = np.array([np.argmax(s) if s.max(initial=-math.inf) > -math.inf else width for s in scores], dtype=np.int64)
     rows = np.flatnonzero(peaks < real.sum(axis=1))
     hit = np.zeros((len(true), len(LEVELS)), dtype=bool)
@@ -177,15 +177,15 @@ def highlight_scores(predictions: Sequence[ArrayLike], truths: Sequence[ArrayLik
 
 
 def pad_rows(rows: Sequence[NDArray[np.float64]], *, columns: int, at_least: int = 0) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
-    """Arrays of unequal length in one, filled up with 0.
+    """Stack arrays of unequal length, padded with 0.
 
     Args:
         rows: N arrays (L, columns).
-        columns: needed where there are no rows at all.
-        at_least: the least length L of the result.
+        columns: number of columns, needed in case there are no rows.
+        at_least: minimum length L of the result.
 
     Returns:
-        (N, L, columns), and (N, L) True where there is something; L is the longest row's length.
+        (N, L, columns), and (N, L) True where a value is not padding; L is the longest row's length.
     """
     lengths = np.array([len(row) for row in rows], dtype=np.int64)
     real = np.arange(lengths.max(initial=at_least)) < lengths[:, None]
@@ -213,7 +213,7 @@ def _padded_truths(truths: Sequence[ArrayLike]) -> tuple[NDArray[np.float64], ND
 def _ranking(scores: NDArray[np.float64], real: NDArray[np.bool_]) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
     """Clips by falling score, (N, C), and where in that order a group of equal scores ends.
 
-    The sort is stable and padding stands at the end of its row, so it ends up behind every clip, even one that scores minus infinity.
+    The sort is stable and padding is at the end of its row, so it ends up after every clip, even one that scores minus infinity.
     """
     order = np.argsort(-scores, axis=1, kind="stable")
     ranked = np.take_along_axis(scores, order, axis=1)
@@ -224,7 +224,7 @@ def _ranking(scores: NDArray[np.float64], real: NDArray[np.bool_]) -> tuple[NDAr
 
 
 def _average_precision(positive: NDArray[np.bool_], closes: NDArray[np.bool_]) -> NDArray[np.float64]:
-    """(N, A) from (N, C, A) in ranked order. Only where a group of equal scores closes there is a point of the curve."""
+    """(N, A) from (N, C, A) in ranked order. The curve has a point only where a group of equal scores ends."""
     closed = np.where(closes[..., None], np.cumsum(positive, axis=1), 0)
     precision = closed / np.arange(1, positive.shape[1] + 1)[:, None]
     # Recall grows along the order, so "at that or any higher recall" is the maximum from the right.

@@ -27,8 +27,8 @@ def span_iou(predicted: ArrayLike, true: ArrayLike, *, reversed_spans: Reversed 
 
     Args:
         predicted: (..., 2) start and end. NaN stands for "no prediction" and scores 0; so does an infinite end.
-        true: (..., 2) start and end, in the same unit.
-        reversed_spans: what a span with end < start means: ``"swap"`` reads it the other way round, as TimeChat's script does;
+        true: (..., 2) start and end, in the same unit as ``predicted``.
+        reversed_spans: what a span with end < start means: ``"swap"`` exchanges start and end, as TimeChat's script does;
             ``"zero"`` scores it 0, as NumPro's does.
 
     Returns:
@@ -58,7 +58,7 @@ def moment_scores(iou: ArrayLike, thresholds: Sequence[float] = THRESHOLDS) -> d
     """R@IoU and mIoU of all queries, in percent.
 
     Args:
-        iou: (N,) one IoU per query; an unparsed answer is 0 and counts.
+        iou: (N,) one IoU per query; an unparsed answer counts as 0.
         thresholds: a query is found at a threshold if its IoU is at least that (``>=``).
 
     Returns:
@@ -92,7 +92,7 @@ def query_iou(predicted: ArrayLike, spans: ArrayLike, *, annotators: ArrayLike |
 
 
 def best_numbers(spans: ArrayLike, numbers: ArrayLike, fps: float, *, annotators: ArrayLike | None = None) -> tuple[int, int, float]:
-    """The pair of drawn numbers whose span comes closest to the truth: what integer numbers can reach at best.
+    """The pair of drawn numbers whose span comes closest to the truth: the upper limit of answers in integer numbers.
 
     Args:
         spans: (W, 2) true spans in seconds; the best of several counts.

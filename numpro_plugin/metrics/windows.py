@@ -1,7 +1,7 @@
 """Moment retrieval where a query has several true windows and several predictions (QVHighlights): MR-mAP and R@1.
 
 The figures are those of moment_detr's ``standalone_eval``. For a single prediction per query, as a model that answers in one sentence gives
-it, R@1 and mIoU are what to look at; mAP rewards finding every window.
+it, look at R@1 and mIoU; mAP rewards finding every window.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ if TYPE_CHECKING:
 THRESHOLDS: tuple[float, ...] = (0.5, 0.55, 0.6, 0.65, 0.7, 0.75, 0.8, 0.85, 0.9, 0.95)
 
 MAX_PREDICTIONS = 10
-"""Windows per query that count for mAP: the first ones as listed, whatever their scores."""
+"""Windows per query that count for mAP: the first ones listed, whatever their scores."""
 
 RANGES: dict[str, tuple[float, float]] = {"full": (-math.inf, math.inf), "long": (30, 150), "middle": (10, 30), "short": (0, 10)}
-"""Lengths of true windows in seconds, the lower end excluded: a query counts where it has such windows, and only they count then."""
+"""Lengths of true windows in seconds, the lower end excluded. A range scores only queries with such windows, and only these windows."""
 
 Tables = dict[str, dict[str, dict[str, float]]]
 
@@ -54,13 +54,13 @@ def first_window_iou(predictions: Sequence[ArrayLike], truths: Sequence[ArrayLik
 def average_precision(predictions: Sequence[ArrayLike], truths: Sequence[ArrayLike], *, raw: bool = False) -> NDArray[np.float64]:
     """Average precision of every query at the IoU thresholds 0.5, 0.55, ..., 0.95.
 
-    In order of score (the order listed among equals) each of the first ten windows takes the true window of highest IoU that is still free
+    In order of score (ties in the order listed) each of the first ten windows takes the true window of highest IoU that is still free
     and reaches the threshold. Precision is interpolated as ActivityNet does: the highest at that or any higher recall.
 
     Args:
         predictions: as in :func:`first_window_iou`; without a column of scores, all have score 1. A score of NaN ranks lowest.
         truths: as in :func:`first_window_iou`.
-        raw: what a window is worth that is reversed, not finite or of length 0. By default it is never a hit. With ``raw`` its IoU is
+        raw: how to score a window that is reversed, not finite or of length 0. By default it is never a hit. With ``raw`` its IoU is
             what the script computes: where the union is 0, as for a reversed window as long as the true one, 0/0 = NaN, which is not
             below any threshold and so is a match.
 
@@ -79,7 +79,7 @@ def window_tables(
 ) -> Tables:
     """mAP and R@1 at every threshold, for all windows and by their length, in percent.
 
-    Arguments and errors are those of :func:`average_precision`; of each query's windows the first ``most`` count, None for all.
+    Arguments and errors are those of :func:`average_precision`; ``most`` limits how many of each query's windows count; None: all.
 
     Returns:
         ``{"full": {"MR-mAP": {"0.5": ..., ..., "average": ...}, "MR-R1": {"0.5": ...}}, "long": ..., "middle": ..., "short": ...}``;
@@ -102,7 +102,7 @@ def window_tables(
 
 
 def brief_scores(tables: Tables) -> dict[str, float]:
-    """The figures that papers print, out of :func:`window_tables`, under moment_detr's names."""
+    """The figures that papers report, from :func:`window_tables`, under moment_detr's names."""
     full = tables["full"]
     return {
         "MR-full-R1@0.5": full["MR-R1"]["0.5"],
@@ -141,13 +141,13 @@ def _windows(values: ArrayLike, columns: tuple[int, ...], name: str) -> NDArray[
 
 
 def _true_windows(truths: Sequence[ArrayLike], predictions: int) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
-    """(N, W, 2) true windows and (N, W) where there are any."""
+    """(N, W, 2) true windows and (N, W) True where a window is not padding."""
     if len(truths) != predictions:
         raise NumProError(f"there must be one prediction per truth, got {predictions} and {len(truths)}")
     rows = [_windows(values, (2,), f"the truth of query {query}") for query, values in enumerate(truths)]
     for query, row in enumerate(rows):
         if not len(row):
-            raise NumProError(f"query {query} has no true window: leave it out, nothing can be right or wrong there")
+            raise NumProError(f"query {query} has no true window, so no prediction for it can be scored: leave the query out")
     true, real = pad_rows(rows, columns=2, at_least=1)
     wrong = np.argwhere(~(np.isfinite(true).all(axis=-1) & (true[..., 0] <= true[..., 1])))
     if len(wrong):
@@ -159,7 +159,7 @@ def _true_windows(truths: Sequence[ArrayLike], predictions: int) -> tuple[NDArra
 def _predicted_windows(
     predictions: Sequence[ArrayLike], most: int | None = MAX_PREDICTIONS
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """(N, P, 2) windows and (N, P) scores as listed; 1 <= P <= most. The score is minus infinity for NaN, NaN where there is no window."""
+    """(N, P, 2) windows and (N, P) scores as listed; 1 <= P <= most. A NaN score becomes minus infinity; NaN marks padding."""
     rows = []
     for query, values in enumerate(predictions):
         row = _windows(values, (3, 2), f"the prediction of query {query}")[:most]
@@ -179,8 +179,8 @@ def _best_iou(windows: NDArray[np.float64], true: NDArray[np.float64], wanted: N
 def _iou_by_score(
     windows: NDArray[np.float64], scores: NDArray[np.float64], true: NDArray[np.float64], *, raw: bool
 ) -> NDArray[np.float64]:
-    """(N, P, W) IoU, predictions by falling score; -1 where there is no prediction, infinite where the script's NaN beats all."""
-    order = np.argsort(-scores, axis=1, kind="stable")  # NaN, no window, goes last
+    """(N, P, W) IoU, predictions by falling score; -1 where there is no prediction, infinite where the script's NaN beats all others."""
+    order = np.argsort(-scores, axis=1, kind="stable")  # NaN (padding) goes last
     start, end = np.moveaxis(np.take_along_axis(windows, order[..., None], axis=1), -1, 0)[..., None]
     true_start, true_end = np.moveaxis(true, -1, 0)[:, :, None]
     with np.errstate(all="ignore"):
@@ -195,7 +195,7 @@ def _iou_by_score(
 
 
 def _precisions(iou: NDArray[np.float64], wanted: NDArray[np.bool_]) -> NDArray[np.float64]:
-    """(N, 10) average precisions from (N, P, W) IoU with the windows wanted."""
+    """(N, 10) average precisions from (N, P, W) IoU and (N, W) which windows count."""
     hit = _matches(np.where(wanted[:, None], iou, -1))
     precision = np.cumsum(hit, axis=-1) / np.arange(1, hit.shape[-1] + 1)
     interpolated = np.maximum.accumulate(precision[..., ::-1], axis=-1)[..., ::-1]

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-_INSTEAD = "unset NUMPRO_DECODER to read it with PyAV"
+_REMEDY = "unset NUMPRO_DECODER to read it with PyAV"
 
 
 def decode_decord(index: PacketIndex, wanted: NDArray[np.int64]) -> Iterator[tuple[int, Pixels]]:
@@ -36,14 +36,14 @@ def decode_decord(index: PacketIndex, wanted: NDArray[np.int64]) -> Iterator[tup
             "unset NUMPRO_DECODER to use PyAV, which needs nothing more"
         ) from error
     if not index.trusted:
-        raise NumProError(f"{index.path}: decord garbles the times of files without time stamps, such as AVI; {_INSTEAD}")
+        raise NumProError(f"{index.path}: decord garbles the times of files without time stamps, such as AVI; {_REMEDY}")
     try:
         reader = decord.VideoReader(index.path, ctx=decord.cpu(0), num_threads=1)
         frames = len(reader)
     except (decord.DECORDError, RuntimeError) as error:
-        raise NumProError(f"{index.path}: decord cannot read it ({_first_line(error)}); {_INSTEAD}") from error
+        raise NumProError(f"{index.path}: decord cannot read it ({_first_line(error)}); {_REMEDY}") from error
     if frames != len(index.pts):
-        raise NumProError(f"{index.path}: decord counts {frames} frames, the packets {len(index.pts)}; {_INSTEAD}")
+        raise NumProError(f"{index.path}: decord counts {frames} frames, the packets {len(index.pts)}; {_REMEDY}")
     _check_times(index, np.asarray(reader.get_frame_timestamp(range(frames)), dtype=np.float64)[:, 0])
     for position in wanted:
         try:
@@ -54,7 +54,7 @@ def decode_decord(index: PacketIndex, wanted: NDArray[np.int64]) -> Iterator[tup
 
 
 def _check_times(index: PacketIndex, times_s: NDArray[np.float64]) -> None:
-    """A frame with another time than its packet is another frame."""
+    """Raise if decord shows a frame at another time than its packet: it is then another frame."""
     expected_s = index.pts * float(index.time_base)
     apart_s = np.abs((times_s - times_s[0]) - (expected_s - expected_s[0]))
     step_s = float(np.diff(expected_s).min()) if len(expected_s) > 1 else 1.0
@@ -62,7 +62,7 @@ def _check_times(index: PacketIndex, times_s: NDArray[np.float64]) -> None:
         position = int(apart_s.argmax())
         raise NumProError(
             f"{index.path}: decord shows frame {position} at {times_s[position]:.3f} s, the packets at {expected_s[position]:.3f} s; "
-            f"{_INSTEAD}"
+            f"{_REMEDY}"
         )
 
 

@@ -1,4 +1,4 @@
-"""Decoding every packet of a file in one thread: the pixels that all other ways must give, and what remains of damaged files."""
+"""Decoding every packet of a file in one thread: the pixels that all other ways must give, and whatever can be decoded of damaged files."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _MOST_REORDERED = 17  # H.264 holds back 16 pictures at most
 def decode_everything(index: PacketIndex, wanted: NDArray[np.int64]) -> Iterator[tuple[int, Pixels]]:
     """What a player shows: for each wanted frame the last one up to it that can be decoded (else the first after it).
 
-    Positions and pixels as every `decoders.Decoder`. Stops after the last wanted frame.
+    Yields positions and pixels like every `decoders.Decoder`. Stops after the last wanted frame.
     """
     pending = deque(int(position) for position in wanted)
     replaced = 0
@@ -55,7 +55,7 @@ def _positioned(index: PacketIndex) -> Iterator[tuple[int, av.VideoFrame]]:
     """Every frame with its position in ``index.pts``, in display order."""
     if index.trusted:
         for frame in _frames(index):
-            # The tag is the packet that the frame came in.
+            # The tag is the number of the packet that the frame came in.
             if frame.pts is not None and (position := int(index.decode_order[frame.pts])) >= 0:
                 yield position, frame
         return
@@ -63,27 +63,27 @@ def _positioned(index: PacketIndex) -> Iterator[tuple[int, av.VideoFrame]]:
 
 
 def _in_display_order(frames: Iterator[av.VideoFrame], count: int) -> Iterator[tuple[int, av.VideoFrame]]:
-    """Without time stamps to trust, the k-th frame to come out is the k-th to be shown, and a packet that gives none keeps its place.
+    """Without reliable time stamps, the k-th frame decoded is the k-th one shown, and a packet without a frame keeps its place.
 
-    A packet is known to give no frame when those of later packets have come out and its own does not come within the next few.
+    A packet counts as lost when frames of later packets have been decoded and its own does not follow within the next few.
     """
     waiting: deque[av.VideoFrame] = deque()
-    come: set[int] = set()
+    decoded: set[int] = set()
     rank = newest = lost = 0
-    checked = -1  # packets up to here have come or are counted as lost
+    checked = -1  # packets up to here have been decoded or are counted as lost
 
     def place(frame: av.VideoFrame) -> int:
         nonlocal rank, newest, lost, checked
         newest = max(newest, frame.pts or 0)
         while checked + 1 < newest:
             checked += 1
-            lost += checked not in come
-            come.discard(checked)
+            lost += checked not in decoded
+            decoded.discard(checked)
         rank += 1
         return min(rank - 1 + lost, count - 1)
 
     for frame in frames:
-        come.add(frame.pts or 0)
+        decoded.add(frame.pts or 0)
         waiting.append(frame)
         if len(waiting) > _MOST_REORDERED:
             frame = waiting.popleft()  # noqa: PLW2901

@@ -1,4 +1,4 @@
-"""What a video file's packets say: when each frame is shown and how long the video lasts, without decoding anything.
+"""When each frame of a video file is shown and how long the video lasts, read from its packets without decoding.
 
 Headers lie: frame counts are absent or wrong, durations include audio, rates are averages. The packets are what a player obeys, so
 every decision about time (which frame is on screen at t, how long is the video) is made here, once, whatever decoder then reads the
@@ -33,7 +33,7 @@ log = logging.getLogger(__name__)
 _KEPT_BYTES = 64_000_000  # packets are kept for the decoder up to this much; a larger file is read a second time
 _MOMENT_S = 0.5  # times may go back a little in careless files without a new clock
 _HOUR_S = 3600
-_FINE = 2  # ticks a frame from which on a container's clock is finer than its frames
+_FINE = 2  # a container's clock is finer than its frames from this many ticks per frame
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,7 +44,7 @@ class PacketIndex:
     """The file, as given."""
 
     pts: NDArray[np.int64]
-    """Presentation times, (N,), strictly ascending, in units of ``time_base``. ``pts[0]`` is what the viewer calls zero."""
+    """Presentation times, (N,), strictly ascending, in ticks of ``time_base``. ``pts[0]`` is what the viewer calls zero."""
 
     end_pts: int
     """End of the last frame: its time plus its duration."""
@@ -65,13 +65,13 @@ class PacketIndex:
     """Why the file's end is missing, or None: an error while reading, or a header that promises far more."""
 
     context: VideoCodecContext
-    """The stream's decoder, not yet used by anybody; it outlives the file."""
+    """The stream's decoder, not used yet; it stays valid after the file is closed."""
 
     may_change: bool
-    """Whether the container may give the decoder new parameters along with any packet, so that none may be skipped."""
+    """Whether any packet may carry new parameters for the decoder, so that none may be skipped."""
 
     metadata: Mapping[str, str]
-    """What the file says about itself; keys in lower case (Matroska writes COMMENT)."""
+    """The container's metadata, keys in lower case (Matroska writes COMMENT)."""
 
     packets: tuple[av.Packet, ...] | None
     """The packets in decoding order, tagged, or None if they are too large to keep (`_KEPT_BYTES`): `tagged_packets` reads them again."""
@@ -84,8 +84,8 @@ class PacketIndex:
     def on_screen(self, times_s: NDArray[np.float64]) -> NDArray[np.int64]:
         """Positions in ``pts`` of the frames shown at ``times_s`` seconds: the last frame whose time is <= t.
 
-        Stored times are rounded to ticks, so a frame counts as shown from half a tick before its stamp. Where a tick is as long as a
-        frame (AVI) the stamps are counts and exact: half a tick would there be half a frame early.
+        Stored times are rounded to ticks, so a frame counts as shown from half a tick before its time stamp. Where a tick is as long as a
+        frame (AVI) the stamps are counts and exact: there half a tick would be half a frame.
         """
         is_count = len(self.pts) > 1 and float(np.median(np.diff(self.pts))) < _FINE
         slack = 1e-6 if is_count else 0.5 + 1e-6
@@ -111,7 +111,7 @@ def open_video(path: str | os.PathLike[str]) -> tuple[InputContainer, VideoStrea
     try:
         container = av.open(os.path.abspath(name), metadata_errors="replace")  # "10:30.mp4" alone would be a protocol called 10
     except (FFmpegError, OSError) as error:
-        raise NumProError(f"{name}: cannot be opened as a video ({_message(error)}); it may be truncated or of another kind") from error
+        raise NumProError(f"{name}: cannot be opened as a video ({_message(error)}); it may be truncated or not a video") from error
     best = container.streams.best("video")  # FFmpeg's choice, so that every player's stream is ours
     streams = [s for s in (best, *container.streams.video) if s is not None and not s.disposition & av.stream.Disposition.attached_pic]
     if not streams:
@@ -121,7 +121,7 @@ def open_video(path: str | os.PathLike[str]) -> tuple[InputContainer, VideoStrea
     stream = cast("VideoStream", streams[0])
     if stream.codec_context is None:
         container.close()
-        raise NumProError(f"{name}: there is no decoder for its video codec; convert it, to H.264 for example")
+        raise NumProError(f"{name}: its video codec has no decoder here; convert it, to H.264 for example")
     return container, stream
 
 
@@ -142,10 +142,10 @@ def demux(container: InputContainer, stream: VideoStream) -> Iterator[av.Packet]
 
 
 def tagged_packets(container: InputContainer, stream: VideoStream, count: int) -> Iterator[av.Packet]:
-    """The first ``count`` packets of a stream, each with its place in decoding order as its time.
+    """The first ``count`` packets of a stream, each with its position in decoding order as its time.
 
-    Decoders hand a packet's time on to its frame. With the place in its stead a frame always tells which packet it came in, even where
-    times are missing, repeated or start again.
+    Decoders hand a packet's time on to its frame. With the position in its place a frame always tells which packet it came in, even where
+    times are missing, repeated or restarted.
     """
     for k, packet in enumerate(islice(demux(container, stream), count)):
         packet.pts = k
@@ -153,16 +153,16 @@ def tagged_packets(container: InputContainer, stream: VideoStream, count: int) -
 
 
 def read_packets(path: str | os.PathLike[str]) -> PacketIndex:
-    """Read every packet's time (not its picture). A few milliseconds a minute of video.
+    """Read every packet's time without decoding its picture. Takes a few milliseconds per minute of video.
 
     Raises:
         NumProError: as `open_video`, and for a video stream without a single frame.
     """
     name = os.fspath(path)
     container, stream = open_video(name)
-    read = _Read()
+    fields = _PacketFields()
     with container:
-        read.all_of(container, stream, name)
+        fields.read(container, stream, name)
         time_base = stream.time_base or Fraction(1, 1000)
         rate = stream.average_rate or stream.guessed_rate
         promised_s = _promised_duration_s(container, stream)
@@ -170,12 +170,12 @@ def read_packets(path: str | os.PathLike[str]) -> PacketIndex:
         format_name = container.format.name
         metadata = {key.lower(): value for key, value in container.metadata.items()}
         reorders = context.has_b_frames
-    pts, dts = _carried_on(read.pts, read.dts, time_base, name)
+    pts, dts = _one_clock(fields.pts, fields.dts, time_base, name)
     times = [p if p is not None else d for p, d in zip(pts, dts, strict=True)]
     stamped = [t is not None for t in times]
-    shown = read.shown
+    shown = fields.shown
     if sum(stamped) * 2 >= len(stamped):
-        # Field-coded H.264: the second field is a packet of its own without a stamp and belongs to the picture before it.
+        # Field-coded H.264: the second field is a separate packet without a time stamp and belongs to the picture before it.
         shown = [show and has for show, has in zip(shown, stamped, strict=True)]
         known = [t if t is not None else 0 for t in times]
         missing = any(p is None and has for p, has in zip(pts, stamped, strict=True))
@@ -185,7 +185,7 @@ def read_packets(path: str | os.PathLike[str]) -> PacketIndex:
     index = _index(
         name,
         known,
-        read,
+        fields,
         shown,
         time_base=time_base,
         rate=rate,
@@ -202,8 +202,8 @@ def read_packets(path: str | os.PathLike[str]) -> PacketIndex:
     return index
 
 
-class _Read:
-    """What the packets of one stream say, in decoding order."""
+class _PacketFields:
+    """The fields of one stream's packets, in decoding order."""
 
     def __init__(self) -> None:
         self.pts: list[int | None] = []
@@ -214,7 +214,7 @@ class _Read:
         self.damage: str | None = None
         self.packets: list[av.Packet] | None = []
 
-    def all_of(self, container: InputContainer, stream: VideoStream, name: str) -> None:
+    def read(self, container: InputContainer, stream: VideoStream, name: str) -> None:
         """Read the stream to its end, or to the first error."""
         kept_bytes = 0
         is_vp8 = stream.codec_context.name == "vp8"
@@ -230,7 +230,7 @@ class _Read:
                     self.packets.append(packet)
                     if kept_bytes > _KEPT_BYTES:
                         self.packets = None
-                # VP8 stores reference pictures that are never shown (bit 4 of the first byte clear) as packets of their own.
+                # VP8 stores reference pictures that are never shown (bit 4 of the first byte clear) as separate packets.
                 hidden = packet.is_discard or packet.size == 0 or (is_vp8 and not memoryview(packet)[0] & 0x10)
                 self.shown.append(not hidden)
         except FFmpegError as error:
@@ -238,11 +238,11 @@ class _Read:
             log.warning("%s: reading stops after %d packets (%s); the rest of the file is lost", name, len(self.pts), self.damage)
 
 
-def _carried_on(pts: list[int | None], dts: list[int | None], time_base: Fraction, name: str) -> tuple[list[int | None], list[int | None]]:
+def _one_clock(pts: list[int | None], dts: list[int | None], time_base: Fraction, name: str) -> tuple[list[int | None], list[int | None]]:
     """The times of packets, on one clock.
 
-    Files that were put together (``cat a.ts b.ts``, MPEG-PS) start their clock again with every piece: where the decoding time goes back
-    by more than a moment, the piece follows the one before it. A clock that jumps ahead by an hour is left as it is, with a warning.
+    Concatenated files (``cat a.ts b.ts``, MPEG-PS) restart their clock with every piece. Where the decoding time goes back by more than
+    `_MOMENT_S`, a new piece begins right after the last one. A clock that jumps forward by an hour is kept, with a warning.
     """
     ticks = [d if d is not None else p for p, d in zip(pts, dts, strict=True)]
     steps = [b - a for a, b in pairwise(t for t in ticks if t is not None) if b > a]
@@ -254,23 +254,23 @@ def _carried_on(pts: list[int | None], dts: list[int | None], time_base: Fractio
             if before is not None and (before - tick - shift) * time_base > _MOMENT_S:
                 shift = before + step - tick
             if before is not None and (tick + shift - before) * time_base > _HOUR_S:
-                log.warning("%s: its clock jumps ahead by %.1f hours; is it damaged?", name, (tick + shift - before) * time_base / 3600)
+                log.warning("%s: its clock jumps forward by %.1f hours; is it damaged?", name, (tick + shift - before) * time_base / 3600)
             before = tick + shift
         shifts.append(shift)
     if not shift:
         return pts, dts
-    log.warning("%s: its clock starts again; the pieces are taken one after the other", name)
+    log.warning("%s: its clock restarts; the pieces are read one after the other", name)
     return tuple([None if t is None else t + s for t, s in zip(times, shifts, strict=True)] for times in (pts, dts))  # type: ignore[return-value]
 
 
 def _in_decoding_order(pts: list[int | None], dts: list[int | None]) -> bool:
-    """Whether presentation times only repeat decoding times (ASF, MXF): in a stream with B-frames they are then no such times."""
+    """Whether presentation times only repeat decoding times (ASF, MXF): in a stream with B-frames they are then wrong."""
     shifts = {p - d for p, d in zip(pts, dts, strict=True) if p is not None and d is not None}
     return len(pts) > 2 and len(shifts) <= 1
 
 
 def _promised_duration_s(container: InputContainer, stream: VideoStream) -> float | None:
-    """What the header says the stream lasts; good for noticing that the rest of a file is missing, and for nothing else."""
+    """Duration by the header. Only good for noticing that the rest of a file is missing."""
     if stream.duration is not None and stream.time_base is not None:
         return float(stream.duration * stream.time_base)
     parts = stream.metadata.get("DURATION", "").split(":")  # Matroska: 00:00:08.000000000
@@ -284,7 +284,7 @@ def _promised_duration_s(container: InputContainer, stream: VideoStream) -> floa
 def _index(
     name: str,
     times: list[int],
-    read: _Read,
+    fields: _PacketFields,
     shown: list[bool],
     *,
     time_base: Fraction,
@@ -299,37 +299,37 @@ def _index(
     visible = np.asarray(shown, dtype=bool)
     if not visible.any():
         raise NumProError(f"{name}: the video stream holds no frame; the file is truncated or was never finished")
-    # A time that occurs twice is one moment: the later picture replaces the earlier one at once.
+    # Where a time occurs twice, the later picture replaces the earlier one at once.
     pts, last = np.unique(stamps[visible][::-1], return_index=True)
     places = np.flatnonzero(visible)[::-1][last]
     decode_order = np.full(len(stamps), -1, dtype=np.int64)
     decode_order[places] = np.arange(len(pts))
-    last_duration = read.duration[int(places[-1])] or _usual_step(pts, rate, time_base)
+    last_duration = fields.duration[int(places[-1])] or _usual_step(pts, rate, time_base)
     return PacketIndex(
         path=name,
         pts=pts,
         end_pts=int(pts[-1]) + last_duration,
         time_base=time_base,
         decode_order=decode_order,
-        keyframe=np.asarray(read.key, dtype=bool),
+        keyframe=np.asarray(fields.key, dtype=bool),
         trusted=trusted,
-        damage=read.damage,
+        damage=fields.damage,
         context=context,
         may_change=may_change,
         metadata=metadata,
-        packets=None if read.packets is None else tuple(read.packets),
+        packets=None if fields.packets is None else tuple(fields.packets),
     )
 
 
 def _usual_step(pts: NDArray[np.int64], rate: Fraction | None, time_base: Fraction) -> int:
-    """Duration of a frame that does not say its own: the median step, else the stream's rate, else nothing."""
+    """Duration in ticks of a frame whose packet gives none: the median step, else one frame at the stream's rate, else 0."""
     if len(pts) > 1:
         return int(np.median(np.diff(pts)))
     return round(1 / rate / time_base) if rate else 0
 
 
 def _by_rate(count: int, rate: Fraction | None, time_base: Fraction) -> list[int]:
-    """Times of packets that carry none (raw streams): one after the other at the stream's rate (25 if it has none)."""
+    """Times in ticks for packets without any (raw streams): one after the other at the stream's rate (25 if it has none)."""
     step = 1 / ((rate or Fraction(25)) * time_base)
     return [round(k * step) for k in range(count)]
 

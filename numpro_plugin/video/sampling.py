@@ -62,9 +62,9 @@ def sample_frames(
         video: path of a video file, or its index, which saves reading its packets again.
         fps: numbers per second.
         frame_size: (width, height) to resize to, bilinear without smoothing (OpenCV's default, as the paper); None keeps the size.
-        max_frames: keep at most so many frames, by the reference's linspace rule, numbers unchanged; None keeps all.
-        start_s: leave out what comes before: number k is then shown at ``start_s + k / fps``, and the timeline counts from there.
-        end_s: use nothing after so many seconds of the file.
+        max_frames: keep at most this many frames, by the reference's linspace rule, numbers unchanged; None keeps all.
+        start_s: skip everything before this time: number k is then shown at ``start_s + k / fps``, and the timeline counts from there.
+        end_s: ignore everything after this time in the file, in seconds.
 
     Raises:
         NumProError: the file cannot be read as a video, or an option is out of range.
@@ -79,7 +79,7 @@ def sample_frames(
         raise NumProError(f"end_s must be above {start_s:g} seconds, got {end_s!r}")
     index = video if isinstance(video, PacketIndex) else read_packets(video)
     if start_s and start_s >= index.duration_s:
-        raise NumProError(f"{index.path}: lasts {index.duration_s:.2f} s, so nothing of it is left from {start_s:g} s on")
+        raise NumProError(f"{index.path}: lasts {index.duration_s:.2f} s, so start_s must be below that, got {start_s:g}")
     timeline = Timeline((index.duration_s if end_s is None else min(index.duration_s, end_s)) - start_s, fps)
     numbers = kept_numbers(timeline.count, max_frames or timeline.count)
     shown = index.on_screen(start_s + timeline.seconds(numbers))
@@ -90,7 +90,7 @@ def sample_frames(
     for decode in (DECODERS[decoder_name()], decode_everything):
         with _one_opencv_thread:
             for position, picture in decode(index, np.array(sorted(missing), dtype=np.int64)):
-                # A video may change its size on the way; without a size asked for, its first frame's counts.
+                # A video may change its size; without frame_size, the first frame's size is used.
                 size = frame_size or (pixels.shape[2:0:-1] if pixels is not None else picture.shape[1::-1])
                 if picture.shape[1::-1] != size:
                     picture = cast("NDArray[np.uint8]", cv2.resize(picture, size, interpolation=cv2.INTER_LINEAR))  # noqa: PLW2901
@@ -106,9 +106,9 @@ def sample_frames(
 
 
 class _OneOpenCVThread:
-    """While anybody samples, OpenCV resizes in one thread: for frames this small a second one costs three times the CPU time.
+    """OpenCV resizes in one thread while frames are sampled: for frames this small a second one triples the CPU time.
 
-    The setting is OpenCV's own and global, so the last to leave restores what the first found.
+    The setting is global in OpenCV, so the last sampler to finish restores what the first one found.
     """
 
     def __init__(self) -> None:

@@ -1,4 +1,4 @@
-"""Decoding with FFmpeg through PyAV, without what no wanted frame depends on.
+"""Decoding with FFmpeg through PyAV, skipping what no wanted frame depends on.
 
 Two things are never decoded: the tail of a group of pictures after its last wanted frame, and frames that no other frame refers to
 unless they are wanted themselves. The pixels are those of decoding everything. Where that is not certain this decoder stops, and
@@ -35,7 +35,7 @@ SKIP, REFERENCE, SHOW = range(3)
 
 _INTRA = 1  # AV_PICTURE_TYPE_I
 _TYPELESS = frozenset({"cinepak", "msvideo1", "qtrle", "flashsv", "cfhd", "svq1"})
-_LONG_STEP = 1.5  # usual steps between two frames, above which a frame may be missing between them
+_LONG_STEP = 1.5  # in usual steps: between two frames further apart, one may be missing
 
 
 class _Uncertain(Exception):
@@ -43,7 +43,7 @@ class _Uncertain(Exception):
 
 
 def decode_skipping(index: PacketIndex, wanted: NDArray[np.int64]) -> Iterator[tuple[int, Pixels]]:
-    """Positions and pixels as every `decoders.Decoder`; stops where skipping is not certain to change nothing."""
+    """Yield positions and pixels like every `decoders.Decoder`; stop where skipping might change the pixels."""
     if not index.trusted:
         return
     remaining = {int(position) for position in wanted}
@@ -64,11 +64,11 @@ def _selected_frames(index: PacketIndex, wanted: NDArray[np.int64]) -> Iterator[
     if context.is_open:
         context.flush_buffers()
     else:
-        context.thread_count = 1  # the least CPU time; different videos are read side by side instead
+        context.thread_count = 1  # the least CPU time; different videos are read in parallel instead
         context.options = {"err_detect": "explode"}  # what would be concealed is an error here
         context.open(strict=False)  # before anything is skipped: dav1d looks at skip_frame only once
     key: int | None = None  # the packet at which decoding restarted, until its picture has come out
-    # Some decoders report no type of picture. Their key frames are believed only where there is nothing else.
+    # Some decoders report no type of picture. Their key-frame marks are trusted only where every packet is a key frame.
     typeless = context.name in _TYPELESS and bool(index.keyframe.all())
 
     def checked(frames: list[av.VideoFrame]) -> Iterator[tuple[int, av.VideoFrame]]:
@@ -79,7 +79,7 @@ def _selected_frames(index: PacketIndex, wanted: NDArray[np.int64]) -> Iterator[
                 if frame.pts != key:
                     if position > index.decode_order[key]:
                         raise _Uncertain(f"packet {key} is marked as a key frame, but gives no picture")
-                    continue  # shown before the key frame and refers to what was skipped; nobody wants it
+                    continue  # shown before the key frame and refers to what was skipped; it is not wanted
                 if not typeless and not (int(frame.pict_type) == _INTRA and frame.key_frame):
                     raise _Uncertain(f"packet {key} is marked as a key frame, but its picture is not one")
                 key = None
@@ -115,7 +115,7 @@ def _packets(index: PacketIndex) -> Iterator[av.Packet]:
 
 
 def plan(index: PacketIndex, wanted: NDArray[np.int64]) -> tuple[NDArray[np.int8], NDArray[np.bool_]]:
-    """What to do with each packet in decoding order, and before which ones the decoder starts afresh, both (P,)."""
+    """What to do with each packet in decoding order, and before which ones the decoder restarts, both (P,)."""
     total = len(index.decode_order)
     is_wanted = np.isin(index.decode_order, wanted)
     if index.may_change:

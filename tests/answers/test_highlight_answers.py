@@ -321,18 +321,18 @@ wordings = st.sampled_from(
 
 
 @given(pairs)
-def test_parse_of_format_is_the_same(said):
-    frames, scores = (tuple(map(float, column)) for column in zip(*said, strict=True))
+def test_parse_of_format_is_the_same(pairs):
+    frames, scores = (tuple(map(float, column)) for column in zip(*pairs, strict=True))
     for parse in parse_highlights, parse_highlights_timechat:
         answer = parse(format_highlights(frames, scores))
         assert (answer.frames, answer.scores) == (frames, scores)
 
 
 @given(st.lists(st.tuples(numbers, one_decimal), min_size=2, max_size=20, unique_by=lambda pair: pair[0]), wordings)
-def test_one_after_the_other_in_any_wording(said, wording):
+def test_one_after_the_other_in_any_wording(pairs, wording):
     line, between = wording
-    answer = parse_highlights(between.join(line.format(frame, score) for frame, score in said))
-    assert list(zip(answer.frames, answer.scores, strict=True)) == said
+    answer = parse_highlights(between.join(line.format(frame, score) for frame, score in pairs))
+    assert list(zip(answer.frames, answer.scores, strict=True)) == pairs
 
 
 @given(
@@ -407,13 +407,13 @@ def test_timechat_reads_the_answers_of_the_golden_file(shared):
 @pytest.mark.shared
 def test_a_person_reads_more_of_the_golden_file(shared):
     """Every kind of answer is understood but those that say nothing; where TimeChat's parser stumbles, by another rule."""
-    said = re.compile(r"\d+(?:\.\d+)?")
+    number = re.compile(r"\d+(?:\.\d+)?")
     kinds = {}
     for item, parsed in golden_answers(shared):
         answer = parse_highlights(item["pred"], item["query"])
         kinds.setdefault(item["kind"], set()).add(answer.understood)
         head, _, tail = item["pred"].partition("scores are")
-        plain = [[float(n) for n in said.findall(part)] for part in (head, tail)]
+        plain = [[float(n) for n in number.findall(part)] for part in (head, tail)]
         if item["kind"] in AS_TIMECHAT:
             assert (list(answer.frames), list(answer.scores)) == (parsed["frames"], parsed["scores"])
         elif item["kind"] in AS_WRITTEN:
@@ -427,7 +427,7 @@ def test_a_person_reads_more_of_the_golden_file(shared):
             assert answer.frames[-1] <= last
             assert list(answer.scores) == scores
         elif item["kind"].startswith("per_line"):
-            lines = [[float(n) for n in said.findall(line)[-2:]] for line in item["pred"].split("\n")]
+            lines = [[float(n) for n in number.findall(line)[-2:]] for line in item["pred"].split("\n")]
             assert list(zip(answer.frames, answer.scores, strict=True)) == [tuple(line) for line in lines]
         elif item["kind"] == "trailing":
             assert answer == parse_highlights(item["pred"].partition(" The frame with")[0])

@@ -94,7 +94,7 @@ def sharing(folder: Path, runs: int) -> dict[str, float]:
         "one pass, batch 4": Asker(loaded, batch_size=4),
     }
     replies = {name: sorted((r.question.key, r.text) for r in asker.ask(work)) for name, asker in askers.items()}
-    assert len({str(said) for said in replies.values()}) == 1, "the answers differ"
+    assert len({str(reply) for reply in replies.values()}) == 1, "the answers differ"
     found = in_turn({name: lambda asker=asker: list(asker.ask(work)) for name, asker in askers.items()}, runs, time.process_time)
     return {**found, "times faster": found["each its own pass"] / found["one pass"]}
 

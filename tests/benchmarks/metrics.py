@@ -93,11 +93,11 @@ def main() -> None:
         [q[key] for q in queries] for key in ("pred_saliency_scores", "pred_relevant_windows", "relevant_windows")
     )
     rated = [(q["duration"], q["relevant_clip_ids"], q["saliency_scores"]) for q in queries]
-    said = [(q["relevant_clip_ids"], np.mean(q["saliency_scores"], axis=1), q["duration"]) for q in queries]
+    answers = [(q["relevant_clip_ids"], np.mean(q["saliency_scores"], axis=1), q["duration"]) for q in queries]
     truths = [highlights.saliency_matrix(*rating) for rating in rated]
     steps: dict[str, Callable[[], object]] = {
         "saliency_matrix, each query": lambda: [highlights.saliency_matrix(*rating) for rating in rated],
-        "clip_scores, each query": lambda: [highlights.clip_scores(f, s, duration_s=d, rule="exact") for f, s, d in said],
+        "clip_scores, each query": lambda: [highlights.clip_scores(f, s, duration_s=d, rule="exact") for f, s, d in answers],
         "highlight_scores (3 mAP, 3 HIT@1)": lambda: highlights.highlight_scores(saliency, truths),
         "window_tables (44 mAP, 40 R@1)": lambda: windows.window_tables(spans, true_spans),
         "first_window_iou (R@1, mIoU)": lambda: moments.moment_scores(windows.first_window_iou(spans, true_spans)),

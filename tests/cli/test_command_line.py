@@ -170,7 +170,7 @@ def test_number(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "message"),
     [
         (["--color", "reddish"], "'reddish'"),
         (["--frame-size", "big"], "--frame-size='big' must be pixels as N or WIDTHxHEIGHT"),
@@ -179,11 +179,11 @@ def test_number(tmp_path):
         (["--end", "-3"], "end_s"),
     ],
 )
-def test_number_explains_what_is_wrong(tmp_path, arguments, said):
+def test_number_explains_what_is_wrong(tmp_path, arguments, message):
     video = write_counter_video(tmp_path / "a.mp4", [0, 100, 200], rate=10)
     done = numpro("number", video, "-o", tmp_path / "out.mp4", *arguments)
     assert done.returncode == 1
-    assert said in done.stderr
+    assert message in done.stderr
     assert "Traceback" not in done.stderr
     assert not (tmp_path / "out.mp4").exists()
 

@@ -81,11 +81,11 @@ def test_escape_codes_never_reach_the_terminal(tmp_path, capsys):
     (folder / "b.mp4").write_bytes(b"rubbish")
     (tmp_path / "mine.jsonl").write_text('{"video": "b.mp4", "query": "q"}\n{"video": "c.mp4", "query": "\\u001b[2J"}\n')
     assert main(["prepare", "custom", "--annotations", str(tmp_path / "mine.jsonl"), "--videos", str(folder)]) == 1
-    said = capsys.readouterr()
-    assert "b.mp4" in said.err
-    assert "\x1b" not in said.err + said.out
+    printed = capsys.readouterr()
+    assert "b.mp4" in printed.err
+    assert "\x1b" not in printed.err + printed.out
     (tmp_path / "mine.csv").write_text("video,query,\x1b[2J\na,b,c\n")
     assert main(["prepare", "custom", "--annotations", str(tmp_path / "mine.csv"), "--videos", str(folder)]) == 1
-    said = capsys.readouterr()
-    assert "unknown column" in said.err
-    assert "\x1b" not in said.err + said.out
+    printed = capsys.readouterr()
+    assert "unknown column" in printed.err
+    assert "\x1b" not in printed.err + printed.out

@@ -77,11 +77,11 @@ def test_it_reads_the_numbers_of_the_frames_that_show_the_shape(tiny):
         asked.append(([small(scene.picture(2.0 * frame)) for frame in range(12)], numbers, moment_prompt(events[1].query)))
         shown.append(numbers)
         truth.append({numbers[6], numbers[7], numbers[8], numbers[9]})  # the frames that show it
-    said = [parse_moment(text).numbers for text in answers(tiny, asked)]
-    assert None not in said
-    read = [set(pair) <= set(numbers) for pair, numbers in zip(said, shown, strict=True)]
+    answered = [parse_moment(text).numbers for text in answers(tiny, asked)]
+    assert None not in answered
+    read = [set(pair) <= set(numbers) for pair, numbers in zip(answered, shown, strict=True)]
     assert np.mean(read) > 0.8  # two numbers at random: about one in seventy
-    found = [bool(set(pair) & frames) for pair, frames in zip(said, truth, strict=True)]
+    found = [bool(set(pair) & frames) for pair, frames in zip(answered, truth, strict=True)]
     assert np.mean(found) > 0.8  # two numbers at random: less than one in ten
 
 

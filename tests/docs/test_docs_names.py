@@ -102,9 +102,9 @@ def test_the_table_of_the_models_arguments_is_complete_and_its_defaults_are_righ
     described = dict(named_defaults(table_with("docs/models.md", "| in `--model_args` | default |")))
     parameters = inspect.signature(NumProHF).parameters
     assert set(described) == set(parameters) - {"batch_size", "max_batch_size", "unknown"}  # the first two are flags of lmms-eval
-    for name, said in described.items():
+    for name, documented in described.items():
         default = parameters[name].default
-        assert said == str(default) or default in (None, ""), f"{name} is {default}"
+        assert documented == str(default) or default in (None, ""), f"{name} is {default}"
     own = {span for row in table_with("docs/models.md", "| in `--model_args` | |") for span in re.findall(r"`(\w+)`", row[0])}
     assert own == {"base", *SETTINGS, "base_fps", "base_max_frames"}
 
@@ -114,20 +114,20 @@ def test_the_table_of_recipe_keys_is_complete_and_its_defaults_are_right():
     assert sorted(key for key, _ in described) == sorted(set(known_keys()) - {"numpro.prompt"})
     recipe: Any = Recipe().to_dict()
     wrong = {}
-    for key, said in described:
+    for key, documented in described:
         value = recipe
         for part in key.split("."):
             value = value[part]
-        if said is not None and not same(yaml.safe_load(said), value):
-            wrong[key] = (said, value)
+        if documented is not None and not same(yaml.safe_load(documented), value):
+            wrong[key] = (documented, value)
     assert wrong == {}
 
 
-def same(said: Any, value: Any) -> bool:
+def same(documented: Any, value: Any) -> bool:
     """``1e-4`` is text in YAML, and ``336`` is a size of 336 x 336."""
     if isinstance(value, float):
-        return float(said) == value
-    return said == value or [said, said] == value
+        return float(documented) == value
+    return documented == value or [documented, documented] == value
 
 
 def named_defaults(rows: list[list[str]]) -> Iterator[tuple[str, str | None]]:

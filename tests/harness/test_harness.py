@@ -75,7 +75,7 @@ class Scripted:
 
             def generate_until(self, requests):
                 replies = iter(answers) if not callable(answers) else None
-                said = []
+                given = []
                 for request in requests:
                     if simple:
                         text, _, doc_to_visual, doc_id, task, split = request.args
@@ -88,8 +88,8 @@ class Scripted:
                         clip, text = message["content"][0]["url"], message["content"][1]["text"]
                     self.clips.append(clip)
                     self.texts.append(text)
-                    said.append(next(replies) if replies else answers(doc))
-                return said
+                    given.append(next(replies) if replies else answers(doc))
+                return given
 
             def loglikelihood(self, requests):
                 raise NotImplementedError
@@ -131,13 +131,13 @@ def test_every_kind_of_answer_is_counted(table):
     ]
     results = run(Scripted(answers, simple=False), ["numpro_charades"])
     assert scores(results) == {"R@0.3": 25, "R@0.5": 25, "R@0.7": 25, "mIoU": 25, "parse_fail": 50, "request_fail": 25}
-    said = [sample["numpro"] for sample in results["samples"]["numpro_charades"]]
-    assert said[1]["unit"] == "seconds"
-    assert said[1]["parsed"] == [0.5, 3.9]
-    assert "the task asks for frames" in said[1]["reason"]
-    assert "the request failed" in said[2]["reason"]
-    assert said[3]["reason"] == "the answer has no number"
-    json.dumps(said, allow_nan=False)
+    logged = [sample["numpro"] for sample in results["samples"]["numpro_charades"]]
+    assert logged[1]["unit"] == "seconds"
+    assert logged[1]["parsed"] == [0.5, 3.9]
+    assert "the task asks for frames" in logged[1]["reason"]
+    assert "the request failed" in logged[2]["reason"]
+    assert logged[3]["reason"] == "the answer has no number"
+    json.dumps(logged, allow_nan=False)
 
 
 @pytest.mark.parametrize(
@@ -167,23 +167,23 @@ def test_protocol_is_in_the_results(table, monkeypatch):
     monkeypatch.setenv("NUMPRO_FPS", "1")
     monkeypatch.setenv("NUMPRO_COLOR", "blue")
     results = run()
-    said = results["configs"]["numpro_charades"]["metadata"]["numpro"]
-    assert (said["n_used"], said["n_expected"], said["split"], said["benchmark"]) == (4, 4, "test", "charades")
-    assert said["settings"]["fps"] == 1
-    assert said["settings"]["style"]["color"] == "blue"
-    assert said["prompt_id"] == "moment"
-    assert said["numpro_version"] == __version__
+    metadata = results["configs"]["numpro_charades"]["metadata"]["numpro"]
+    assert (metadata["n_used"], metadata["n_expected"], metadata["split"], metadata["benchmark"]) == (4, 4, "test", "charades")
+    assert metadata["settings"]["fps"] == 1
+    assert metadata["settings"]["style"]["color"] == "blue"
+    assert metadata["prompt_id"] == "moment"
+    assert metadata["numpro_version"] == __version__
     plain = results["configs"]["numpro_charades_plain"]["metadata"]["numpro"]
     assert plain["prompt_id"] == "moment_plain"
     assert plain["settings"]["numbers"] is False
-    json.dumps(said)
+    json.dumps(metadata)
 
 
 def test_missing_videos_show_in_the_results(tmp_path, table):
     (tmp_path / "videos" / "ODDLY.mp4").unlink()
     prepare(CHARADES, tmp_path / "charades_sta_test.txt", videos=tmp_path / "videos", allow_missing=True, progress=False)
-    said = run()["configs"]["numpro_charades"]["metadata"]["numpro"]
-    assert (said["n_used"], said["n_expected"]) == (3, 4)
+    metadata = run()["configs"]["numpro_charades"]["metadata"]["numpro"]
+    assert (metadata["n_used"], metadata["n_expected"]) == (3, 4)
 
 
 def test_missing_table_says_which_command_to_run():
@@ -384,10 +384,10 @@ def test_the_groups_run_every_benchmark_without_averaging(every_table):
     assert {name for name, value in results["results"].get("numpro", {}).items() if isinstance(value, float)} == set()
     assert scores(results, "numpro_qvhighlights")["mIoU"] == 100
     assert scores(results, "numpro_didemo")["parse_fail"] == 0
-    said = {task: results["configs"][task]["metadata"]["numpro"] for task in GROUP}
-    assert said["numpro_activitynet"]["split"] == "val_2"
-    assert said["numpro_didemo"]["truth"] == "official"
-    assert said["numpro_qvhighlights_hd"]["prompt_id"] == "highlight_zeroshot"
+    metadata = {task: results["configs"][task]["metadata"]["numpro"] for task in GROUP}
+    assert metadata["numpro_activitynet"]["split"] == "val_2"
+    assert metadata["numpro_didemo"]["truth"] == "official"
+    assert metadata["numpro_qvhighlights_hd"]["prompt_id"] == "highlight_zeroshot"
     assert results["configs"]["numpro_qvhighlights_hd"]["generation_kwargs"]["max_new_tokens"] == 512
 
 
@@ -395,9 +395,9 @@ def test_highlights_follow_the_prompt_kind(every_table, monkeypatch):
     monkeypatch.setenv("NUMPRO_PROMPT", "ft")
     results = run(tasks=["numpro_qvhighlights_hd"])
     assert results["configs"]["numpro_qvhighlights_hd"]["generation_kwargs"]["max_new_tokens"] == 1024
-    said = results["configs"]["numpro_qvhighlights_hd"]["metadata"]["numpro"]
-    assert said["prompt_id"] == "highlight_ft"
-    assert "Now I will give you the sentence query: {query}." in said["prompt"]
+    metadata = results["configs"]["numpro_qvhighlights_hd"]["metadata"]["numpro"]
+    assert metadata["prompt_id"] == "highlight_ft"
+    assert "Now I will give you the sentence query: {query}." in metadata["prompt"]
     sample = results["samples"]["numpro_qvhighlights_hd"][0]
     assert sample["numpro"]["frames"] == [2, 3, 7, 8]
     assert sample["HIT@1"] == 100

@@ -167,10 +167,10 @@ def test_the_models_own_limit_of_frames_is_in_the_protocol(checkpoints, tables):
     seen = seen_by(model)
     results = run(model)
     assert seen[0] == [0, 3, 7, 11, 15]
-    said = results["configs"]["numpro_charades"]["metadata"]["numpro"]
-    assert said["settings"]["max_frames"] == 5
+    metadata = results["configs"]["numpro_charades"]["metadata"]["numpro"]
+    assert metadata["settings"]["max_frames"] == 5
     assert results["samples"]["numpro_charades"][0]["numpro"]["numbers"] == [0, 3, 7, 11, 15]
-    assert said["model"]["adapter"] is None
+    assert metadata["model"]["adapter"] is None
 
 
 def test_settings_that_contradict_each_other_are_named(checkpoints, tables, monkeypatch):
@@ -248,9 +248,9 @@ from lmms_eval.evaluator import simple_evaluate
 from numpro_plugin.inference import answer_log
 from numpro_plugin.harness.hf.model import NumProHF
 original, count = answer_log.AnswerLog.add, []
-def add(self, *said):
-    original(self, *said)
-    count.append(said)
+def add(self, *arguments):
+    original(self, *arguments)
+    count.append(arguments)
     if len(count) == 3:
         os.kill(os.getpid(), signal.SIGKILL)
 answer_log.AnswerLog.add = add
@@ -302,8 +302,8 @@ def test_a_retrained_adapter_is_asked_again(checkpoints, adapter, tables, monkey
 def test_equal_questions_are_asked_once(checkpoints, tmp_path, videos, monkeypatch):
     write_tables(tmp_path, videos, [*CHARADES, CHARADES[0].replace("4.0 12.0", "20.0 24.0")], HIGHLIGHTS)
     asked = count_questions(monkeypatch)
-    said = answers(run(model_of(checkpoints["longva"])))
-    assert said[0] == said[5]
+    replies = answers(run(model_of(checkpoints["longva"])))
+    assert replies[0] == replies[5]
     assert sum(asked) == 5
 
 
@@ -320,10 +320,10 @@ def test_two_processes_give_what_one_gives(checkpoints, tables, tmp_path):
     assert len(two) == len(CHARADES), done.stderr[-3000:]
     one = run(model_of(checkpoints["longva"], batch_size=2))
     (results,) = (tmp_path / "out").rglob("*results.json")
-    said = json.loads(results.read_text())["results"]["numpro_charades"]
-    metrics = [name for name in said if name.endswith(",none") and "_stderr" not in name]
+    scores = json.loads(results.read_text())["results"]["numpro_charades"]
+    metrics = [name for name in scores if name.endswith(",none") and "_stderr" not in name]
     assert len(metrics) >= 6
-    assert {name: said[name] for name in metrics} == {name: one["results"]["numpro_charades"][name] for name in metrics}
+    assert {name: scores[name] for name in metrics} == {name: one["results"]["numpro_charades"][name] for name in metrics}
     assert ["".join(sample["filtered_resps"]) for sample in sorted(two, key=lambda sample: sample["doc_id"])] == answers(one)
     totals = [int(number) for number in re.findall(r"numpro_hf: 100%\D+?(\d+)/\d+", done.stderr.replace("\r", "\n"))]
     assert max(totals) == 3  # the video with three queries is one process's
@@ -418,7 +418,7 @@ def messages(doc):
         {"role": "user", "content": [*({"type": "video", "url": v} for v in visual(doc)), {"type": "text", "text": doc["question"]}]}
     ]
 def results(doc, results):
-    return {"said": len(results[0])}
+    return {"length": len(results[0])}
 """
 FOREIGN_TASK = """
 task: foreign_qa
@@ -432,7 +432,7 @@ doc_to_messages: !function foreign.messages
 doc_to_target: question
 process_results: !function foreign.results
 generation_kwargs: {max_new_tokens: 4}
-metric_list: [{metric: said, aggregation: mean, higher_is_better: true}]
+metric_list: [{metric: length, aggregation: mean, higher_is_better: true}]
 """
 
 
@@ -498,7 +498,7 @@ def test_of_other_tasks_too_an_unreadable_video_does_not_end_the_run(checkpoints
     rows = ([str(broken)], "A?"), ([str(tmp_path / "none.mp4")], "B?"), ([str(videos / "EVENS.mp4")], "C?")
     options = {"use_cache": str(tmp_path / "cache")}
     first = foreign(model_of(checkpoints["longva"]), *rows, **options)
-    assert [said.startswith("[LMMS_EVAL_REQUEST_FAILED") for said in first] == [True, True, False]
+    assert [text.startswith("[LMMS_EVAL_REQUEST_FAILED") for text in first] == [True, True, False]
     broken.write_bytes((videos / "ODDLY.mp4").read_bytes())
     os.environ["NUMPRO_FPS"] = "2"
     try:
@@ -507,7 +507,7 @@ def test_of_other_tasks_too_an_unreadable_video_does_not_end_the_run(checkpoints
         second = foreign(model, *rows, **options)
     finally:
         del os.environ["NUMPRO_FPS"]
-    assert [said.startswith("[LMMS_EVAL_REQUEST_FAILED") for said in second] == [False, True, False]
+    assert [text.startswith("[LMMS_EVAL_REQUEST_FAILED") for text in second] == [False, True, False]
     assert [len(numbers) for numbers in seen] == [64, 59]
 
 
@@ -516,8 +516,8 @@ def test_a_numbered_clip_is_not_numbered_again(checkpoints, tmp_path, videos):
     clips.mkdir()
     write_clip(videos / "EVENS.mp4", clips / "EVENS.mp4")
     write_tables(tmp_path, clips, CHARADES[:1], HIGHLIGHTS)
-    (said,) = answers(run(model_of(checkpoints["longva"])))
-    assert "is already a NumPro clip" in said
+    (text,) = answers(run(model_of(checkpoints["longva"])))
+    assert "is already a NumPro clip" in text
 
 
 def test_a_merged_model_is_known_by_its_record(checkpoints, tables, tmp_path, monkeypatch, caplog):

@@ -53,9 +53,9 @@ class Server:
                     server.requests.append((text, frames, [content["type"] for content in contents]))
                 self._say({"choices": [{"message": {"role": "assistant", "content": f"From Frame 0 to Frame {len(frames) - 1}."}}]})
 
-            def _say(self, said):
+            def _say(self, reply):
                 usage = {"prompt_tokens": 1, "completion_tokens": 1, "total_tokens": 2}
-                choices = [{"index": 0, "finish_reason": "stop", **choice} for choice in said["choices"]]
+                choices = [{"index": 0, "finish_reason": "stop", **choice} for choice in reply["choices"]]
                 about = {"id": "x", "object": "chat.completion", "created": 0, "model": "m"}
                 data = json.dumps({**about, "usage": usage, "choices": choices}).encode()
                 self.send_response(200)

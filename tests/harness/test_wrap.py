@@ -131,8 +131,8 @@ def test_every_video_of_a_foreign_task_is_numbered(tmp_path, videos, folder_of_f
     # What was shown stands in the log of samples; the request itself is as the task made it (the response cache knows it by that).
     arguments = results["samples"]["foreign"][0]["arguments"]
     assert arguments[0] == "Both: Question 0?"
-    said = next(a for a in arguments if isinstance(a, dict))["numpro"]
-    assert (said["base"], said["font_size"], said["numbers"]) == ("numpro_test_both", 40, True)
+    recorded = next(a for a in arguments if isinstance(a, dict))["numpro"]
+    assert (recorded["base"], recorded["font_size"], recorded["numbers"]) == ("numpro_test_both", 40, True)
 
 
 @BOTH
@@ -169,11 +169,11 @@ def test_control_shows_the_same_frames_without_numbers_and_sentence(tmp_path, vi
 
 def test_the_sentence_names_the_colour_that_is_drawn(tmp_path, videos):
     write_task(tmp_path / "task", [{"kind": "video", "what": videos / "short.mp4"}])
-    said = []
+    questions = []
     for color in ("blue", "#00ff00"):
         run(tmp_path, color=color)
-        said.append(SimpleBase.seen[0][0])
-    assert said == [
+        questions.append(SimpleBase.seen[0][0])
+    assert questions == [
         "The blue numbers on each frame represent the frame number. Both: Question 0?",
         "The numbers on each frame represent the frame number. Both: Question 0?",
     ]
@@ -199,7 +199,7 @@ def test_a_numbered_clip_is_never_numbered_again(tmp_path, videos):
 def test_later_rounds_show_clips_too(tmp_path, videos, simple):
     write_task(tmp_path / "task", [{"kind": "video", "what": videos / "short.mp4"}], kind="generate_until_multi_round")
     run(tmp_path, simple=simple)
-    assert [text for text, _ in SimpleBase.seen] == [f"{NUMBERS_SENTENCE} {said}" for said in ("Both: Question 0?", "and then?")]
+    assert [text for text, _ in SimpleBase.seen] == [f"{NUMBERS_SENTENCE} {question}" for question in ("Both: Question 0?", "and then?")]
     assert [len(clips) for clips in shown_clips()] == [1, 1]
 
 
@@ -228,10 +228,10 @@ def test_messages_once_replaced_stay_as_they_are(tmp_path, videos, data):
     once = replacer.messages(messages, add_sentence=True)
     assert messages == before
     assert replacer.messages(once, add_sentence=True) == once
-    said = [part["text"] for message in once for part in message["content"] if part["type"] == "text"]
+    sentences = [part["text"] for message in once for part in message["content"] if part["type"] == "text"]
     drawn = any(part in parts[:4] for message in messages for part in message["content"])
     already = sum(NUMBERS_SENTENCE in part.get("text", "") for message in messages for part in message["content"])
-    assert sum(NUMBERS_SENTENCE in text for text in said) == max(already, int(drawn))
+    assert sum(NUMBERS_SENTENCE in text for text in sentences) == max(already, int(drawn))
     for old, new in zip(messages, once, strict=True):
         assert old["role"] == new["role"]
         assert [p["type"] for p in new["content"]][: len(old["content"])] == [
@@ -295,8 +295,8 @@ def test_a_base_that_takes_a_fixed_number_is_told_each_clips_own(tmp_path, video
     counts = {"short": 6, "long": 16, "odd": 16}
     seen = {(text.rpartition(" ")[2], limit) for (text, _), limit in zip(SimpleBase.seen, SimpleBase.limits, strict=True)}
     assert {pair for pair in seen if pair[0] != "none"} == set(counts.items())
-    said = [sample["filtered_resps"][0].rpartition(" ")[2] for sample in results["samples"]["foreign"]]
-    assert said == [*names, "none"]
+    shown = [sample["filtered_resps"][0].rpartition(" ")[2] for sample in results["samples"]["foreign"]]
+    assert shown == [*names, "none"]
 
 
 @BOTH
@@ -474,13 +474,13 @@ def test_model_args_against_the_environment(tmp_path, videos, monkeypatch):
 def test_an_unknown_visual_stops_the_run(tmp_path, videos, simple):
     with pytest.raises(NumProError, match="a visual of type float is unknown to NumPro; it may be a video file"):
         recognise(3.5)
-    for visual, said in (
+    for visual, message in (
         ("https://example.org/a.mp4", "download it and give the path"),
         ({"sound": 1}, "a visual with the keys 'sound' is unknown"),
         ([3, "x"], "a visual of type list of int, str is unknown"),
         ({"path": [Image.new("RGB", (8, 8))], "video_start": 1}, "pictures have no clock"),
     ):
-        with pytest.raises(NumProError, match=said):
+        with pytest.raises(NumProError, match=message):
             recognise(visual)
     video = {"kind": "video", "what": videos / "short.mp4"}
     write_task(tmp_path / "task", [video, video, video, {"kind": "video", "what": "https://example.org/a.mp4"}])
@@ -496,11 +496,11 @@ def test_one_unreadable_video_among_many(tmp_path, videos, simple, caplog):
     what = [videos / "short.mp4", tmp_path / "broken.webm", tmp_path / "absent.mp4", videos / "odd.mp4", tmp_path / "empty"]
     write_task(tmp_path / "task", [{"kind": "video", "what": path} for path in what])
     samples = run(tmp_path, simple=simple)["samples"]["foreign"]
-    said = [sample["filtered_resps"][0] for sample in samples]
-    assert [text.startswith("[LMMS_EVAL_REQUEST_FAILED] NumPro: ") for text in said] == [False, True, True, False, True]
-    assert "broken.webm: cannot be opened as a video" in said[1]
-    assert "absent.mp4: no such file" in said[2]
-    assert "empty: the folder has no pictures" in said[4]
+    replies = [sample["filtered_resps"][0] for sample in samples]
+    assert [text.startswith("[LMMS_EVAL_REQUEST_FAILED] NumPro: ") for text in replies] == [False, True, True, False, True]
+    assert "broken.webm: cannot be opened as a video" in replies[1]
+    assert "absent.mp4: no such file" in replies[2]
+    assert "empty: the folder has no pictures" in replies[4]
     options = [next(a for a in sample["arguments"] if isinstance(a, dict)) for sample in samples]
     assert [option["do_sample"] for option in options] == [
         False,

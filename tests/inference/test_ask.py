@@ -113,11 +113,11 @@ def test_the_command(folder, video, tmp_path, capsys, monkeypatch):
     assert main(arguments) == 1  # one query has no answer
     out = capsys.readouterr().out
     assert "a hat\n  4.0 - 12.0 s\n  the model: From Frame 2 to Frame 6.\n\na cat\n  no answer: the answer has no number\n" in out
-    said = json.loads((tmp_path / "out.json").read_text())
-    assert said["answers"][0]["span_s"] == [4, 12]
-    assert said["settings"]["fps"] == 0.5
+    written = json.loads((tmp_path / "out.json").read_text())
+    assert written["answers"][0]["span_s"] == [4, 12]
+    assert written["settings"]["fps"] == 0.5
     assert main(["ask", str(video), "a hat", "--model", str(folder), "--max-new-tokens", "2", "--json"]) == 0
-    assert json.loads(capsys.readouterr().out)["answers"] == said["answers"][:1]
+    assert json.loads(capsys.readouterr().out)["answers"] == written["answers"][:1]
 
 
 @pytest.mark.parametrize("mode", ["moments", "highlights"])

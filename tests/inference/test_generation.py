@@ -176,7 +176,7 @@ def test_other_ways_to_generate_do_not_depend_on_sharing(tmp_path, more):
 
 def test_sampling_is_not_narrowed_by_the_checkpoint(longva, monkeypatch):
     given = {}
-    monkeypatch.setattr(longva.model, "generate", lambda **said: given.update(said) or said["input_ids"])
+    monkeypatch.setattr(longva.model, "generate", lambda **options: given.update(options) or options["input_ids"])
     generator = Generator(longva)
     generator.batch(samples_of(longva, 2, QUESTIONS[:1]), GenerationOptions(temperature=0.7, more=(("top_p", 0.9),)))
     assert (given["do_sample"], given["temperature"], given["top_p"], given["top_k"]) == (True, 0.7, 0.9, 0)
@@ -192,9 +192,9 @@ def test_a_batch_holds_so_many_tokens(longva):
 
 
 def test_options_are_read_from_a_task():
-    said = {"max_new_tokens": 64, "temperature": 0, "do_sample": False, "until": ["<|im_end|>"], "top_p": None, "num_beams": 1}
-    assert GenerationOptions.from_lmms_eval(said) == GenerationOptions(64, 0.0, ("<|im_end|>",), (("num_beams", 1),))
-    assert GenerationOptions.from_lmms_eval(said, max_new_tokens=9).max_new_tokens == 9
+    options = {"max_new_tokens": 64, "temperature": 0, "do_sample": False, "until": ["<|im_end|>"], "top_p": None, "num_beams": 1}
+    assert GenerationOptions.from_lmms_eval(options) == GenerationOptions(64, 0.0, ("<|im_end|>",), (("num_beams", 1),))
+    assert GenerationOptions.from_lmms_eval(options, max_new_tokens=9).max_new_tokens == 9
     assert GenerationOptions.from_lmms_eval({"max_gen_toks": 7, "until": "\n"}) == GenerationOptions(7, 0.0, ("\n",))
     assert GenerationOptions.from_lmms_eval({"do_sample": True}).temperature == 1.0
     with pytest.raises(NumProError, match="contrastive are not known here"):
@@ -220,7 +220,7 @@ def test_wrong_sizes_are_refused(longva):
         Generator(longva, token_budget="abc")
 
 
-@pytest.mark.parametrize("said", ["CUDA error: out of memory", "CUBLAS_STATUS_ALLOC_FAILED when calling", "can't allocate memory"])
-def test_memory_runs_out_in_many_words(said):
-    assert out_of_memory(RuntimeError(said))
+@pytest.mark.parametrize("message", ["CUDA error: out of memory", "CUBLAS_STATUS_ALLOC_FAILED when calling", "can't allocate memory"])
+def test_memory_runs_out_in_many_words(message):
+    assert out_of_memory(RuntimeError(message))
     assert not out_of_memory(RuntimeError("size mismatch"))

@@ -414,7 +414,7 @@ def test_adapter_of_plain_peft_without_a_projector(tiny: Path, tmp_path: Path) -
     trained.save_pretrained(tmp_path / "ours")
     again, _ = load_longva(tiny, tmp_path / "ours")
     assert torch.equal(logits_of(again, batch), wanted)
-    with pytest.raises(NumProError, match="2 layers, fewer layers than the 3 here"):
+    with pytest.raises(NumProError, match="2 layers, fewer than the 3 here"):
         load_longva(save_tiny_longva(tmp_path, layers=3), tmp_path / "ours")
 
 
@@ -572,8 +572,8 @@ def test_frames_may_be_arrays_tensors_or_pictures(opened) -> None:
 @pytest.mark.parametrize(
     ("text", "videos", "message"),
     [
-        ("<image> and <image>", [frames(2)], "2 times <image>, but 1 videos"),
-        ("no mark", [frames(2)], "0 times <image>"),
+        ("<image> and <image>", [frames(2)], "<image> 2 times, but 1 videos"),
+        ("no mark", [frames(2)], "<image> 0 times"),
         ("<image>", None, "0 videos were given"),
         ("<image>", [frames(2).astype(np.float32)], "float32"),
         ("<image>", [frames(2)[0]], r"\(16, 16, 3\)"),
@@ -707,7 +707,7 @@ def test_adapters_that_are_incomplete(tiny: Path, adapter: Path, tmp_path: Path)
     broken = shutil.copytree(adapter, tmp_path / "broken")
     projector = torch.load(broken / "non_lora_trainables.bin", weights_only=True)
     torch.save({name: value for name, value in projector.items() if "0.bias" not in name}, broken / "non_lora_trainables.bin")
-    with pytest.raises(NumProError, match=r"only a part of the projector is there; missing: .*linear_1\.bias"):
+    with pytest.raises(NumProError, match=r"the projector is incomplete; missing: .*linear_1\.bias"):
         load_longva(tiny, broken)
     torch.save(projector | {"base_model.model.model.norm.weight": torch.ones(32)}, broken / "non_lora_trainables.bin")
     with pytest.raises(NumProError, match=r"norm\.weight is neither LoRA nor the projector"):

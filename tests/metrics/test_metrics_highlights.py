@@ -219,9 +219,10 @@ def test_timechats_script_on_numpros_answers(shared, method):
     expected = json.loads((folder / "expected.json").read_text())
     annotations = read_lines(folder / "gt.jsonl")
     saliency = {p["qid"]: p["pred_saliency_scores"] for p in json.loads((folder / f"pred_saliency_{method}.json").read_text())}
-    said = [expected["parsed"][str(a["qid"])] for a in annotations]
+    parsed = [expected["parsed"][str(a["qid"])] for a in annotations]
     clips = [
-        clip_scores(s["frames"], s["scores"], duration_s=a["duration"], rule=RULES[method]) for a, s in zip(annotations, said, strict=True)
+        clip_scores(s["frames"], s["scores"], duration_s=a["duration"], rule=RULES[method])
+        for a, s in zip(annotations, parsed, strict=True)
     ]
     for a, got in zip(annotations, clips, strict=True):
         assert got.tolist() == pytest.approx(saliency[a["qid"]], abs=1e-12)

@@ -108,7 +108,7 @@ def test_a_query_without_highlight_prediction_scores_nothing(tmp_path, official)
 
 
 @pytest.mark.parametrize(
-    ("name", "text", "said"),
+    ("name", "text", "message"),
     [
         ("p.json", '[{"id": 1, "respon', ":1: is not JSON"),
         ("p.jsonl", '{"qid": 1, "pred_relevant_windows": []}\n{"qid": 2\n', ":2: is not JSON"),
@@ -118,11 +118,11 @@ def test_a_query_without_highlight_prediction_scores_nothing(tmp_path, official)
         ("p.json", '[{"id": 1, "response": "x", "gt_start": -1, "gt_end": 2}]', ":0: -1 must be 0 seconds or more"),
     ],
 )
-def test_broken_predictions_are_named(tmp_path, official, name, text, said):
+def test_broken_predictions_are_named(tmp_path, official, name, text, message):
     (tmp_path / name).write_text(text)
     with pytest.raises(NumProError) as error:
         score_moments(tmp_path / name, official["qvhighlights"])
-    assert said in str(error.value)
+    assert message in str(error.value)
     assert str(tmp_path / name) in str(error.value)
 
 

@@ -70,8 +70,8 @@ class ChatBase(SimpleBase):
             _, doc_to_messages, _, doc_id, task, split = request.args
             doc = self.task_dict[task][split][doc_id]
             for round_ in ({}, {"round_idx": 1, "previous_output": ["one"], "previous_round_info": None}):
-                said = doc_to_messages(doc, **round_)
-                contents = [c for message in (said[0] if round_ else said) for c in message["content"]]
+                messages = doc_to_messages(doc, **round_)
+                contents = [c for message in (messages[0] if round_ else messages) for c in message["content"]]
                 SimpleBase.seen.append((" | ".join(c["text"] for c in contents if c["type"] == "text"), contents))
         return [["one", "two"]] * len(requests)
 
@@ -107,9 +107,9 @@ def text(doc, lmms_eval_specific_kwargs=None, round_idx=None, **_):
     return (lmms_eval_specific_kwargs or {}).get("pre_prompt", "") + doc["question"]
 
 def results(doc, results):
-    said = results[0]
-    said = said[0] if isinstance(said, list) else said
-    return {"good": float("FAILED" not in str(said))}
+    text = results[0]
+    text = text[0] if isinstance(text, list) else text
+    return {"good": float("FAILED" not in str(text))}
 """
 TASK = """
 task: {name}

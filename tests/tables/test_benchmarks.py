@@ -91,7 +91,7 @@ def broken(rows, **changes):
 
 
 @pytest.mark.parametrize(
-    ("name", "content", "said"),
+    ("name", "content", "message"),
     [
         ("activitynet", broken(ACTIVITYNET, timestamps=[[0, 1]]), "'v_AAAAAAAAAAA': has 1 timestamps but 2 sentences"),
         ("activitynet", broken(ACTIVITYNET, duration=-3), "must be 0 seconds or more"),
@@ -109,12 +109,12 @@ def broken(rows, **changes):
         ("qvhighlights", broken(QVHIGHLIGHTS, relevant_windows=[[1, "x"]]), "'x' is not a number of seconds"),
     ],
 )
-def test_impossible_annotations_are_named(official, name, content, said):
+def test_impossible_annotations_are_named(official, name, content, message):
     text = "".join(json.dumps(row) + "\n" for row in content) if name == "qvhighlights" else json.dumps(content)
     official[name].write_text(text)
     with pytest.raises(NumProError) as error:
         read(name, official[name])
-    assert said in str(error.value)
+    assert message in str(error.value)
     assert str(official[name]) in str(error.value)
 
 
@@ -140,7 +140,7 @@ def test_custom(tmp_path, name):
 
 
 @pytest.mark.parametrize(
-    ("row", "said"),
+    ("row", "message"),
     [
         ("a.mp4,,1,2", "has no query"),
         (",x,1,2", "has no video"),
@@ -150,13 +150,13 @@ def test_custom(tmp_path, name):
         ("../a.mp4,x,1,2", "a path inside the folder of videos"),
     ],
 )
-def test_custom_rows_are_named_by_line(tmp_path, row, said):
+def test_custom_rows_are_named_by_line(tmp_path, row, message):
     path = tmp_path / "mine.csv"
     path.write_text(f"video,query,start_time,end_time\nb.mp4,y,1,2\n{row}\n")
     with pytest.raises(NumProError) as error:
         read("custom", path)
     assert f"{path}:3: " in str(error.value)
-    assert said in str(error.value)
+    assert message in str(error.value)
 
 
 def test_flat_json_of_numpros_own_scripts(tmp_path):

@@ -50,7 +50,7 @@ def test_gz_crlf_byte_order_mark_and_empty_lines(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("line", "said"),
+    ("line", "message"),
     [
         ("AAAAA 0.0##no end", "is not 'VIDEO START END##QUERY'"),
         ("AAAAA 0.0 1.0", "is not 'VIDEO START END##QUERY'"),
@@ -62,13 +62,13 @@ def test_gz_crlf_byte_order_mark_and_empty_lines(tmp_path):
         (".. 0.0 1.0##the folder above", "a path inside the folder of videos"),
     ],
 )
-def test_bad_lines_are_named_by_file_and_line(tmp_path, line, said):
+def test_bad_lines_are_named_by_file_and_line(tmp_path, line, message):
     path = tmp_path / "charades_sta_test.txt"
     path.write_text(GOOD + line + "\n")
     with pytest.raises(NumProError) as error:
         read_annotations(path)
     assert f"{path}:4: " in str(error.value)
-    assert said in str(error.value)
+    assert message in str(error.value)
     assert "use the official file" in str(error.value)
 
 

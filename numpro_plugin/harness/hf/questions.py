@@ -12,7 +12,7 @@ from numpro_plugin.harness.lmms import messages_of, protocol_of
 from numpro_plugin.harness.sources import Stills, content_source
 from numpro_plugin.harness.task import source_video
 from numpro_plugin.inference.asking import Question, VideoQuestions
-from numpro_plugin.prompts import SAID_OF_NUMBERS, numbers_sentence
+from numpro_plugin.prompts import NUMBERS_PHRASE, numbers_sentence
 from numpro_plugin.settings import NumProSettings
 from numpro_plugin.timeline import Timeline
 from numpro_plugin.video.packets import read_packets
@@ -81,7 +81,7 @@ def _read_messages(messages: list[dict[str, Any]], task: str, options: Generatio
         raise NumProError(f"{task}: numpro_hf answers questions about one video each, this one shows {len(videos)}{_ELSEWHERE}")
     (video,) = videos
     text = "\n".join(texts["user"])
-    if SAID_OF_NUMBERS not in text:
+    if NUMBERS_PHRASE not in text:
         text = f"{numbers_sentence(settings.style.color)} {text}"
     question = Question(text, options, system="\n".join(texts["system"]) or None)
     frames = _count(video.path, settings, video.start_s, video.end_s)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from numpro_plugin.clips.fitted import clip_pictures, fitted_clip, frames_in_file
 from numpro_plugin.harness.sources import Source, content_source, recognise
-from numpro_plugin.prompts import SAID_OF_NUMBERS, numbers_sentence
+from numpro_plugin.prompts import NUMBERS_PHRASE, numbers_sentence
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -52,7 +52,7 @@ class Replacer:
     def text(self, text: str, sources: Iterable[Source]) -> str:
         """A question with the sentence about the numbers, if numbers are drawn and it does not explain them already."""
         color = next(filter(None, map(self.clips.color, sources)), None)
-        return text if color is None or SAID_OF_NUMBERS in text else f"{numbers_sentence(color)} {text}"
+        return text if color is None or NUMBERS_PHRASE in text else f"{numbers_sentence(color)} {text}"
 
     def messages(self, messages: list[dict[str, Any]], *, add_sentence: bool) -> list[dict[str, Any]]:
         """A chat model's messages with clips for videos.
@@ -82,7 +82,7 @@ class Replacer:
             replaced.append({**message, "content": contents})
         texts = [c["text"] for m in replaced if not isinstance(m["content"], str) for c in m["content"] if c.get("type") == "text"]
         texts += [m["content"] for m in replaced if isinstance(m["content"], str)]
-        if color is None or not add_sentence or any(SAID_OF_NUMBERS in text for text in texts):
+        if color is None or not add_sentence or any(NUMBERS_PHRASE in text for text in texts):
             return replaced
         return _with_sentence(replaced, place, numbers_sentence(color))
 

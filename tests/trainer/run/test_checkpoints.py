@@ -39,7 +39,7 @@ def test_going_on_as_it_was_started_takes_away_what_is_half_written(tmp_path: Pa
 
 
 @pytest.mark.parametrize(
-    ("then", "now", "said"),
+    ("then", "now", "message"),
     [
         (record(), record(processes=1, deepspeed="none"), "2 processes with memory.deepspeed=zero2, this run is 1 process with .*none"),
         (record(), record(processes=4), "2 processes .*zero2, this run is 4 processes .*zero2"),
@@ -48,8 +48,8 @@ def test_going_on_as_it_was_started_takes_away_what_is_half_written(tmp_path: Pa
         (None, record(), "checkpoint-2 has no record"),
     ],
 )
-def test_what_cannot_be_gone_on_with(tmp_path: Path, then: dict[str, Any] | None, now: dict[str, Any], said: str) -> None:
-    with pytest.raises(NumProError, match=said):
+def test_what_cannot_be_gone_on_with(tmp_path: Path, then: dict[str, Any] | None, now: dict[str, Any], message: str) -> None:
+    with pytest.raises(NumProError, match=message):
         claim_output(stopped(tmp_path, then), tmp_path, tmp_path / "adapter", now)
 
 

@@ -130,8 +130,8 @@ def test_the_adapter_says_how_it_was_trained(plain: Recipe, world: World) -> Non
     assert Recipe.from_dict(record["recipe"]) == plain
     assert (record["base"], record["data"]["videos"], record["data"]["samples"]) == (str(world.model), 17, 25)
     card = (Path(plain.output) / "adapter" / "README.md").read_text(encoding="utf-8")
-    for said in ("0.5 frames per second, 16 x 16 pixels", "25 conversations about 17 videos", "transformers", "lr: 0.01"):
-        assert said in card
+    for text in ("0.5 frames per second, 16 x 16 pixels", "25 conversations about 17 videos", "transformers", "lr: 0.01"):
+        assert text in card
 
 
 def test_the_adapter_is_the_trained_model(plain: Recipe, world: World) -> None:
@@ -151,8 +151,8 @@ def test_the_last_step_of_an_epoch_counts_its_own_tokens(plain: Recipe, world: W
 
 def test_held_out_scores_are_those_of_the_answers(plain: Recipe, world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     """Of 4 questions about 4 frames: one answered rightly, one off by one frame, one not at all, one in other words."""
-    said = iter(["From Frame 0 to Frame 3.", "From Frame 1 to Frame 2.", "Hello.", "frames 0-3"])
-    answer = lambda self, samples, options: [Generated(next(said), 1)]  # noqa: E731
+    texts = iter(["From Frame 0 to Frame 3.", "From Frame 1 to Frame 2.", "Hello.", "frames 0-3"])
+    answer = lambda self, samples, options: [Generated(next(texts), 1)]  # noqa: E731
     monkeypatch.setattr(Generator, "batch", answer)
     index = ShardIndex.read([str(world.held_out)], plain.numpro)
     loaded = load_model(world.model, dtype="float32")
@@ -423,14 +423,14 @@ def test_gradients_that_are_no_numbers_get_into_no_checkpoint(world: World, monk
 
 
 def test_what_is_missing_or_does_not_fit(world: World) -> None:
-    for change, said in (
+    for change, message in (
         ({"model": ""}, "model is missing"),
         ({"data__shards": []}, "data.shards is missing"),
         ({"numpro__fps": 1.0}, r"the recipe says numpro\.fps=1\.0"),
         ({"model": str(world.shards)}, "is not a model"),
         ({"optimizer__micro_batch_size": 1, "memory__deepspeed": "zero7.json"}, "zero7.json.*zero2, zero3, none"),
     ):
-        with pytest.raises(NumProError, match=said):
+        with pytest.raises(NumProError, match=message):
             run(world.recipe("never", **change).replace(resume=True))
     with pytest.raises(NumProError, match="output is missing"):
         run(world.recipe("never").replace(output=""))
