@@ -54,5 +54,5 @@ def split_of(path: Path, benchmark: Benchmark, queries: list[Query]) -> str:
     found = by_content or by_name
     if len(found) == 1:
         return found[0]
-    said = "its name says more than one split" if found else "its name does not say which split it holds"
-    raise NumProError(f"{path}: {said}; choose with --split {{{','.join(benchmark.splits)}}}")
+    reason = "its name says more than one split" if found else "its name does not say which split it holds"
+    raise NumProError(f"{path}: {reason}; choose with --split {{{','.join(benchmark.splits)}}}")

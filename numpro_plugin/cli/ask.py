@@ -45,7 +45,7 @@ def add_ask_verb(verbs: Any) -> None:
 
 
 def _ask(args: argparse.Namespace) -> int:
-    index = _check(args)  # what is wrong with the arguments is said before torch is imported and a large model loaded
+    index = _check(args)  # what is wrong with the arguments shows before torch is imported and a large model loaded
     from transformers.utils import logging as transformers_logging
 
     from numpro_plugin.families import load_model

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 _UNPRINTABLE = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 
-JSON_HELP = {"metavar": "FILE", "help": "write the figures, unrounded; - prints them and nothing else"}
+JSON_HELP: dict[str, Any] = {"metavar": "FILE", "help": "write the figures, unrounded; - prints them and nothing else"}
 
 
 def printable(text: str) -> str:

@@ -262,7 +262,7 @@ def _but_not_missing() -> Iterator[None]:
 
 @cache
 def _warn_without_lock(folder: Path, reason: str) -> None:
-    """Cached, so that it is said once."""
+    """Cached, so that it is logged once."""
     log.warning(
         "%s: clips cannot be locked here (%s), so two processes may make the same clip at once; the clips are right all the same",
         folder,
