@@ -6,7 +6,8 @@ import re
 from typing import Literal
 
 Verdict = Literal["denied", "numbering", "count", "aside"]
-"""``denied``, ``numbering`` and ``count`` are no answers; ``aside`` (withdrawn, or placed before) counts only if nothing else is left."""
+"""``denied``, ``numbering`` and ``count`` are no answers; ``aside`` (withdrawn, placed before, or followed by a negation that may be part
+of what was asked for: "the door is not closed") counts only if nothing else is left."""
 
 _BREAK = re.compile(r"[.!?;](?=\s|$)|\n|\b(?:but|however|although|though|yet|instead|i think|i would say|only)\b")
 _NEGATED = re.compile(
@@ -27,6 +28,12 @@ _NOT_AFTER = re.compile(
     r"(?:(?:is|are|was|were|does|do|did|has|have|can)(?:n.?t| not| never)\b|cannot\b)"
     r"|,? (?:(?:there (?:is|are) )?no (?!longer|doubt)\w+|nothing|nobody)\b"
 )
+_ABSENT = re.compile(
+    r"\b(?:visible|seen|shown|present|there|found|happen\w*|occur\w*|appear\w*|take place|see|find|identify|locate|show|match\w*|depict\w*"
+    r"|contain|no(?:thing|body)?|relevant)\b|,? ?(?:(?:is|are|was|were|does|do|did)(?:n.?t| not)) ?(?:[.,;!]|$)"
+)
+"""What a negation after a range speaks of when it says that what was asked for is not in those frames."""
+_SUBORDINATE = re.compile(r"(?:^|[.!?;:,]) ?(?:even )?(?:although|though|while|since|because|as|if|when)\b [^,]{0,100}, ?")
 _NUMBERING = re.compile(
     r"\b(?:looking (?:at|through)|looked (?:at|through)|(?:after |by |in )?(?:examining|examined|reviewing|analy[sz]ing"
     r"|inspecting|considering"
@@ -36,7 +43,7 @@ _NUMBERING = re.compile(
     r"|\b(?:video|clip|footage)(?:'s)? (?:\w+ )?(?:has|contains|consists of|is made of|comprises|includes)\b"
     r"(?:[^.\n]{0,25}\bframes?\b[^.\n]{0,15}| ?(?:\d+ (?:\w+ )?)?)$"
     r"|\b(?:video|clip|footage)(?: \w+)? (?:spans|runs|goes|covers)(?: from| frames?){0,2} ?$"
-    r"|\bthere are (?:\w+ ){0,2}\d* ?frames?\b[^.\n]{0,20}$"
+    r"|\bthere are (?:\w+ ){0,2}\d* ?frames?\b[^.\n]{0,20}$|\b(?:there are|total of) (?:\w+ ){0,2}\d+ $"
     r"|\b(?:numbers?|frames?|numbering)(?: on (?:the|each) frames?)? (?:go|goes|run|runs|range|ranges|ranging|are numbered"
     r"|are labell?ed|are given|are)"
     r" ?(?:in order )?(?:from)? ?$"
@@ -67,7 +74,11 @@ _ASIDE = re.compile(
     r"|at first glance|first guess|might (?:seem|appear|think)|may (?:seem|appear)|seems? at first|could (?:seem|be mistaken)"
     r"|not to be confused)\b"
     r"[^.!?;\n]{0,40}$"
+    r"|\b(?:video|clip|footage|scene) (?:starts|begins|opens) with\b[^.!?;\n]{0,80}$"
+    r"|\bat the (?:very )?(?:beginning|start) of the (?:video|clip)\b[^.!?;\n]{0,40}$"
 )
+_ASIDE_CLAUSE = re.compile(r"(?:^|[.!?\n]) ?(?:after|before|having|once|following|until|prior to) [^.!?;,\n]{0,80}$")
+"""A clause before the main one: "After sitting from frame 0 to frame 5, he ..."."""
 WITHDRAWAL = re.compile(
     r"(?:(?<=[.,!?;\n] )|(?<=\n)|(?<=[.…]))(?:oh,? |no,? |hmm+,? )?(?:wait\b(?=[ ,.!-])(?! (?:for|until|from|in)\b)|actually,"
     r"|correction\b|on second thought"
@@ -83,7 +94,11 @@ _OVERALL = re.compile(
     r"|\bno such (?:event|action|moment)\b"
     r"|\bnot (?:visible|shown|present|seen|depicted|found) (?:in|anywhere in) (?:the|this|any)\b"
 )
-_TAKEN_BACK = re.compile(r"\b(?:but|however|except|instead|although|closest|nearest|until|at first)\b")
+_TAKEN_BACK = re.compile(
+    r"\b(?:but|however|except|instead|although|closest|nearest|until|at first)\b"
+    r"|\b(?:it|(?<=[.;] )the \w+) (?:only |actually |instead )?"
+    r"(?:(?:is|was) (?:\w+ )?(?:from|in|between|at|during)\b|occurs|happens|starts|begins|appears|takes place)"
+)
 
 
 def verdict(text: str, start: int, end: int, *, named: bool, bare: bool) -> Verdict | None:
@@ -99,7 +114,12 @@ def verdict(text: str, start: int, end: int, *, named: bool, bare: bool) -> Verd
     before = text[max(0, start - 140) : start]
     breaks = [match.end() for match in _BREAK.finditer(before)]
     clause = before[breaks[-1] :] if breaks else before
-    if _DIRECT_NOT.search(before[-40:]) or _NEGATED.search(clause) or _NOT_AFTER.match(text, end, end + 80):
+    if subordinate := _SUBORDINATE.match(before, breaks[-2] if len(breaks) > 1 else 0) or _SUBORDINATE.search(clause):
+        clause = before[max(subordinate.end(), breaks[-1] if breaks else 0) :]
+    if _DIRECT_NOT.search(before[-40:]) or _NEGATED.search(clause):
+        return "denied"
+    negation = _NOT_AFTER.match(text, end, end + 80)
+    if negation and (re.match(r"(?:\D*\D)?0\D", text[start:end]) or _ABSENT.search(_clause_after(text, negation.start(), negation.end()))):
         return "denied"
     if _NUMBERING.search(before[-100:]):
         return "numbering"
@@ -110,7 +130,13 @@ def verdict(text: str, start: int, end: int, *, named: bool, bare: bool) -> Verd
             return "count"
         if counted and _COUNT_AFTER.match(text, end):
             return "count"
-    return "aside" if _ASIDE.search(clause) else None
+    placed_before = _ASIDE.search(clause) or (_ASIDE_CLAUSE.search(before) and text[end : end + 2].lstrip(")] ").startswith(","))
+    return "aside" if negation or placed_before else None
+
+
+def _clause_after(text: str, start: int, end: int) -> str:
+    """The negation ``text[start:end]`` with what follows it in its clause."""
+    return text[start:end] + re.split(r"[.!?;,\n]|\b(?:but|while|because|since|and|as|when)\b", text[end : end + 60])[0]
 
 
 def overall_denial(text: str) -> bool:
@@ -125,7 +151,7 @@ def sentence_denial(sentence: str) -> bool:
 
 
 _SUBJECT_START = re.compile(r"(?:^|[.!?;:,)\n] ?|\band |\bin |\bduring )(?:in |from |the |during )?$")
-_TELLS = re.compile(r" ?(?::|- )? ?(?P<words>(?:[^\W\d][\w'-]*[ ,]*){2,12})")
+_TELLS = re.compile(r" ?(?!(?:,|and|or|then|&| )+(?:again )?(?:in |from |at |between )?(?:the )?frames?\b)(?::|- )? ?(?P<words>(?:[^\W\d][\w'-]*[ ,]*){2,12})")
 _STOP_WORDS = frozenset(
     [
         "a",
