@@ -75,8 +75,11 @@ _ASIDE = re.compile(
     r"|not to be confused)\b"
     r"[^.!?;\n]{0,40}$"
     r"|\b(?:video|clip|footage|scene) (?:starts|begins|opens) with\b[^.!?;\n]{0,80}$"
+    r"|\b(?:initially|at first|first|it) (?:\w+ ){0,3}?(?:looked like|seemed|appeared to be|looked as)\b[^.!?;\n]{0,40}$"
     r"|\bat the (?:very )?(?:beginning|start) of the (?:video|clip)\b[^.!?;\n]{0,40}$"
 )
+_INSTEAD = re.compile(r"[^.!?;\n]{0,30}\b(?:only|just|merely|simply) \w+s\b")
+"""After a denial: "He never opens it. From frame 0 to frame 14 he only sits"."""
 _ASIDE_CLAUSE = re.compile(r"(?:^|[.!?\n]) ?(?:after|before|having|once|following|until|prior to) [^.!?;,\n]{0,80}$")
 """A clause before the main one: "After sitting from frame 0 to frame 5, he ..."."""
 WITHDRAWAL = re.compile(
@@ -121,6 +124,8 @@ def verdict(text: str, start: int, end: int, *, named: bool, bare: bool) -> Verd
     negation = _NOT_AFTER.match(text, end, end + 80)
     if negation and (re.match(r"(?:\D*\D)?0\D", text[start:end]) or _ABSENT.search(_clause_after(text, negation.start(), negation.end()))):
         return "denied"
+    if _INSTEAD.match(text, end, end + 50) and _follows_denial(before):
+        return "denied"
     if _NUMBERING.search(before[-100:]):
         return "numbering"
     if bare and not named:
@@ -132,6 +137,12 @@ def verdict(text: str, start: int, end: int, *, named: bool, bare: bool) -> Verd
             return "count"
     placed_before = _ASIDE.search(clause) or (_ASIDE_CLAUSE.search(before) and text[end : end + 2].lstrip(")] ").startswith(","))
     return "aside" if negation or placed_before else None
+
+
+def _follows_denial(before: str) -> bool:
+    """The sentence before the one that has just begun denies something and has no number."""
+    sentences = re.split(r"[.!?\n] ?", before)
+    return len(sentences) > 1 and len(sentences[-1]) < 20 and sentence_denial(sentences[-2])
 
 
 def _clause_after(text: str, start: int, end: int) -> str:
