@@ -149,11 +149,11 @@ def _is_pair(text: str, first: Mention, last: Mention, after: Mention | None) ->
     behind = text[last.end : min(last.end + 40, after.start if after else last.end + 40)]
     behind = re.split(r"[.;\n]", behind)[0]
     cue = re.split(r"[.!?\n]", before)[-1]
+    if sentence_end := re.search(r"[.!?] ", gap):
+        return _in_two_sentences(cue, gap, sentence_end, behind)
     starts = _STARTS.search(re.split(r"[;]", cue)[-1]) or _STARTS.search(gap[: gap.rfind(" and ")] if " and " in gap else "")
     if not starts:
         return False
-    if sentence_end := re.search(r"[.!?] ", gap):
-        return _in_two_sentences(cue, gap, sentence_end, behind)
     middle = gap[starts.end() :] if starts.string == gap else gap
     return bool(_ENDS.search(middle) or (re.search(r"\b(?:and|,)\b", gap) and _ENDS.search(behind)))
 

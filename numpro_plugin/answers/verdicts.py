@@ -33,6 +33,7 @@ _ABSENT = re.compile(
     r"|contain|no(?:thing|body)?|relevant)\b|,? ?(?:(?:is|are|was|were|does|do|did)(?:n.?t| not)) ?(?:[.,;!]|$)"
 )
 """What a negation after a range speaks of when it says that what was asked for is not in those frames."""
+_PREDICATE = re.compile(r"(?:is|are|was|were|does|do|did|has|have)(?:n.?t| not)")
 _SUBORDINATE = re.compile(r"(?:^|[.!?;:,]) ?(?:even )?(?:although|though|while|since|because|as|if|when)\b [^,]{0,100}, ?")
 _NUMBERING = re.compile(
     r"\b(?:looking (?:at|through)|looked (?:at|through)|(?:after |by |in )?(?:examining|examined|reviewing|analy[sz]ing"
@@ -119,10 +120,15 @@ def verdict(text: str, start: int, end: int, *, named: bool, bare: bool) -> Verd
     clause = before[breaks[-1] :] if breaks else before
     if subordinate := _SUBORDINATE.match(before, breaks[-2] if len(breaks) > 1 else 0) or _SUBORDINATE.search(clause):
         clause = before[max(subordinate.end(), breaks[-1] if breaks else 0) :]
-    if _DIRECT_NOT.search(before[-40:]) or _NEGATED.search(clause):
+    if _DIRECT_NOT.search(before[-40:]):
         return "denied"
-    negation = _NOT_AFTER.match(text, end, end + 80)
-    if negation and (re.match(r"(?:\D*\D)?0\D", text[start:end]) or _ABSENT.search(_clause_after(text, negation.start(), negation.end()))):
+    # A partial range with a negation answers a query such as "the door is not closed", unless it says that something is not to be seen.
+    from_the_first = re.match(r"\D*0\D", text[start:end]) is not None
+    negation = _NEGATED.search(clause)
+    if negation and (from_the_first or not _PREDICATE.match(negation[0]) or not clause.endswith("from ") or _ABSENT.search(clause)):
+        return "denied"
+    negation_after = _NOT_AFTER.match(text, end, end + 80)
+    if negation_after and (from_the_first or _ABSENT.search(_clause_after(text, *negation_after.span()))):
         return "denied"
     if _INSTEAD.match(text, end, end + 50) and _follows_denial(before):
         return "denied"
@@ -136,7 +142,7 @@ def verdict(text: str, start: int, end: int, *, named: bool, bare: bool) -> Verd
         if counted and _COUNT_AFTER.match(text, end):
             return "count"
     placed_before = _ASIDE.search(clause) or (_ASIDE_CLAUSE.search(before) and text[end : end + 2].lstrip(")] ").startswith(","))
-    return "aside" if negation or placed_before else None
+    return "aside" if negation or negation_after or placed_before else None
 
 
 def _follows_denial(before: str) -> bool:
