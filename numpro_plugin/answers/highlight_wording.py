@@ -70,6 +70,7 @@ _SCORE_LINE = re.compile(r"(?m)^(\W{0,6}(?:saliency )?scores?(?: of)? \d(?:\.\d+
 
 
 _REJECTED = re.compile(r"\bframes \d+ ?(?:-|to|through) ?\d+ ?[:(-] ?(?:not\b|no\b|none\b|nothing\b|irrelevant\b|unrelated\b|n/a\b)[^\n.;,\d)]*\)?")
+_SCORE_FIRST = re.compile(rf"(?<![\d.])(\d+\.\d+) (?:(?:is |was )?(?:given|assigned) )?(?:to|for) (?:the )?frame (\d+)\b")  # "2.5 to frame 3"
 _TWO_COLUMNS = re.compile(r"\s*(?P<frame>\d{1,6}) ?[,;\t] ?(?P<score>\d\d?(?:\.\d+)?)\s*")
 
 
@@ -81,6 +82,8 @@ def _one_layout(text: str) -> str:
     text = _PERCENT.sub(r"\1", text)
     text = _PAIRS.sub(lambda m: re.sub(r"[(\[]? ?(\d+) ?, ?(\d+)(?:\.0)? ?[)\]]+", r" frame \1: score \2 ", m[0]).replace("[", " "), text)
     text = _REJECTED.sub(" ", text)
+    if len(_SCORE_FIRST.findall(text)) > 1:
+        text = _SCORE_FIRST.sub(r" frame \2: score \1", text)
     if "frame" not in text:
         text = _rows_without_heading(text)
         text = _SCORE_LINE.sub(r"\1: frames ", text)

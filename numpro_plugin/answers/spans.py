@@ -69,10 +69,10 @@ def _without_inner(ranges: list[Range]) -> list[Range]:
 _FILL = (
     r"(?:the|a|an|about|approximately|around|roughly|at|in|on|by|with|it|event|action|up|frames?|number|mark|of|last|least"
     r"|most|including|and"
-    r"|somewhere|exactly|maybe|labell?ed|numbered|marked|one)"
+    r"|(?:start|beginning|end) of|somewhere|exactly|maybe|labell?ed|numbered|marked|one)"
 )
 _TO = re.compile(
-    r"[ \n,;.:)\]]*+(?:-|(?:(?:and|which|it) )*(?:(?:continu(?:es|ing)|go(?:es|ing) on|lasts?|runs?|extends?) )?(?:all the way )?"
+    r"[ \n,;.:)\]]*+(?:-(?: ?to\b)?|(?:(?:and|which|it) )*(?:(?:continu(?:es|ing)|go(?:es|ing) on|lasts?|runs?|extends?) )?(?:all the way )?"
     rf"(?:up )?(?:through )?(?:to|until|till|through|thru)\b|\.{{2,3}})(?:[ \n]|{_FILL}\b|[:,(\[#])*"
 )
 _AND = re.compile(rf" ?(?:and|&)(?:[ \n]|{_FILL}\b)*")
@@ -95,7 +95,7 @@ _INSERTED = re.compile(r"\([^()]*+\)|\[[^\[\]]*+\]|, ?(?:where|when|as|in which|
 _IN_SECONDS = re.compile(r" ?\((?:in )?(?:s|secs?|seconds)\)")
 _OPEN = re.compile(
     r"[ ,]*(?:and )?(?:it )?(?:(?:continu(?:es|ing)|go(?:es|ing) on|lasts?|runs?|extends?) )?(?:all the way )?(?:(?:right )?(?:up )?"
-    r"(?:to|until|till|through|-) ?(?:the )?(?:very )?(?:end|last(?: frame)?|finish)\b(?! ?[,(]? ?(?:frame )?\d)|onwards?\b"
+    r"(?:to|until|till|through|-) ?(?:the )?(?:very )?(?:end|last(?: frame)?|finish)\b(?! ?[,(]? ?(?:of )?(?:the )?(?:frame )?\d)|onwards?\b"
     r"|(?:and )?(?:after|beyond)\b)"
 )
 _CUT_OFF = re.compile(r" ?(?:to|-)(?: frames?)? ?$")
@@ -225,6 +225,7 @@ def _as_list(text: str, run: Sequence[Mention], taken: set[int]) -> list[Range]:
     steps = {b - a for a, b in pairwise(values)}
     if len(run) == 1:
         outside = re.search(r"\b(?:after|before|by|until|since|till|to|from|of)(?: the)? ?$", before[-12:])
+        outside = outside or re.search(r"\b(?:finish|end|stop)\w*\b[^.;\n]{0,25}$", before)
         return [Range(values[0], values[0], "single", start, end, against)] if named and not outside else []
     if len(run) == 2 and named:
         return [Range(min(values), max(values), "listed", start, end, against)]

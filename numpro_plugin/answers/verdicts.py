@@ -9,13 +9,13 @@ Verdict = Literal["denied", "numbering", "count", "aside"]
 """``denied``, ``numbering`` and ``count`` are no answers; ``aside`` (withdrawn, placed before, or followed by a negation that may be part
 of what was asked for: "the door is not closed") counts only if nothing else is left."""
 
-_BREAK = re.compile(r"[.!?;](?=\s|$)|\n|\b(?:but|however|although|though|yet|instead|i think|i would say|only)\b")
+_BREAK = re.compile(r"[.!?;](?=\s|$)|\n|\b(?:but|however|although|though|(?<=[,.;] )yet|instead|i think|i would say|only)\b")
 _NEGATED = re.compile(
     r"(?<!who )(?<!that )(?<!which )\b(?:does|do|did|is|are|was|were|has|have|had|can|could|will|would|am)(?:n.?t\b| not\b"
     r"| never\b)"
     r"(?! (?:sure|certain|only|just|entirely|completely|\w+ sure|\w+ certain)\b)"
     r"|\bcannot\b|\bcan.?t\b"
-    r"|\b(?:none|nothing|nobody|neither|nor|unable|absent|invisible)\b|\bno one\b|(?<!who )(?<!that )(?<!which )\bnever\b"
+    r"|\b(?:none|nothing|nobody|nowhere|neither|nor|unable|absent|invisible)\b|\bno one\b|(?<!who )(?<!that )(?<!which )\bnever\b"
     r"|\bno (?!doubt\b|later\b|earlier\b|more\b|longer\b)\w+"
     r"|\bnot (?:\w+ ){0,2}(?:visible|seen|shown|present|there|found|happening|occurring|appear\w*|open\w*|in|from|between|during|within)\b"
 )
@@ -35,12 +35,14 @@ _ABSENT = re.compile(
 """What a negation after a range speaks of when it says that what was asked for is not in those frames."""
 _PREDICATE = re.compile(r"(?:is|are|was|were|does|do|did|has|have)(?:n.?t| not)")
 _SUBORDINATE = re.compile(r"(?:^|[.!?;:,]) ?(?:even )?(?:although|though|while|since|because|as|if|when)\b [^,]{0,100}, ?")
-_NUMBERING = re.compile(
+_LOOKED_AT = re.compile(
     r"\b(?:looking (?:at|through)|looked (?:at|through)|(?:after |by |in )?(?:examining|examined|reviewing|analy[sz]ing"
     r"|inspecting|considering"
     r"|watching|checking|scanning|observing)|going through|go through|based on|among(?:st)?|out of|given|provided|of)"
     r"(?: all| the| these| video| provided| given| red| numbered| \d+){0,4} ?(?:frames?)? ?(?:from )?[(,:]? ?(?:from )?$"
-    r"|\b(?:numbered|labell?ed|numbering|indexed|marked|named)(?: as| with)?(?: from)? ?(?:frames? )?$"
+)
+_NUMBERING = re.compile(
+    r"\b(?:numbered|labell?ed|numbering|indexed|marked|named)(?: as| with)?(?: from)? ?(?:frames? )?$"
     r"|\b(?:video|clip|footage)(?:'s)? (?:\w+ )?(?:has|contains|consists of|is made of|comprises|includes)\b"
     r"(?:[^.\n]{0,25}\bframes?\b[^.\n]{0,15}| ?(?:\d+ (?:\w+ )?)?)$"
     r"|\b(?:video|clip|footage)(?: \w+)? (?:spans|runs|goes|covers)(?: from| frames?){0,2} ?$"
@@ -54,7 +56,7 @@ _NUMBERING = re.compile(
 )
 _COUNT_BEFORE = re.compile(
     r"\b(?:last(?:s|ing|ed)?|take[sn]?|taking|took|for|about|around|approximately|roughly|another|within|every|additional"
-    r"|duration(?: of| is)?"
+    r"|duration(?: of| is|:)?"
     r"|at least|at most|up to|some|only|over|spans?|spanning|there are|has|have|contains?|show|shows|is|are|of)(?: for| of| about| only"
     r"| approximately| around)? ?$"
 )
@@ -74,13 +76,15 @@ _ASIDE = re.compile(
     r"\b(?:before (?:that|this|then)|prior to (?:that|this)|previously|earlier|beforehand|first thought|initially thought|thought"
     r"|at first glance|first guess|might (?:seem|appear|think)|may (?:seem|appear)|seems? at first|could (?:seem|be mistaken)"
     r"|not to be confused)\b"
-    r"[^.!?;\n]{0,40}$"
+    r"[^.!?;\n\d]{0,40}$"
+    r"|\b(?:compared (?:to|with)|unlike|as opposed to|in contrast to)(?: the)? ?$"
     r"|\b(?:video|clip|footage|scene) (?:starts|begins|opens) with\b[^.!?;\n]{0,80}$"
     r"|\b(?:initially|at first|first|it) (?:\w+ ){0,3}?(?:looked like|seemed|appeared to be|looked as)\b[^.!?;\n]{0,40}$"
     r"|\bat the (?:very )?(?:beginning|start) of the (?:video|clip)\b[^.!?;\n]{0,40}$"
 )
-_INSTEAD = re.compile(r"[^.!?;\n]{0,30}\b(?:only|just|merely|simply) \w+s\b")
+_INSTEAD = re.compile(r"[^.!?;\n]{0,30}\b(?:only|just|merely|simply) \w+s\b| shows?\b")
 """After a denial: "He never opens it. From frame 0 to frame 14 he only sits"."""
+_REJECTED = re.compile(r" ?[(:,-]? ?(?:(?:is|was|that is|that's) )?(?:incorrect|wrong|not right|not correct)\b")
 _ASIDE_CLAUSE = re.compile(r"(?:^|[.!?\n]) ?(?:after|before|having|once|following|until|prior to) [^.!?;,\n]{0,80}$")
 """A clause before the main one: "After sitting from frame 0 to frame 5, he ..."."""
 WITHDRAWAL = re.compile(
@@ -132,7 +136,8 @@ def verdict(text: str, start: int, end: int, *, named: bool, bare: bool) -> Verd
         return "denied"
     if _INSTEAD.match(text, end, end + 50) and _follows_denial(before):
         return "denied"
-    if _NUMBERING.search(before[-100:]):
+    looked_at = _LOOKED_AT.search(before[-100:])
+    if _NUMBERING.search(before[-100:]) or (looked_at and from_the_first):
         return "numbering"
     if bare and not named:
         tail = before[-40:]
@@ -141,7 +146,8 @@ def verdict(text: str, start: int, end: int, *, named: bool, bare: bool) -> Verd
             return "count"
         if counted and _COUNT_AFTER.match(text, end):
             return "count"
-    placed_before = _ASIDE.search(clause) or (_ASIDE_CLAUSE.search(before) and text[end : end + 2].lstrip(")] ").startswith(","))
+    placed_before = looked_at or _REJECTED.match(text, end) or _ASIDE.search(clause)
+    placed_before = placed_before or (_ASIDE_CLAUSE.search(before) and text[end : end + 2].lstrip(")] ").startswith(","))
     return "aside" if negation or negation_after or placed_before else None
 
 
