@@ -69,8 +69,12 @@ _PAIRS = re.compile(rf"(?:\[ ?(?={_PAIR})|(?=\()){_PAIR}(?: ?,? ?{_PAIR})+")
 _SCORE_LINE = re.compile(r"(?m)^(\W{0,6}(?:saliency )?scores?(?: of)? \d(?:\.\d+)?) ?[:=] ?(?=\d+ ?(?:,|$|and\b|-))")
 
 
-_REJECTED = re.compile(r"\bframes \d+ ?(?:-|to|through) ?\d+ ?[:(-] ?(?:not\b|no\b|none\b|nothing\b|irrelevant\b|unrelated\b|n/a\b)[^\n.;,\d)]*\)?")
-_SCORE_FIRST = re.compile(rf"(?<![\d.])(\d+\.\d+) (?:(?:is |was )?(?:given|assigned) )?(?:to|for) (?:the )?frame (\d+)\b")  # "2.5 to frame 3"
+_REJECTED = re.compile(
+    r"\bframes \d+ ?(?:-|to|through) ?\d+ ?[:(-] ?(?:not\b|no\b|none\b|nothing\b|irrelevant\b|unrelated\b|n/a\b)[^\n.;,\d)]*\)?"
+)
+_SCORE_FIRST = re.compile(
+    r"(?<![\d.])(\d+\.\d+) (?:(?:is |was )?(?:given|assigned) )?(?:to|for) (?:the )?frame (\d+)\b"
+)  # "2.5 to frame 3"
 _TWO_COLUMNS = re.compile(r"\s*(?P<frame>\d{1,6}) ?[,;\t] ?(?P<score>\d\d?(?:\.\d+)?)\s*")
 
 
