@@ -69,6 +69,15 @@ _PAIRS = re.compile(rf"(?:\[ ?(?={_PAIR})|(?=\()){_PAIR}(?: ?,? ?{_PAIR})+")
 _SCORE_LINE = re.compile(r"(?m)^(\W{0,6}(?:saliency )?scores?(?: of)? \d(?:\.\d+)?) ?[:=] ?(?=\d+ ?(?:,|$|and\b|-))")
 
 
+_REJECTED = re.compile(
+    r"\bframes \d+ ?(?:-|to|through) ?\d+ ?[:(-] ?(?:not\b|no\b|none\b|nothing\b|irrelevant\b|unrelated\b|n/a\b)[^\n.;,\d)]*\)?"
+)
+_SCORE_FIRST = re.compile(
+    r"(?<![\d.])(\d+\.\d+) (?:(?:is |was )?(?:given|assigned) )?(?:to|for) (?:the )?frame (\d+)\b"
+)  # "2.5 to frame 3"
+_TWO_COLUMNS = re.compile(r"\s*(?P<frame>\d{1,6}) ?[,;\t] ?(?P<score>\d\d?(?:\.\d+)?)\s*")
+
+
 def _one_layout(text: str) -> str:
     """Chinese, percentages, integer pairs, "Score 5: 3, 4" and comma-separated columns in the words that everything else is read by."""
     if re.search("[帧幀]", text):
@@ -76,9 +85,23 @@ def _one_layout(text: str) -> str:
             text = pattern.sub(replacement, text)  # type: ignore[arg-type]
     text = _PERCENT.sub(r"\1", text)
     text = _PAIRS.sub(lambda m: re.sub(r"[(\[]? ?(\d+) ?, ?(\d+)(?:\.0)? ?[)\]]+", r" frame \1: score \2 ", m[0]).replace("[", " "), text)
+    text = _REJECTED.sub(" ", text)
+    if len(_SCORE_FIRST.findall(text)) > 1:
+        text = _SCORE_FIRST.sub(r" frame \2: score \1", text)
     if "frame" not in text:
+        text = _rows_without_heading(text)
         text = _SCORE_LINE.sub(r"\1: frames ", text)
     return _without_columns(text)
+
+
+def _rows_without_heading(text: str) -> str:
+    """Lines that are all "3,4" with rising first numbers as "frame 3, score 4"."""
+    rows = [_TWO_COLUMNS.fullmatch(line) for line in text.strip().split("\n")]
+    pairs = [(int(row["frame"]), row["score"]) for row in rows if row]
+    frames = [frame for frame, _ in pairs]
+    if len(pairs) < max(2, len(rows)) or frames != sorted(set(frames)):
+        return text
+    return "\n".join(f"frame {frame}, score {score}" for frame, score in pairs)
 
 
 def _without_columns(text: str) -> str:

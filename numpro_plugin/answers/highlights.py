@@ -160,12 +160,17 @@ def _ranges(text: str, *, dash_pairs: bool) -> list[_Range]:
     return ranges
 
 
+_PLURAL_BEFORE = re.compile(r"\bframes ?[(\[]?$")
+
+
 def _is_range(text: str, first: _Range, last: _Range, *, dash_pairs: bool) -> bool:
     if first.last != first.first or first.decimal != last.decimal or not 1 <= last.start - first.end <= 30:
         return False
     to = _TO.fullmatch(text, first.end, last.start)
     if to is None or (to["and"] and not re.search(r"between (?:the )?(?:frames? )?#?$", text[max(first.start - 30, 0) : first.start])):
         return False
+    if _PLURAL_BEFORE.search(text[max(first.start - 12, 0) : first.start]) and last.last > first.first:
+        return True
     return not to["dash"] or not (dash_pairs or last.last < min(first.last, 11))  # "30 - 4" is a frame and its score
 
 

@@ -150,6 +150,9 @@ def _in_word_mark(mark: Mark, last_number: int | None) -> MomentAnswer | None:
     return None
 
 
+_CALLED_ANSWER = re.compile(r"[\"')]? ?(?:is|are) (?:my|the) (?:final |correct |right )?(?:answer|ones?)\b")
+
+
 def _read(text: str, last_number: int | None) -> MomentAnswer:
     """The best range of a plain text."""
     if overall_denial(text):
@@ -163,6 +166,7 @@ def _read(text: str, last_number: int | None) -> MomentAnswer:
         whole = [one for one in usable if one.first == 0 and one.last == last_number and one.tier in {"literal", "frames", "bare"}]
         rest = [one for one in usable if one not in whole]
         usable = rest if any(one.tier in {"literal", "frames"} for one in rest) else usable
+    usable = [one for one in usable if _CALLED_ANSWER.match(text, one.end)] or usable
     usable, problem = _without_story(usable)
     if problem:
         return _nothing(problem)

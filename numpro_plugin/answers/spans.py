@@ -69,10 +69,10 @@ def _without_inner(ranges: list[Range]) -> list[Range]:
 _FILL = (
     r"(?:the|a|an|about|approximately|around|roughly|at|in|on|by|with|it|event|action|up|frames?|number|mark|of|last|least"
     r"|most|including|and"
-    r"|somewhere|exactly|maybe|labell?ed|numbered|marked|one)"
+    r"|(?:start|beginning|end) of|somewhere|exactly|maybe|labell?ed|numbered|marked|one)"
 )
 _TO = re.compile(
-    r"[ \n,;.:)\]]*+(?:-|(?:(?:and|which|it) )*(?:(?:continu(?:es|ing)|go(?:es|ing) on|lasts?|runs?|extends?) )?(?:all the way )?"
+    r"[ \n,;.:)\]]*+(?:-(?: ?to\b)?|(?:(?:and|which|it) )*(?:(?:continu(?:es|ing)|go(?:es|ing) on|lasts?|runs?|extends?) )?(?:all the way )?"
     rf"(?:up )?(?:through )?(?:to|until|till|through|thru)\b|\.{{2,3}})(?:[ \n]|{_FILL}\b|[:,(\[#])*"
 )
 _AND = re.compile(rf" ?(?:and|&)(?:[ \n]|{_FILL}\b)*")
@@ -88,10 +88,14 @@ _ENDS = re.compile(
     r"|over by|closed|complete[sd]?"
     r"|done|leaves|exits)\b"
 )
+_STRICT_START = re.compile(r"\b(?:start(?:s|ing|ed)?|begin(?:s|ning)?|began|onset)\b")
+_STRICT_END = re.compile(r"\b(?:end(?:s|ing|ed)?|finish(?:es|ed)?|stop(?:s|ped)?|conclud(?:es|ed))\b")
+_INSERTED = re.compile(r"\([^()]*+\)|\[[^\[\]]*+\]|, ?(?:where|when|as|in which|at which)\b[^,.;\n]{0,70},")
+"""What stands between the two ends of a range and belongs to the first: "frame 6, where he comes in, to frame 9"."""
 _IN_SECONDS = re.compile(r" ?\((?:in )?(?:s|secs?|seconds)\)")
 _OPEN = re.compile(
     r"[ ,]*(?:and )?(?:it )?(?:(?:continu(?:es|ing)|go(?:es|ing) on|lasts?|runs?|extends?) )?(?:all the way )?(?:(?:right )?(?:up )?"
-    r"(?:to|until|till|through|-) ?(?:the )?(?:very )?(?:end|last(?: frame)?|finish)\b(?! ?[,(]? ?(?:frame )?\d)|onwards?\b"
+    r"(?:to|until|till|through|-) ?(?:the )?(?:very )?(?:end|last(?: frame)?|finish)\b(?! ?[,(]? ?(?:of )?(?:the )?(?:frame )?\d)|onwards?\b"
     r"|(?:and )?(?:after|beyond)\b)"
 )
 _CUT_OFF = re.compile(r" ?(?:to|-)(?: frames?)? ?$")
@@ -133,7 +137,7 @@ def _is_pair(text: str, first: Mention, last: Mention, after: Mention | None) ->
     gap = text[first.end : last.start]
     if len(gap) > 160:
         return False
-    between = re.sub(r"\([^()]*+\)|\[[^\[\]]*+\]", " ", gap)
+    between = _INSERTED.sub(" ", gap)
     before = text[max(0, first.start - 60) : first.start]
     if len(between) <= 90:
         if _TO.fullmatch(between) or _END.fullmatch(between) or (_AND.fullmatch(between) and _BETWEEN.search(before)):
@@ -145,11 +149,21 @@ def _is_pair(text: str, first: Mention, last: Mention, after: Mention | None) ->
     behind = text[last.end : min(last.end + 40, after.start if after else last.end + 40)]
     behind = re.split(r"[.;\n]", behind)[0]
     cue = re.split(r"[.!?\n]", before)[-1]
+    if sentence_end := re.search(r"[.!?] ", gap):
+        return _in_two_sentences(cue, gap, sentence_end, behind)
     starts = _STARTS.search(re.split(r"[;]", cue)[-1]) or _STARTS.search(gap[: gap.rfind(" and ")] if " and " in gap else "")
-    if not starts or re.search(r"[.!?] ", gap):
+    if not starts:
         return False
     middle = gap[starts.end() :] if starts.string == gap else gap
     return bool(_ENDS.search(middle) or (re.search(r"\b(?:and|,)\b", gap) and _ENDS.search(behind)))
+
+
+def _in_two_sentences(cue: str, gap: str, sentence_end: re.Match[str], behind: str) -> bool:
+    """ "It starts at frame 6. It ends at frame 9", where nothing but a beginning and an end is told."""
+    rest, after = gap[: sentence_end.start()], gap[sentence_end.end() :]
+    starts = _STRICT_START.search(cue) or _STRICT_START.search(rest)
+    ends = _STRICT_END.search(after) or (not after.strip(" (") and _STRICT_END.search(behind)) or _STRICT_END.search(behind[:16])
+    return bool(starts and ends and len(after) <= 40 and not re.search(r"[.!?] ", after))
 
 
 def _is_bracketed(text: str, first: Mention, last: Mention, gap: str) -> bool:
@@ -211,6 +225,7 @@ def _as_list(text: str, run: Sequence[Mention], taken: set[int]) -> list[Range]:
     steps = {b - a for a, b in pairwise(values)}
     if len(run) == 1:
         outside = re.search(r"\b(?:after|before|by|until|since|till|to|from|of)(?: the)? ?$", before[-12:])
+        outside = outside or re.search(r"\b(?:finish|end|stop)\w*\b[^.;\n]{0,25}$", before)
         return [Range(values[0], values[0], "single", start, end, against)] if named and not outside else []
     if len(run) == 2 and named:
         return [Range(min(values), max(values), "listed", start, end, against)]

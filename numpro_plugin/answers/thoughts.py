@@ -26,7 +26,11 @@ _CHANNEL_END = re.compile(r"<\|(?:end|return|start|call)\|>", re.IGNORECASE)
 _GLUED_FINAL = re.compile(r"assistant\s?final\s{0,3}:?", re.IGNORECASE)
 _GLUED_ANALYSIS = re.compile(r"\s{0,9}(?:analysis(?=[A-Z])|analysis\s{0,3}:)")
 _FINAL = re.compile(r"(?:(?<=[\s.])|^)(?:assistant\s?)?final\s{0,3}:", re.IGNORECASE)
-_END = re.compile(r"<\|(?:im_end|endoftext|eot_id|end_of_text|end|eos)\|>|</s>|<eos>|<\|im_start\|>\s?user", re.IGNORECASE)
+_END = re.compile(
+    r"<\|(?:im_end|endoftext|eot_id|end_of_text|end|eos)\|>|</s>|<eos>|<\|im_start\|>\s?user|<end_of_turn>"
+    r"|<[|｜](?:user|human|end▁of▁sentence)[|｜]>|<\|start_header_id\|>\s?user|<start_of_turn>\s?user|\[\|human\|\]",
+    re.IGNORECASE,
+)
 _TURN = re.compile(
     r"(?i:(?:^|\n)[ \t>]*(?:\#{1,4} ?|\*\*)?(?:user|human|question|instruction|q|<user>|\[user\])(?:\*\*)?[ \t]*(?::|\n|$))"
     r"|\[/?INST\]|(?<=[.!?\n ])(?:USER|HUMAN|Human|Question):"

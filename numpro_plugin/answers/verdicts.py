@@ -6,15 +6,16 @@ import re
 from typing import Literal
 
 Verdict = Literal["denied", "numbering", "count", "aside"]
-"""``denied``, ``numbering`` and ``count`` are no answers; ``aside`` (withdrawn, or placed before) counts only if nothing else is left."""
+"""``denied``, ``numbering`` and ``count`` are no answers; ``aside`` (withdrawn, placed before, or followed by a negation that may be part
+of what was asked for: "the door is not closed") counts only if nothing else is left."""
 
-_BREAK = re.compile(r"[.!?;](?=\s|$)|\n|\b(?:but|however|although|though|yet|instead|i think|i would say|only)\b")
+_BREAK = re.compile(r"[.!?;](?=\s|$)|\n|\b(?:but|however|although|though|(?<=[,.;] )yet|instead|i think|i would say|only)\b")
 _NEGATED = re.compile(
     r"(?<!who )(?<!that )(?<!which )\b(?:does|do|did|is|are|was|were|has|have|had|can|could|will|would|am)(?:n.?t\b| not\b"
     r"| never\b)"
     r"(?! (?:sure|certain|only|just|entirely|completely|\w+ sure|\w+ certain)\b)"
     r"|\bcannot\b|\bcan.?t\b"
-    r"|\b(?:none|nothing|nobody|neither|nor|unable|absent|invisible)\b|\bno one\b|(?<!who )(?<!that )(?<!which )\bnever\b"
+    r"|\b(?:none|nothing|nobody|nowhere|neither|nor|unable|absent|invisible)\b|\bno one\b|(?<!who )(?<!that )(?<!which )\bnever\b"
     r"|\bno (?!doubt\b|later\b|earlier\b|more\b|longer\b)\w+"
     r"|\bnot (?:\w+ ){0,2}(?:visible|seen|shown|present|there|found|happening|occurring|appear\w*|open\w*|in|from|between|during|within)\b"
 )
@@ -27,16 +28,25 @@ _NOT_AFTER = re.compile(
     r"(?:(?:is|are|was|were|does|do|did|has|have|can)(?:n.?t| not| never)\b|cannot\b)"
     r"|,? (?:(?:there (?:is|are) )?no (?!longer|doubt)\w+|nothing|nobody)\b"
 )
-_NUMBERING = re.compile(
+_ABSENT = re.compile(
+    r"\b(?:visible|seen|shown|present|there|found|happen\w*|occur\w*|appear\w*|take place|see|find|identify|locate|show|match\w*|depict\w*"
+    r"|contain|no(?:thing|body)?|relevant)\b|,? ?(?:(?:is|are|was|were|does|do|did)(?:n.?t| not)) ?(?:[.,;!]|$)"
+)
+"""What a negation after a range speaks of when it says that what was asked for is not in those frames."""
+_PREDICATE = re.compile(r"(?:is|are|was|were|does|do|did|has|have)(?:n.?t| not)")
+_SUBORDINATE = re.compile(r"(?:^|[.!?;:,]) ?(?:even )?(?:although|though|while|since|because|as|if|when)\b [^,]{0,100}, ?")
+_LOOKED_AT = re.compile(
     r"\b(?:looking (?:at|through)|looked (?:at|through)|(?:after |by |in )?(?:examining|examined|reviewing|analy[sz]ing"
     r"|inspecting|considering"
     r"|watching|checking|scanning|observing)|going through|go through|based on|among(?:st)?|out of|given|provided|of)"
     r"(?: all| the| these| video| provided| given| red| numbered| \d+){0,4} ?(?:frames?)? ?(?:from )?[(,:]? ?(?:from )?$"
-    r"|\b(?:numbered|labell?ed|numbering|indexed|marked|named)(?: as| with)?(?: from)? ?(?:frames? )?$"
+)
+_NUMBERING = re.compile(
+    r"\b(?:numbered|labell?ed|numbering|indexed|marked|named)(?: as| with)?(?: from)? ?(?:frames? )?$"
     r"|\b(?:video|clip|footage)(?:'s)? (?:\w+ )?(?:has|contains|consists of|is made of|comprises|includes)\b"
     r"(?:[^.\n]{0,25}\bframes?\b[^.\n]{0,15}| ?(?:\d+ (?:\w+ )?)?)$"
     r"|\b(?:video|clip|footage)(?: \w+)? (?:spans|runs|goes|covers)(?: from| frames?){0,2} ?$"
-    r"|\bthere are (?:\w+ ){0,2}\d* ?frames?\b[^.\n]{0,20}$"
+    r"|\bthere are (?:\w+ ){0,2}\d* ?frames?\b[^.\n]{0,20}$|\b(?:there are|total of) (?:\w+ ){0,2}\d+ $"
     r"|\b(?:numbers?|frames?|numbering)(?: on (?:the|each) frames?)? (?:go|goes|run|runs|range|ranges|ranging|are numbered"
     r"|are labell?ed|are given|are)"
     r" ?(?:in order )?(?:from)? ?$"
@@ -46,7 +56,7 @@ _NUMBERING = re.compile(
 )
 _COUNT_BEFORE = re.compile(
     r"\b(?:last(?:s|ing|ed)?|take[sn]?|taking|took|for|about|around|approximately|roughly|another|within|every|additional"
-    r"|duration(?: of| is)?"
+    r"|duration(?: of| is|:)?"
     r"|at least|at most|up to|some|only|over|spans?|spanning|there are|has|have|contains?|show|shows|is|are|of)(?: for| of| about| only"
     r"| approximately| around)? ?$"
 )
@@ -66,8 +76,17 @@ _ASIDE = re.compile(
     r"\b(?:before (?:that|this|then)|prior to (?:that|this)|previously|earlier|beforehand|first thought|initially thought|thought"
     r"|at first glance|first guess|might (?:seem|appear|think)|may (?:seem|appear)|seems? at first|could (?:seem|be mistaken)"
     r"|not to be confused)\b"
-    r"[^.!?;\n]{0,40}$"
+    r"[^.!?;\n\d]{0,40}$"
+    r"|\b(?:compared (?:to|with)|unlike|as opposed to|in contrast to)(?: the)? ?$"
+    r"|\b(?:video|clip|footage|scene) (?:starts|begins|opens) with\b[^.!?;\n]{0,80}$"
+    r"|\b(?:initially|at first|first|it) (?:\w+ ){0,3}?(?:looked like|seemed|appeared to be|looked as)\b[^.!?;\n]{0,40}$"
+    r"|\bat the (?:very )?(?:beginning|start) of the (?:video|clip)\b[^.!?;\n]{0,40}$"
 )
+_INSTEAD = re.compile(r"[^.!?;\n]{0,30}\b(?:only|just|merely|simply) \w+s\b| shows?\b")
+"""After a denial: "He never opens it. From frame 0 to frame 14 he only sits"."""
+_REJECTED = re.compile(r" ?[(:,-]? ?(?:(?:is|was|that is|that's) )?(?:incorrect|wrong|not right|not correct)\b")
+_ASIDE_CLAUSE = re.compile(r"(?:^|[.!?\n]) ?(?:after|before|having|once|following|until|prior to) [^.!?;,\n]{0,80}$")
+"""A clause before the main one: "After sitting from frame 0 to frame 5, he ..."."""
 WITHDRAWAL = re.compile(
     r"(?:(?<=[.,!?;\n] )|(?<=\n)|(?<=[.…]))(?:oh,? |no,? |hmm+,? )?(?:wait\b(?=[ ,.!-])(?! (?:for|until|from|in)\b)|actually,"
     r"|correction\b|on second thought"
@@ -83,7 +102,11 @@ _OVERALL = re.compile(
     r"|\bno such (?:event|action|moment)\b"
     r"|\bnot (?:visible|shown|present|seen|depicted|found) (?:in|anywhere in) (?:the|this|any)\b"
 )
-_TAKEN_BACK = re.compile(r"\b(?:but|however|except|instead|although|closest|nearest|until|at first)\b")
+_TAKEN_BACK = re.compile(
+    r"\b(?:but|however|except|instead|although|closest|nearest|until|at first)\b"
+    r"|\b(?:it|(?<=[.;] )the \w+) (?:only |actually |instead )?"
+    r"(?:(?:is|was) (?:\w+ )?(?:from|in|between|at|during)\b|occurs|happens|starts|begins|appears|takes place)"
+)
 
 
 def verdict(text: str, start: int, end: int, *, named: bool, bare: bool) -> Verdict | None:
@@ -99,9 +122,22 @@ def verdict(text: str, start: int, end: int, *, named: bool, bare: bool) -> Verd
     before = text[max(0, start - 140) : start]
     breaks = [match.end() for match in _BREAK.finditer(before)]
     clause = before[breaks[-1] :] if breaks else before
-    if _DIRECT_NOT.search(before[-40:]) or _NEGATED.search(clause) or _NOT_AFTER.match(text, end, end + 80):
+    if subordinate := _SUBORDINATE.match(before, breaks[-2] if len(breaks) > 1 else 0) or _SUBORDINATE.search(clause):
+        clause = before[max(subordinate.end(), breaks[-1] if breaks else 0) :]
+    if _DIRECT_NOT.search(before[-40:]):
         return "denied"
-    if _NUMBERING.search(before[-100:]):
+    # A partial range with a negation answers a query such as "the door is not closed", unless it says that something is not to be seen.
+    from_the_first = re.match(r"\D*0\D", text[start:end]) is not None
+    negation = _NEGATED.search(clause)
+    if negation and (from_the_first or not _PREDICATE.match(negation[0]) or not clause.endswith("from ") or _ABSENT.search(clause)):
+        return "denied"
+    negation_after = _NOT_AFTER.match(text, end, end + 80)
+    if negation_after and (from_the_first or _ABSENT.search(_clause_after(text, *negation_after.span()))):
+        return "denied"
+    if _INSTEAD.match(text, end, end + 50) and _follows_denial(before):
+        return "denied"
+    looked_at = _LOOKED_AT.search(before[-100:])
+    if _NUMBERING.search(before[-100:]) or (looked_at and from_the_first):
         return "numbering"
     if bare and not named:
         tail = before[-40:]
@@ -110,7 +146,20 @@ def verdict(text: str, start: int, end: int, *, named: bool, bare: bool) -> Verd
             return "count"
         if counted and _COUNT_AFTER.match(text, end):
             return "count"
-    return "aside" if _ASIDE.search(clause) else None
+    placed_before = looked_at or _REJECTED.match(text, end) or _ASIDE.search(clause)
+    placed_before = placed_before or (_ASIDE_CLAUSE.search(before) and text[end : end + 2].lstrip(")] ").startswith(","))
+    return "aside" if negation or negation_after or placed_before else None
+
+
+def _follows_denial(before: str) -> bool:
+    """The sentence before the one that has just begun denies something and has no number."""
+    sentences = re.split(r"[.!?\n] ?", before)
+    return len(sentences) > 1 and len(sentences[-1]) < 20 and sentence_denial(sentences[-2])
+
+
+def _clause_after(text: str, start: int, end: int) -> str:
+    """The negation ``text[start:end]`` with what follows it in its clause."""
+    return text[start:end] + re.split(r"[.!?;,\n]|\b(?:but|while|because|since|and|as|when)\b", text[end : end + 60])[0]
 
 
 def overall_denial(text: str) -> bool:
@@ -125,7 +174,9 @@ def sentence_denial(sentence: str) -> bool:
 
 
 _SUBJECT_START = re.compile(r"(?:^|[.!?;:,)\n] ?|\band |\bin |\bduring )(?:in |from |the |during )?$")
-_TELLS = re.compile(r" ?(?::|- )? ?(?P<words>(?:[^\W\d][\w'-]*[ ,]*){2,12})")
+_TELLS = re.compile(
+    r" ?(?!(?:,|and|or|then|&| )+(?:again )?(?:in |from |at |between )?(?:the )?frames?\b)(?::|- )? ?(?P<words>(?:[^\W\d][\w'-]*[ ,]*){2,12})"
+)
 _STOP_WORDS = frozenset(
     [
         "a",

@@ -66,8 +66,11 @@ _TO_FRAMES = "frame "
 _FOREIGN = (  # applied in this order
     (re.compile(r"(?:答案|回答) ?(?:是|为|:)"), "\nanswer: "),
     (re.compile(r"因此|所以"), "\ntherefore "),
-    (re.compile(r"而是"), " but "),
+    (re.compile(r"而[是在]"), " but "),
     (re.compile(r"不是|不在|没有|看不到"), " not from "),
+    (re.compile(r"(?:开始|起始)[帧幀] ?[:是为]? ?(?=第? ?\d)"), " starts at frame "),
+    (re.compile(r"(?:结束|终止)[帧幀] ?[:是为]? ?(?=第? ?\d)"), " ends at frame "),
+    (re.compile(r"(?<=[帧幀])(?:开始|起)"), " "),
     (re.compile(r"开始于|始于|起始于?"), " starts at "),
     (re.compile(r"结束于|终止于|止于"), " ends at "),
     (re.compile(r"(?:共有?|总共有?|一共有?|有) ?\d{1,9} ?[帧幀]"), " "),
