@@ -72,7 +72,8 @@ _FILL = (
     r"|(?:start|beginning|end) of|somewhere|exactly|maybe|labell?ed|numbered|marked|one)"
 )
 _TO = re.compile(
-    r"[ \n,;.:)\]]*+(?:-(?: ?to\b)?|(?:(?:and|which|it) )*(?:(?:continu(?:es|ing)|go(?:es|ing) on|lasts?|runs?|extends?) )?(?:all the way )?"
+    r"[ \n,;.:)\]]*+(?:-(?: ?to\b)?|(?:(?:and|which|it) )*"
+    r"(?:(?:continu(?:es|ing)|go(?:es|ing) on|lasts?|runs?|extends?) )?(?:all the way )?"
     rf"(?:up )?(?:through )?(?:to|until|till|through|thru)\b|\.{{2,3}})(?:[ \n]|{_FILL}\b|[:,(\[#])*"
 )
 _AND = re.compile(rf" ?(?:and|&)(?:[ \n]|{_FILL}\b)*")
@@ -95,7 +96,8 @@ _INSERTED = re.compile(r"\([^()]*+\)|\[[^\[\]]*+\]|, ?(?:where|when|as|in which|
 _IN_SECONDS = re.compile(r" ?\((?:in )?(?:s|secs?|seconds)\)")
 _OPEN = re.compile(
     r"[ ,]*(?:and )?(?:it )?(?:(?:continu(?:es|ing)|go(?:es|ing) on|lasts?|runs?|extends?) )?(?:all the way )?(?:(?:right )?(?:up )?"
-    r"(?:to|until|till|through|-) ?(?:the )?(?:very )?(?:end|last(?: frame)?|finish)\b(?! ?[,(]? ?(?:of )?(?:the )?(?:frame )?\d)|onwards?\b"
+    r"(?:to|until|till|through|-) ?(?:the )?(?:very )?(?:end|last(?: frame)?|finish)\b"
+    r"(?! ?[,(]? ?(?:of )?(?:the )?(?:frame )?\d)|onwards?\b"
     r"|(?:and )?(?:after|beyond)\b)"
 )
 _CUT_OFF = re.compile(r" ?(?:to|-)(?: frames?)? ?$")

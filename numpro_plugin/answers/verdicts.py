@@ -175,7 +175,8 @@ def sentence_denial(sentence: str) -> bool:
 
 _SUBJECT_START = re.compile(r"(?:^|[.!?;:,)\n] ?|\band |\bin |\bduring )(?:in |from |the |during )?$")
 _TELLS = re.compile(
-    r" ?(?!(?:,|and|or|then|&| )+(?:again )?(?:in |from |at |between )?(?:the )?frames?\b)(?::|- )? ?(?P<words>(?:[^\W\d][\w'-]*[ ,]*){2,12})"
+    r" ?(?!(?:,|and|or|then|&| )+(?:again )?(?:in |from |at |between )?(?:the )?frames?\b)(?::|- )? ?"
+    r"(?P<words>(?:[^\W\d][\w'-]*[ ,]*){2,12})"
 )
 _STOP_WORDS = frozenset(
     [

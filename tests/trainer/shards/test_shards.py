@@ -407,7 +407,7 @@ def test_the_command_loads_nothing_heavy():
 @pytest.mark.shared
 def test_real_videos(shared, tmp_path):
     """Every odd container and codec of the shared folder becomes a row whose numbers fit its length."""
-    names = [path.stem for path in (shared / "videos").iterdir() if path.suffix in {".mp4", ".mkv", ".avi", ".webm"}]
+    names = [path.name for path in (shared / "videos").iterdir() if path.suffix in {".mp4", ".mkv", ".avi", ".webm"}]
     rows = [{"video": name, "source": "real", "conversations": conversation("When?", "From frame 0 to frame 0.")} for name in sorted(names)]
     (tmp_path / "instruct.json").write_text(json.dumps(rows))
     options = FrameOptions(frame_size=(96, 48))
