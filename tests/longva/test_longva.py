@@ -696,7 +696,7 @@ def test_pickles_are_never_executed(tiny: Path, adapter: Path, tmp_path: Path) -
 def test_adapter_for_another_base(tiny: Path, adapter: Path, tmp_path: Path) -> None:
     for name, options, message in (
         ("deeper", {"layers": 3}, r"with model\.language_model\.layers\.2\..*lacks; it was trained on"),
-        ("shallower", {"layers": 1}, "fewer layers"),
+        ("shallower", {"layers": 1}, "fewer than the"),
         ("wider", {"width": 64}, r"but the model's weight there is"),
     ):
         with pytest.raises(NumProError, match=message):
