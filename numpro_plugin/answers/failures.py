@@ -38,7 +38,7 @@ def failure_reason(text: object, *, certain: bool = False, empty: bool = True) -
     if text is None:
         return "the server sent null in place of an answer"
     if not isinstance(text, str):
-        return f"the answer is no text but {type(text).__name__}"
+        return f"the answer is not a text but {type(text).__name__}"
     head = text.strip()
     if not head:
         return "the answer is empty" if empty else None

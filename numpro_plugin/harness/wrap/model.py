@@ -197,4 +197,4 @@ def _look_for_slips(base_class: type, arguments: _Arguments) -> None:
     known = constructor_defaults(base_class)
     for name in arguments.of_base:
         if name not in known and (close := difflib.get_close_matches(name, SETTINGS, n=1, cutoff=0.75)):
-            log.warning("%s is no argument of base=%s; did you mean NumPro's %s?", name, arguments.base, close[0])
+            log.warning("%s is not an argument of base=%s; did you mean NumPro's %s?", name, arguments.base, close[0])
