@@ -456,7 +456,7 @@ def test_a_slip_is_pointed_out(tmp_path, videos, caplog):
     write_task(tmp_path / "task", [{"kind": "video", "what": videos / "short.mp4"}])
     with caplog.at_level(logging.WARNING):
         run(tmp_path, fontsize=60)
-    assert "fontsize is no argument of base=numpro_test_both; did you mean NumPro's font_size?" in caplog.text
+    assert "fontsize is not an argument of base=numpro_test_both; did you mean NumPro's font_size?" in caplog.text
 
 
 def test_model_args_against_the_environment(tmp_path, videos, monkeypatch):
