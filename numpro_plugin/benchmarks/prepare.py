@@ -49,7 +49,7 @@ def prepare(
         videos: folder with the videos (searched with its subfolders); None makes a table without videos, for checks that need no
             pixels, with the lengths of ``durations`` or of the annotations.
         durations: official file with video lengths. Beside ``videos`` lengths are only compared with the real ones.
-        yfcc_hash: DiDeMo's ``yfcc100m_hash.txt``, if the videos bear their names in the YFCC100M store.
+        yfcc_hash: DiDeMo's ``yfcc100m_hash.txt``, if the videos have their names in the YFCC100M store.
         majority: of several annotators count the span most of them chose, not the official rule over all of them.
         split: overrides what the annotation file says; ``test`` for one's own queries.
         name: of one of several own sets (``custom`` only); default ``$NUMPRO_CUSTOM``, else the set without a name.
@@ -186,7 +186,7 @@ def _paths(files: Mapping[str, tuple[str, ...]], folder: VideoFolder, report: Re
 
 
 def _tolerance_s(benchmark: Benchmark) -> float:
-    """DiDeMo's annotations count whole chunks of five seconds, the last of which the video need not fill."""
+    """DiDeMo's annotations count whole chunks of five seconds, and the video may end within the last one."""
     return 5.0 if benchmark.end_s else 1.0
 
 

@@ -18,7 +18,7 @@ VIDEO_SUFFIXES = (
 
 
 class SeveralFiles(NumProError):
-    """Two or more files bear the name of one video."""
+    """Two or more files have the name of one video."""
 
 
 class VideoFolder:
@@ -51,13 +51,13 @@ class VideoFolder:
                 self._by_stem_path.setdefault((path.parent.relative_to(self.folder) / stem).as_posix(), []).append(path)
 
     def find(self, names: Iterable[str]) -> Path | None:
-        """The file that bears the first of the names that any file bears; None if there is none.
+        """The file with the first of the names that any file has; None if there is none.
 
         A path inside the folder wins over a file name, that over a name without extension, and that over the same name with another
         extension (``AAAAA.mp4`` is found as ``AAAAA.mkv``).
 
         Raises:
-            SeveralFiles: two files bear the name equally well; the message lists them.
+            SeveralFiles: two files fit the name equally well; the message lists them.
         """
         for name in names:
             stem, suffix = os.path.splitext(name)

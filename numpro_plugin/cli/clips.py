@@ -20,7 +20,7 @@ def add_clip_verbs(verbs: Any) -> None:
     verb.add_argument("-o", "--output", type=Path, required=True, metavar="OUT.mp4")
     verb.add_argument("--fps", type=float, default=0.5, help="numbers per second (default: 0.5)")
     verb.add_argument("--frame-size", default="336", metavar="N|WxH", help="size of the frames in pixels (default: 336)")
-    verb.add_argument("--max-frames", type=int, default=240, help="at most so many frames, thinned evenly (default: 240)")
+    verb.add_argument("--max-frames", type=int, default=240, help="most frames shown; longer videos are thinned evenly (default: 240)")
     verb.add_argument("--end", type=float, metavar="SECONDS", help="use only the beginning of the video")
     verb.add_argument("--position", default="bottom_right", help="bottom_right (default), bottom_left, top_right, top_left or center")
     verb.add_argument("--font-size", type=float, default=40, help="for a frame 336 pixels high (default: 40)")

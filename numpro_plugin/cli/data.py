@@ -44,7 +44,7 @@ def add_data_verbs(verbs: Any) -> None:
         if benchmark.read_durations:
             one.add_argument("--durations", type=Path, metavar="FILE", help="official file with video lengths")
         if name == "didemo":
-            one.add_argument("--yfcc-hash", type=Path, metavar="FILE", help="yfcc100m_hash.txt, if the videos bear hashed names")
+            one.add_argument("--yfcc-hash", type=Path, metavar="FILE", help="yfcc100m_hash.txt, if the videos have hashed names")
             one.add_argument("--majority", action="store_true", help="score by the span most annotators chose, not by the official rule")
         if name == "custom":
             one.add_argument("--name", help="of this set, if you have several; tasks evaluate the one that NUMPRO_CUSTOM names")

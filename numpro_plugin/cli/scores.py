@@ -20,7 +20,7 @@ def add_score_verbs(verbs: Any) -> None:
     verb = verbs.add_parser("ceiling", help="what integer frame numbers can reach at best on a prepared benchmark")
     verb.add_argument("benchmark", choices=list(BENCHMARKS))
     verb.add_argument("--fps", type=float, nargs="+", default=[0.5, 1.0, 2.0], help="numbers per second (default: 0.5 1 2)")
-    verb.add_argument("--max-frames", type=int, help="thin longer videos to so many frames, as the tasks do (default: no limit)")
+    verb.add_argument("--max-frames", type=int, help="most frames a video; longer videos are thinned, as in the tasks (default: no limit)")
     verb.add_argument("--split", help="default: the one that is evaluated")
     verb.add_argument("--out", type=Path, metavar="DIR", help="folder of tables (default: $NUMPRO_DATA, else the user cache)")
     verb.add_argument("--json", **JSON_HELP)
@@ -85,7 +85,7 @@ def _compare(args: argparse.Namespace) -> int:
     found = compare_runs(args.run_a, args.run_b)
     lines = [f"n = {found.n} queries in both runs; only in A: {found.only_a}, only in B: {found.only_b}"]
     if found.repeated_a or found.repeated_b:
-        lines.append(f"repeated queries, of which the first counts: {found.repeated_a} in A, {found.repeated_b} in B")
+        lines.append(f"repeated queries (the first of each counts): {found.repeated_a} in A, {found.repeated_b} in B")
     lines += ["", f"{'':22}{'A':>8}{'B':>8}{'B - A':>9}   95 % interval"]
     lines += [f"{d.metric:22}{d.a:8.2f}{d.b:8.2f}{d.b - d.a:+9.2f}   [{d.low:+.2f}, {d.high:+.2f}]" for d in found.differences]
     if found.changed:

@@ -54,7 +54,7 @@ def numbered_clip(
         video: path of a video file.
         settings: the paper's protocol if None; with ``numbers=False`` the same frames without numbers.
         start_s: leave out what comes before; number k is then shown at ``start_s + k / fps``.
-        end_s: use nothing after so many seconds of the file.
+        end_s: use nothing after this time in the file, seconds.
         cache: where clips are kept.
 
     Raises:

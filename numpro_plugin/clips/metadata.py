@@ -1,4 +1,4 @@
-"""What a numbered clip says about itself in its file, and whether the file bears it out."""
+"""What a numbered clip says about itself in its file, and whether the file agrees with it."""
 
 from __future__ import annotations
 

@@ -87,7 +87,7 @@ class NumProOracle(lmms):
 
 
 def perfect_highlights(doc: Mapping[str, Any], numbers: NDArray[np.int64], fps: float) -> str:
-    """NumPro's sentence with every relevant clip whose first instant bears a number, scored with its annotators' mean on 1 to 5."""
+    """NumPro's sentence with every relevant clip whose first instant has a number, scored with its annotators' mean on 1 to 5."""
     drawn = set(numbers.tolist())
     frames, scores = [], []
     for clip, three in zip(doc["relevant_clip_ids"], doc["saliency_scores"], strict=True):

@@ -1,4 +1,4 @@
-"""What tasks hand to models as "visuals", or as parts of messages: which of them are videos, and of which kind."""
+"""What tasks hand to models as "visuals", or as parts of messages: which of them are videos, and what kind of video."""
 
 from __future__ import annotations
 

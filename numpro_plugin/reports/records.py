@@ -95,7 +95,7 @@ def first_text(value: Any, what: str) -> str | None:
 
 
 def failure_of(text: str | None) -> str | None:
-    """Why a text is no answer because its request failed, or None. An empty text is an answer that was not understood."""
+    """Why a text is not an answer (its request failed), or None. An empty text is an answer that was not understood."""
     return failure_reason(text, empty=False)
 
 
@@ -107,7 +107,7 @@ def failure_of_sample(row: Mapping[str, Any]) -> str | None:
 def _is_number(value: Any) -> bool:
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         return False
-    return not isinstance(value, int) or abs(value) < 10**300  # a larger integer is no float
+    return not isinstance(value, int) or abs(value) < 10**300  # a larger integer does not fit a float
 
 
 def _short(value: Any) -> str:

@@ -123,7 +123,7 @@ def shuffled_order(lengths: NDArray[np.int64], *, seed: int, epoch: int, batch_s
 
 
 def streaming_order(index: ShardIndex, *, seed: int, epoch: int, streams: int, rows: int) -> list[NDArray[np.int64]]:
-    """The samples as ``streams`` sequences, each of which reads row groups one after the other, for shards that are not copied.
+    """The samples as ``streams`` sequences that each read row groups one after the other, for shards that are not copied.
 
     Row groups come in random order, and samples are shuffled within about ``rows`` videos. The sequences differ in length by at most one.
     """

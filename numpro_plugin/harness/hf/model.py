@@ -57,7 +57,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 DEFAULT_TOKEN_BUDGET = 65_536
-_QUESTION_COST = 8  # one more question about a video costs about as much as so many frames
+_QUESTION_COST = 8  # one more question about a video costs about as much as this many frames
 
 
 class _Request(NamedTuple):

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 def read_request(request: Instance, doc: Mapping[str, Any], options: GenerationOptions, settings: NumProSettings) -> VideoQuestions:
     """What a request of a chat model asks about which video.
 
-    A task of somebody else's must show one video a question; it is numbered like NumPro's, and the sentence about the numbers is put
+    A task that is not NumPro's must show one video a question; it is numbered like NumPro's, and the sentence about the numbers is put
     before its question.
 
     Args:

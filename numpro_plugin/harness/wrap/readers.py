@@ -27,7 +27,7 @@ class Reader:
     """Argument for frames per second; a clip read at its own rate is read whole, whatever other clips are in the batch."""
 
     most_fps: float | None = None
-    """As a simple model it reads at most so many frames a second, and no argument changes that."""
+    """As a simple model it reads at most this many frames a second; no argument changes that."""
 
     least_rate: float = 0.0
     """It fails on files of fewer frames a second."""
@@ -39,10 +39,10 @@ class Reader:
     """It sends pictures over a wire; frames are handed to it as pictures."""
 
     fixed: int | None = None
-    """It takes so many frames and no argument changes that."""
+    """It takes exactly this many frames; no argument changes that."""
 
     multiple: int = 1
-    """It resizes frames to multiples of so many pixels."""
+    """It resizes frames to multiples of this many pixels."""
 
 
 _WIRE = Reader(pictures=True)
