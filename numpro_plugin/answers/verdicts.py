@@ -146,8 +146,8 @@ def verdict(text: str, start: int, end: int, *, named: bool, bare: bool) -> Verd
             return "count"
         if counted and _COUNT_AFTER.match(text, end):
             return "count"
-    placed_before = looked_at or _REJECTED.match(text, end) or _ASIDE.search(clause)
-    placed_before = placed_before or (_ASIDE_CLAUSE.search(before) and text[end : end + 2].lstrip(")] ").startswith(","))
+    aside_clause = _ASIDE_CLAUSE.search(before) and text[end : end + 2].lstrip(")] ").startswith(",")
+    placed_before = looked_at or _REJECTED.match(text, end) or _ASIDE.search(clause) or aside_clause
     return "aside" if negation or negation_after or placed_before else None
 
 

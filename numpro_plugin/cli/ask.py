@@ -32,9 +32,7 @@ def add_ask_verb(verbs: Any) -> None:
     verb.add_argument("--adapter", metavar="FOLDER", help="folder or hub id of a NumPro-FT adapter for it")
     verb.add_argument("--highlights", action="store_true", help="ask for highlights with scores from 1 to 5 instead of one moment")
     verb.add_argument("--fps", type=float, help="numbers per second (default: the adapter's, else 0.5)")
-    verb.add_argument(
-        "--max-frames", type=int, help="most frames; longer videos are thinned evenly (default: the adapter's, else 240)"
-    )
+    verb.add_argument("--max-frames", type=int, help="most frames; longer videos are thinned evenly (default: the adapter's, else 240)")
     verb.add_argument("--start", type=float, default=0.0, metavar="SECONDS", help="look at a part of the video only: from here")
     verb.add_argument("--end", type=float, metavar="SECONDS", help="to here")
     verb.add_argument("--max-new-tokens", type=int, help="most tokens of an answer (default: 128; highlights 512, with an adapter 1024)")

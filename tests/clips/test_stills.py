@@ -56,7 +56,7 @@ def test_a_changed_picture_is_another_clip(tmp_path):
     ("make", "message"),
     [
         (lambda folder: [], "has no frames"),
-        (lambda folder: [folder / "absent.png"], r"absent\.png: No such file"),
+        (lambda folder: [folder / "absent.png"], r"absent\.png: no such file"),
         (lambda folder: [folder / "broken.png"], r"broken\.png: cannot be read as a picture"),
         (lambda folder: [np.zeros((4, 4), dtype=np.uint8)], r"must be uint8 of shape \(H, W, 3\), got uint8 \(4, 4\)"),
         (lambda folder: [7], "a frame of type int cannot be read"),

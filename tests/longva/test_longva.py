@@ -633,7 +633,7 @@ def test_folders_that_are_no_model(tiny: Path, adapter: Path, tmp_path: Path) ->
         (lambda s: s.pop("lm_head.weight"), r"missing: lm_head\.weight"),
         (lambda s: s.pop("model.mm_projector.2.bias"), r"missing: .*projector\.linear_2\.bias"),
         (lambda s: s.pop("model.vision_tower.vision_tower.vision_model.pre_layrnorm.bias"), r"missing: .*pre_layrnorm\.bias"),
-        (lambda s: s.update({"model.extra.weight": torch.ones(2)}), r"does not have: model\.extra\.weight"),
+        (lambda s: s.update({"model.extra.weight": torch.ones(2)}), r"does not have these weights: model\.extra\.weight"),
         (lambda s: s.update({"model.norm.weight": torch.ones(7)}), r"norm\.weight: \(7,\) in the files, \(32,\)"),
     ],
 )
@@ -665,7 +665,7 @@ def test_no_tower_anywhere(tmp_path: Path) -> None:
 def test_tower_inside_without_its_folder_and_of_unknown_heads(tmp_path: Path) -> None:
     folder = save_tiny_longva(tmp_path)
     shutil.rmtree(tmp_path / "openai")
-    with pytest.raises(NumProError, match="heads are unknown"):
+    with pytest.raises(NumProError, match="number of heads is unknown"):
         load_longva(folder)
 
 

@@ -16,7 +16,6 @@ import time
 from pathlib import Path
 from typing import Any
 
-import datasets
 import psutil
 import pytest
 import torch
@@ -79,15 +78,18 @@ def assert_same_curve(one: list[tuple[int, float, float]], other: list[tuple[int
         assert a[1:] == pytest.approx(b[1:], rel=1e-5)
 
 
+def _run_slowly(recipe: Recipe) -> None:
+    """So slowly that whoever kills it comes before the end, even on a busy machine."""
+    step = NumProTrainer.training_step
+    NumProTrainer.training_step = lambda *args: time.sleep(0.05) or step(*args)  # type: ignore[method-assign]
+    run(recipe)
+
+
 def killed(recipe: Recipe, after_lines: int) -> None:
     """Start the run in a process of its own and kill it without notice once its log has so many lines."""
-    step = NumProTrainer.training_step
-    process = multiprocessing.get_context("fork").Process(target=run, args=(recipe,))
-    with pytest.MonkeyPatch.context() as patch:  # slowly, so that whoever kills it comes before the end even on a busy machine
-        patch.setattr(NumProTrainer, "training_step", lambda *args: time.sleep(0.05) or step(*args))
-        # lmms-eval, if it ran in this process, makes locks live for ever, and a lock that was made before a fork is of no use after it.
-        patch.setattr(datasets.config, "HF_DATASETS_CACHE", f"{recipe.output}-datasets")
-        process.start()
+    # Spawned: autograd cannot be forked once it has run on several threads, which depends on the tests before this one.
+    process = multiprocessing.get_context("spawn").Process(target=_run_slowly, args=(recipe,))
+    process.start()
     log = Path(recipe.output) / "log.jsonl"
     while process.is_alive() and len(read_log(log)) < after_lines:
         time.sleep(0.005)
