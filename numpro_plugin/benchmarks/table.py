@@ -3,7 +3,7 @@
 A table is a parquet file of rows ``id, video, query, spans_s, duration_s`` (``video`` is the file's path) and, where the benchmark
 needs it, ``end_s`` (only so much of the video is used) and the columns of `EXTRA_COLUMNS`. Its report says what was expected, what was
 found and what is missing. It is part of the parquet file, so that the two can never be torn apart; the JSON file beside the table is a
-copy for people, and the report of tables from before version 0.2.
+copy for people, and the report of tables that have none inside.
 """
 
 from __future__ import annotations

@@ -17,7 +17,7 @@ from numpro_plugin import parse_highlights, parse_moment
 from numpro_plugin.answers.failures import failure_reason
 from numpro_plugin.answers.moments import parse_moment_reference
 from numpro_plugin.answers.timechat import parse_highlights_timechat
-from numpro_plugin.trainer.instructions.frame_words import find_frame_numbers
+from numpro_plugin.trainer.instructions.frame_numbers import find_frame_numbers
 
 PIECES = [
     "from frame ",
