@@ -122,6 +122,7 @@ def test_simple_and_chat_models_get_the_clip_and_the_question(table, simple):
     assert sample["numpro"]["iou"] == 1
 
 
+@pytest.mark.slow
 def test_every_kind_of_answer_is_counted(table):
     answers = [
         "From Frame 2 to Frame 6.",
@@ -325,6 +326,7 @@ def test_the_right_numbers_reach_a_stock_model(table, tiny_qwen, what_qwen_sees,
 
 @pytest.mark.shared
 @pytest.mark.parametrize("force_simple", [False, True])
+@pytest.mark.slow
 def test_real_video_through_a_stock_model(shared, tmp_path, tiny_qwen, what_qwen_sees, force_simple):
     prepare(
         CHARADES, shared / "annotations/charades_sta/charades_sta_test.txt", videos=shared / "videos", allow_missing=True, progress=False
@@ -409,6 +411,7 @@ def test_another_split_by_environment(every_table, monkeypatch):
         run(tasks=["numpro_activitynet"])
 
 
+@pytest.mark.slow
 def test_didemo_sees_thirty_seconds_and_scores_by_three_annotators(tmp_path):
     (tmp_path / "videos").mkdir()
     files = write_official(tmp_path)
