@@ -32,6 +32,7 @@ ROOMS = (
     "families",
     "benchmarks",
     "reports",
+    "views",
     "inference",
     "cli.terminal",
     "cli.tables",
