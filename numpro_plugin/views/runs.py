@@ -249,7 +249,8 @@ def _number(value: Any) -> float | None:
 def _is_last_line(log: Path, error: NumProError) -> bool:
     """Whether the error is about the last line of the log, which a run that is still writing leaves unfinished."""
     content = log.read_bytes()
-    return not content.endswith(b"\n") and f"{log}:{content.count(b'\n') + 1}" in str(error)
+    lines = content.count(b"\n") + 1
+    return not content.endswith(b"\n") and str(error).startswith(f"{log}:{lines}:")
 
 
 def _results(log: Path) -> dict[str, Any] | None:
