@@ -16,7 +16,18 @@ if TYPE_CHECKING:
 
     from PIL import ImageDraw
 
-_FALLBACKS = ("notosanscjk", "notosansjp", "notosanssc", "sourcehansans", "wqy", "droidsansfallback", "ipag", "takao", "unifont", "arialuni")
+_FALLBACKS = (
+    "notosanscjk",
+    "notosansjp",
+    "notosanssc",
+    "sourcehansans",
+    "wqy",
+    "droidsansfallback",
+    "ipag",
+    "takao",
+    "unifont",
+    "arialuni",
+)
 """Beginnings of the file names of fonts that hold Chinese, Japanese and Korean, in lower case and without - and _."""
 
 _MISSING = "\uffff"  # a character that no font has: what a font draws for it is its sign for a missing one

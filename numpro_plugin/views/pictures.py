@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import itertools
 import logging
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -94,7 +95,7 @@ def telling_numbers(shown: NDArray[np.int64], timeline: Timeline, spans: Sequenc
     picked = list(chosen)[:most]
     while len(picked) < most:  # the middle of the widest gap, the video's ends included
         known = sorted({-1, *picked, len(shown)})
-        low, high = max(zip(known[:-1], known[1:], strict=True), key=lambda gap: gap[1] - gap[0])
+        low, high = max(itertools.pairwise(known), key=lambda gap: gap[1] - gap[0])
         picked.append((low + high) // 2)
     return shown[sorted(picked)]
 

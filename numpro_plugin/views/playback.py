@@ -6,7 +6,7 @@ import os
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 from urllib.parse import quote
 
 from numpro_plugin.errors import NumProError
@@ -71,11 +71,12 @@ def _codec(path: Path) -> str | None:
     import av
 
     try:
-        with av.open(str(path)) as container:
-            stream = container.streams.best("video")
-            return None if stream is None else str(stream.codec_context.name)
+        container = av.open(str(path))
     except (av.error.FFmpegError, OSError, ValueError):
         return None
+    with container:
+        stream = container.streams.best("video")
+        return None if stream is None else str(stream.codec_context.name)
 
 
 def _copied(path: Path, folder: Path, playable: bool) -> Path:
@@ -103,18 +104,16 @@ def _transcode(path: Path, target: Path) -> None:
     try:
         with av.open(str(path)) as source, av.open(str(target), "w", format="mp4", options={"movflags": "+faststart"}) as out:
             picture = source.streams.best("video")
-            encoder = None
-            for frame in source.decode(picture):
+            encoder: Any = None
+            frames: Any = source.decode(picture)
+            for frame in frames:
                 if encoder is None:
-                    encoder = out.add_stream("libx264", rate=picture.average_rate or Fraction(25), options={"crf": "23", "preset": "veryfast"})
+                    encoder = out.add_stream("libx264", rate=picture.average_rate or Fraction(25), options={"crf": "23"})  # type: ignore[union-attr]
                     encoder.width, encoder.height, encoder.pix_fmt = frame.width // 2 * 2, frame.height // 2 * 2, "yuv420p"
-                    encoder.codec_context.time_base = picture.time_base
-                frame = frame.reformat(width=encoder.width, height=encoder.height, format="yuv420p")
-                out.mux(encoder.encode(frame))
+                    encoder.codec_context.time_base = frame.time_base
+                out.mux(encoder.encode(frame.reformat(width=encoder.width, height=encoder.height, format="yuv420p")))
             if encoder is None:
                 raise NumProError(f"{path}: has no frame that can be decoded")
             out.mux(encoder.encode(None))
     except av.error.FFmpegError as error:
         raise NumProError(f"{path}: could not be transcoded ({error})") from error
-
-

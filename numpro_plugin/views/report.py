@@ -63,8 +63,8 @@ def write_report(
     Args:
         runs: as `numpro_plugin.views.runs.read_runs` gives them; at most six. Runs of one benchmark are compared with the first of them.
         path: the HTML file.
-        pictures: of how many videos frames are shown: a number, ``all`` or ``none``. Default: as many as fit 30 MB. Those of the worst, the best
-            and some random queries come first. What does not fit the page lies in a folder beside it.
+        pictures: of how many videos frames are shown: a number, ``all`` or ``none``. Default: as many as fit 30 MB. Those of the worst,
+            the best and some random queries come first. What does not fit the page lies in a folder beside it.
         videos: how the videos are played, see `numpro_plugin.views.playback.playback`.
         progress: wraps the videos whose pictures are made, to show how far it is.
 
@@ -116,7 +116,7 @@ def write_report(
             script=_asset("report.js"),
             data=_inert(data),
             frames=_inert(json.dumps({"frames": frames, "reasons": {video: reason for video, reason in reasons.items() if reason}})),
-            sprites={video: Markup(base64.b64encode(sprite.jpeg).decode()) for video, sprite in inside.items()},  # noqa: S704
+            sprites={video: Markup(base64.b64encode(sprite.jpeg).decode()) for video, sprite in inside.items()},
         ).dump(file)
     return Report(path, path.stat().st_size, len(rows), len(sprites), len(names), notes)
 
@@ -276,7 +276,9 @@ def _charts(group: Sequence[tuple[int, Run]], score: str) -> list[Markup]:
             y_label="queries",
             x_label=f"{score} in percent",
         ),
-        charts.lines(f"Recall by {score} threshold", each(statistics.recall_curve), y_label="queries in percent", x_label=f"{score} at least"),
+        charts.lines(
+            f"Recall by {score} threshold", each(statistics.recall_curve), y_label="queries in percent", x_label=f"{score} at least"
+        ),
     ]
     if score != "IoU":
         return made
@@ -310,9 +312,9 @@ def _template() -> Any:
 
 
 def _asset(name: str) -> Markup:
-    return Markup((files("numpro_plugin") / "data" / "report" / name).read_text(encoding="utf-8"))  # noqa: S704
+    return Markup((files("numpro_plugin") / "data" / "report" / name).read_text(encoding="utf-8"))
 
 
 def _inert(written: str) -> Markup:
     """JSON that can stand in a script element: no end tag and no comment can occur in it."""
-    return Markup(written.replace("<", "\\u003c").replace("\u2028", "\\u2028").replace("\u2029", "\\u2029"))  # noqa: S704
+    return Markup(written.replace("<", "\\u003c").replace("\u2028", "\\u2028").replace("\u2029", "\\u2029"))

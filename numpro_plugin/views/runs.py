@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -184,7 +184,7 @@ def _sample(row: Mapping[str, Any]) -> tuple[Kind, Sample]:
     span = logged.get("span_s")
     fps = float(logged.get("fps") or 0.5)
     tokens = [count.get("output_tokens") for count in row.get("token_counts") or [] if isinstance(count, dict)]
-    common = {
+    common: dict[str, Any] = {
         "id": id_of(logged["id"]),
         "query": str(logged.get("query") or ""),
         "video": str(logged.get("video") or ""),
@@ -265,7 +265,7 @@ def _results(log: Path) -> dict[str, Any] | None:
 
 
 def _run_name(results: Mapping[str, Any], task: str, log: Path) -> str:
-    config = results.get("config") if isinstance(results.get("config"), dict) else {}
+    config = results.get("config") or {}
     model, arguments = str(config.get("model") or log.parent.name), str(config.get("model_args") or "")
     given = dict(part.split("=", 1) for part in arguments.split(",") if "=" in part)
     for key in ("adapter", "peft", "pretrained", "model_version", "model"):
@@ -287,8 +287,6 @@ def _unique(names: list[str], details: list[tuple[str, Path]]) -> list[str]:
 
 
 def _renamed(run: Run, name: str) -> Run:
-    from dataclasses import replace
-
     return replace(run, name=name)
 
 

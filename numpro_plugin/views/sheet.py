@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
 from PIL import Image, ImageDraw
 
 from numpro_plugin.answers.moments import parse_moment
@@ -22,6 +21,8 @@ from numpro_plugin.views.lettering import Lettering
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
+
+    import numpy as np
 
     from numpro_plugin.views.runs import Sample, Span
 
@@ -53,7 +54,9 @@ class Reading:
     reason: str
 
 
-def write_sheet(video: str | Path, path: Path, settings: NumProSettings | None = None, text: SheetText | None = None, *, end_s: float | None = None) -> list[Path]:
+def write_sheet(
+    video: str | Path, path: Path, settings: NumProSettings | None = None, text: SheetText | None = None, *, end_s: float | None = None
+) -> list[Path]:
     """Write the sheet of a video as PNG: one page for 30 frames, further pages as ``NAME-2.png``, ``NAME-3.png`` ...
 
     Args:
@@ -92,7 +95,8 @@ def sheet_pages(video: str | Path, settings: NumProSettings, text: SheetText, *,
         pixels = frames_at(index, times_s, frame_size=settings.frame_size)
         if settings.numbers:
             draw_numbers(pixels, on_page, settings.style)
-        where = f"{Path(video).name}  ·  {timeline.duration_s:.1f} s  ·  {settings.fps:g} numbers a second  ·  {len(numbers)} of {timeline.count} frames"
+        where = f"{Path(video).name}  ·  {timeline.duration_s:.1f} s  ·  {settings.fps:g} numbers a second"
+        where += f"  ·  {len(numbers)} of {timeline.count} frames"
         where += f"  ·  page {page + 1} of {pages}" if pages > 1 else ""
         yield _page(pixels, on_page.tolist(), times_s.tolist(), where, text, reading, timeline)
 
@@ -166,7 +170,7 @@ def _bars(text: SheetText, reading: Reading | None) -> list[_Bar]:
     bars: list[_Bar] = []
     if text.truth_s:
         many = f"{len(text.truth_s)} moments" if len(text.truth_s) > 1 else "{:g} to {:g} s".format(*text.truth_s[0])
-        bars.append(("true", _TRUTH, text.truth_s, many))
+        bars.append(("truth", _TRUTH, text.truth_s, many))
     if reading is not None:
         if reading.span_s is None:
             bars.append(("answer", _ANSWER, (), "not read"))

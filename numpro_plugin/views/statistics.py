@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections import Counter
 from dataclasses import dataclass
@@ -12,7 +13,9 @@ import numpy as np
 from numpro_plugin.reports.bootstrap import mean_interval
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
+
+    from numpy.typing import NDArray
 
     from numpro_plugin.views.runs import Run, Sample
 
@@ -87,7 +90,7 @@ def score_histogram(run: Run, bins: int = 20) -> list[int]:
 def scores_by_length(run: Run) -> list[Group]:
     """Mean score by length of the (first) true moment."""
     bounds = [*LENGTHS_S, np.inf]
-    labels = [f"{low}–{high} s" if high < np.inf else f"over {low} s" for low, high in zip(bounds[:-1], bounds[1:], strict=True)]
+    labels = [f"{low}–{high} s" if high < np.inf else f"over {low} s" for low, high in itertools.pairwise(bounds)]
     return _grouped(run, labels, lambda sample: int(np.searchsorted(bounds, sample.truth_s[0][1] - sample.truth_s[0][0], "right")) - 1)
 
 
@@ -129,8 +132,8 @@ def _metric_names(run: Run) -> list[str]:
     return list(dict.fromkeys(name for sample in run.samples.values() for name in sample.metrics))
 
 
-def _values(samples: Sequence[Sample] | object, name: str) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
-    return np.array([sample.metrics.get(name, np.nan) for sample in samples], dtype=np.float64)  # type: ignore[attr-defined]
+def _values(samples: Iterable[Sample], name: str) -> NDArray[np.float64]:
+    return np.array([sample.metrics.get(name, np.nan) for sample in samples], dtype=np.float64)
 
 
 def _grouped(run: Run, labels: Sequence[str], group: Callable[[Sample], int]) -> list[Group]:
