@@ -68,20 +68,21 @@ def _relative(path: Path, report: Path) -> str:
 
 
 def _codec(path: Path) -> str | None:
+    """Name of the codec of the video; None if the file is not one."""
     import av
 
     try:
         container = av.open(str(path))
     except (av.error.FFmpegError, OSError, ValueError):
         return None
-    with container:
-        stream = container.streams.best("video")
-        return None if stream is None else str(stream.codec_context.name)
+    stream = container.streams.best("video")
+    codec = None if stream is None else str(stream.codec_context.name)
+    container.close()
+    return codec
 
 
 def _copied(path: Path, folder: Path, playable: bool) -> Path:
     """The copy in ``folder``. Videos of one name in two folders keep apart; a copy that is there already and not older is kept."""
-
     folder.mkdir(parents=True, exist_ok=True)
     suffix = path.suffix.lower() if playable else ".mp4"
     target = folder / f"{path.stem}-{hash_of(str(path.resolve()), length=8)}{suffix}"

@@ -276,14 +276,18 @@ def _run_name(results: Mapping[str, Any], task: str, log: Path) -> str:
 
 
 def _unique(names: list[str], details: list[tuple[str, Path]]) -> list[str]:
-    """Names that tell the runs apart: the task, the folder and at last a counter are added where they are needed."""
-    candidates = [names]
-    candidates.append([f"{name} ({task.removeprefix('numpro_')})" for name, (task, _) in zip(names, details, strict=True)])
-    candidates.append([f"{name} ({log.parent.name})" for name, (_, log) in zip(names, details, strict=True)])
-    for found in candidates:
-        if len(set(found)) == len(found):
-            return found
-    return [f"{name} ({k})" for k, name in enumerate(names, 1)]
+    """Names that tell the runs apart: where several share one, the task or the folder is added if it differs, at last a counter."""
+    found = list(names)
+    for label in (
+        lambda k: details[k][0].removeprefix("numpro_"),
+        lambda k: details[k][1].parent.name,
+        lambda k: str(k + 1),
+    ):
+        labels: dict[str, set[str]] = {}
+        for k, name in enumerate(found):
+            labels.setdefault(name, set()).add(label(k))
+        found = [f"{name} ({label(k)})" if len(labels[name]) > 1 else name for k, name in enumerate(found)]
+    return found
 
 
 def _renamed(run: Run, name: str) -> Run:
