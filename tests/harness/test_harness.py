@@ -393,6 +393,18 @@ def test_the_groups_run_every_benchmark_without_averaging(every_table):
     assert results["configs"]["numpro_qvhighlights_hd"]["generation_kwargs"]["max_new_tokens"] == 512
 
 
+def test_highlights_need_saliency_scores_in_the_table(every_table, tmp_path):
+    rows = [json.loads(line) for line in every_table["qvhighlights"].read_text().splitlines()]
+    windows_alone = [{key: row[key] for key in ("qid", "vid", "query", "duration", "relevant_windows")} for row in rows]
+    (tmp_path / "windows_val.jsonl").write_text("".join(json.dumps(row) + "\n" for row in windows_alone))
+    prepare(BENCHMARKS["qvhighlights"], tmp_path / "windows_val.jsonl", progress=False)
+    model = Scripted([], simple=False)
+    with pytest.raises(NumProError, match=r"val\.parquet: the table has no saliency scores, .* alone with --tasks numpro_qvhighlights$"):
+        run(model, ["numpro_qvhighlights", "numpro_qvhighlights_hd_plain"])
+    assert not model.texts
+    assert scores(run(tasks=["numpro_qvhighlights"]), "numpro_qvhighlights")["mIoU"] == 100
+
+
 def test_highlights_follow_the_prompt_kind(every_table, monkeypatch):
     monkeypatch.setenv("NUMPRO_PROMPT", "ft")
     results = run(tasks=["numpro_qvhighlights_hd"])
