@@ -15,6 +15,7 @@ from numpro_plugin import NumProError
 from numpro_plugin.benchmarks import BENCHMARKS
 from numpro_plugin.benchmarks.prepare import prepare
 from numpro_plugin.harness.hf.model import NumProHF
+from numpro_plugin.harness.register import tasks_path
 
 MOMENTS, HIGHLIGHTS = "numpro_activitynet", "numpro_qvhighlights_hd"
 
@@ -80,8 +81,6 @@ def test_a_stock_model_with_another_limit_cannot_run_numpros_tasks(tables, tmp_p
 def test_a_task_of_ones_own_cannot_undercut_its_protocol(charades, tmp_path, monkeypatch):
     from lmms_eval.tasks import TaskManager
 
-    from numpro_plugin.harness.register import tasks_path
-
     (tmp_path / "tasks").mkdir()
     include = f"include: {tasks_path() / 'numpro_charades.yaml'}\ntask: mine\n"
     (tmp_path / "tasks" / "mine.yaml").write_text(include + "generation_kwargs: {max_new_tokens: 64}\n")
@@ -118,33 +117,30 @@ def test_vllm_keeps_to_each_tasks_limit(charades, tmp_path, monkeypatch, simple)
     """lmms-eval's takes the larger of the task's limit and its own default; an argument for that is the user's wish."""
     from lmms_eval.models.chat import vllm as chat
     from lmms_eval.models.simple import vllm
+    from lmms_eval.tasks import TaskManager
+
+    taken: list[int] = []
 
     class LLM:
-        sampled: list[int] = []
-
         def __init__(self, **_):
             pass
 
         def chat(self, sampling_params, messages, **_):
             params = sampling_params if isinstance(sampling_params, list) else [sampling_params]
-            LLM.sampled += [p.max_tokens for p in params]
+            taken.extend(p.max_tokens for p in params)
             return [SimpleNamespace(outputs=[SimpleNamespace(text="From Frame 0 to Frame 1.")]) for _ in messages]
 
     monkeypatch.setattr(vllm, "LLM", LLM)
     for module in (vllm, chat):
-        monkeypatch.setattr(module, "SamplingParams", lambda **params: SimpleNamespace(**params))
+        monkeypatch.setattr(module, "SamplingParams", SimpleNamespace)
     include = write_task(tmp_path / "task", [{"kind": "video", "what": tmp_path / "videos" / "AAAAA.mp4"}])
-    from lmms_eval.tasks import TaskManager
-
-    from numpro_plugin.harness.register import tasks_path
-
     manager = TaskManager(include_path=[str(tasks_path()), str(include)], include_defaults=False, model_name="numpro")
 
     def sampled(more: str = "") -> list[int]:
-        LLM.sampled = []
+        taken.clear()
         arguments = f"base=vllm,model=x,disable_log_stats=True{more}"
         evaluate("numpro", ["numpro_charades", "foreign"], model_args=arguments, task_manager=manager, force_simple=simple)
-        return sorted(LLM.sampled)
+        return sorted(taken)
 
     assert sampled() == [4, 128]
     assert sampled(",max_new_tokens=100") == [100, 128]
