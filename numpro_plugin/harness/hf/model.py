@@ -19,7 +19,7 @@ import torch
 from accelerate import Accelerator, InitProcessGroupKwargs
 from lmms_eval.api.instance import GenerationResult, TokenCounts
 from lmms_eval.api.model import lmms
-from lmms_eval.utils import simple_parse_args_string as parsed
+from lmms_eval.utils import simple_parse_args_string
 from tqdm import tqdm
 
 from numpro_plugin import __version__
@@ -164,7 +164,7 @@ class NumProHF(lmms):
     @classmethod
     def create_from_arg_string(cls, arg_string: str | Mapping[str, Any], additional_config: dict[str, Any] | None = None) -> NumProHF:
         """As lmms-eval makes models, but what ``--model_args`` say comes before ``--batch_size`` and ``--device``."""
-        given = dict(arg_string) if isinstance(arg_string, Mapping) else parsed(arg_string)
+        given = dict(arg_string) if isinstance(arg_string, Mapping) else simple_parse_args_string(arg_string)
         return cls(**{**{name: value for name, value in (additional_config or {}).items() if value is not None}, **given})
 
     @property
@@ -250,7 +250,7 @@ class NumProHF(lmms):
         return GenerationResult(text=text, token_counts=TokenCounts(output_tokens=outcome.tokens))
 
     def _check_question(self, asked: VideoQuestions, protocol: Mapping[str, Any] | None) -> None:
-        """Say once what is asked of a model that was made for something else; it does worse than it could."""
+        """Warn once if a question is not of the kind that the model was trained for: it does worse than it could."""
         if protocol and protocol["task"] == "highlight":
             kind = asked.settings.prompt
             fits = "zeroshot" if self._tuned is None else "ft"
