@@ -47,8 +47,8 @@ class NumProMixin:
     """Stands before a base's class: rewrites the requests, lets the base answer them, and marks those it could not be asked."""
 
     numpro: Rewriter
-    calls: int = 0
-    """How often lmms-eval asked for answers."""
+    called_in_every_process: ClassVar[bool] = True
+    """For the guard of lmms-eval's response cache: the processes agree on their calls, so none may be left out."""
 
     def generate_until(self, requests: list[Instance]) -> list[Any]:
         """One answer per request, in order."""
@@ -72,7 +72,6 @@ class NumProMixin:
         )
 
     def _numpro_answers(self, request_type: str, ask: Callable[..., Any], requests: list[Instance], **options: Any) -> list[Any]:
-        self.calls += 1
         return self.numpro.answers(self, ask, requests, request_type=request_type, **options)
 
 
