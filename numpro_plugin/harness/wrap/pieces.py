@@ -44,6 +44,18 @@ def cut(groups: Mapping[int | None, Iterable[int]], size: int | None) -> list[Pi
     return pieces
 
 
+def prepare_call(model: Any) -> None:
+    """Make a base ready for one more call.
+
+    lmms-eval's ``async_openai`` runs each call in an event loop of its own but keeps its client. Connections that the client holds open
+    belong to the loop that has ended, and requests that were sent over them would fail.
+    """
+    from openai import AsyncOpenAI, DefaultAsyncHttpxClient
+
+    if isinstance(client := getattr(model, "client", None), AsyncOpenAI):
+        model.client = client.copy(http_client=DefaultAsyncHttpxClient())
+
+
 def piece_size(model: Any, reader: Reader, wanted: int | None) -> int | None:
     """How many requests a base is asked in one call; None: all.
 

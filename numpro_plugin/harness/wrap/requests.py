@@ -31,7 +31,7 @@ from numpro_plugin.harness.session import Announcement
 from numpro_plugin.harness.sources import Source, VideoFile, message_sources, sources_of
 from numpro_plugin.harness.wrap.background import BackgroundWork
 from numpro_plugin.harness.wrap.clip_maker import flat_settings
-from numpro_plugin.harness.wrap.pieces import Piece, cut, piece_size
+from numpro_plugin.harness.wrap.pieces import Piece, cut, piece_size, prepare_call
 from numpro_plugin.inference.prefetch import prefetch
 
 if TYPE_CHECKING:
@@ -176,6 +176,7 @@ class Rewriter:
     def _call(self, model: Any, ask: Callable[[list[Instance]], Iterable[Any]], requests: list[Instance], frames: int | None) -> list[Any]:
         if frames and (attribute := self.replacer.frames.reader.limit):
             setattr(model, attribute, frames)
+        prepare_call(model)
         return list(ask([self._rewrite(model, request) for request in requests]))
 
     def _keep_step(self, model: Any, ask: Callable[[list[Instance]], Iterable[Any]], work: _Work) -> None:
