@@ -94,7 +94,8 @@ def _tags(text: str) -> list[Mark]:
             opened = tag.end()
         else:
             start = before if opened is None else opened
-            marks.append(Mark(start, text[start : tag.start()], "tag"))
+            if opened is not None or text[start : tag.start()].strip():  # a box in a tag is closed twice
+                marks.append(Mark(start, text[start : tag.start()], "tag"))
             opened, before = None, tag.end()
     if opened is not None:
         marks.append(Mark(opened, text[opened:], "tag"))

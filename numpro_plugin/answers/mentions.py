@@ -37,7 +37,7 @@ _MENTION = re.compile(
     (?P<number> (?P<clock> (?<![\d.:\w])\d{1,2}:\d{2}(?::\d{2})?(?:\.\d{1,9})?(?![\d:]) ) | (?<![\d.\w])-?\d++(?:\.\d++)? )
     (?P<ordinal> (?:st|nd|rd|th)\b )?
     \ ? (?P<unit>
-        (?:seconds?|secs?|s|milliseconds?|ms|minutes?|mins?|m|hours?|h|%|percent|o.?clock) (?![\w%])
+        (?:seconds?|seonds?|secs?|s|milliseconds?|ms|minutes?|mins?|m|hours?|h|%|percent|o.?clock) (?![\w%])
         | (?:red\ )?frames?\b(?!\ ?(?:numbers?\ )?[:=\#\[(]?\ ?\d)
     )?
     """,

@@ -20,12 +20,13 @@ import re
 from dataclasses import dataclass
 from typing import Literal
 
+from numpro_plugin.answers.languages import chinese_numerals
 from numpro_plugin.answers.marks import Mark, final_mark, without_explanation, word_marks
 from numpro_plugin.answers.mentions import LARGEST, find_mentions
 from numpro_plugin.answers.spans import TIERS, Range, Tier, find_ranges
 from numpro_plugin.answers.thoughts import UNCLOSED, answer_part
 from numpro_plugin.answers.verdicts import WITHDRAWAL, overall_denial, sentence_denial
-from numpro_plugin.answers.wording import chinese_numerals, compact, drop_side_notes, fold, plain_moment
+from numpro_plugin.answers.wording import compact, drop_side_notes, fold, plain_moment
 
 Unit = Literal["frames", "seconds"]
 
@@ -105,11 +106,12 @@ def _answer(text: str, last_number: int | None) -> MomentAnswer:
     """The answer of a folded text without thoughts."""
     if mark := final_mark(text):
         return _in_final_mark(mark, last_number)
+    unexplained = without_explanation(text)
     for mark in word_marks(text):
-        if answer := _in_word_mark(mark, last_number):
+        # What explains an answer denies nothing of it: "Answer: ... Explanation: ... so she can't be seen before."
+        if answer := _in_word_mark(mark, last_number, may_deny=mark.kind == "word" or mark.start <= len(unexplained)):
             return answer
-    clean = plain_moment(without_explanation(text))
-    return _read(clean, last_number)
+    return _read(plain_moment(unexplained), last_number)
 
 
 def _in_final_mark(mark: Mark, last_number: int | None) -> MomentAnswer:
@@ -129,7 +131,7 @@ def _in_final_mark(mark: Mark, last_number: int | None) -> MomentAnswer:
 _SENTENCE_END = re.compile(r"[.!?。](?=\s+(?!to\b)|\s*$)|\n(?=\s*\S)|;")
 
 
-def _in_word_mark(mark: Mark, last_number: int | None) -> MomentAnswer | None:
+def _in_word_mark(mark: Mark, last_number: int | None, *, may_deny: bool) -> MomentAnswer | None:
     """What a word marks, if it marks something."""
     if mark.kind == "line":
         answer = _read(plain_moment(mark.text), last_number)
@@ -145,7 +147,7 @@ def _in_word_mark(mark: Mark, last_number: int | None) -> MomentAnswer | None:
     rest = plain_moment(without_explanation(content))
     if mark.kind == "word" and any(one.tier == "seconds" for one in ranges):
         return _read(rest, last_number)
-    if sentence_denial(sentence) and _read(rest, last_number).span is None:
+    if may_deny and sentence_denial(sentence) and _read(rest, last_number).span is None:
         return _nothing(f"the answer says that there is no such moment ({_quote(sentence)})")
     return None
 

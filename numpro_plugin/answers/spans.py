@@ -91,16 +91,23 @@ _ENDS = re.compile(
 )
 _STRICT_START = re.compile(r"\b(?:start(?:s|ing|ed)?|begin(?:s|ning)?|began|onset)\b")
 _STRICT_END = re.compile(r"\b(?:end(?:s|ing|ed)?|finish(?:es|ed)?|stop(?:s|ped)?|conclud(?:es|ed))\b")
+_AND_AT = re.compile(r"\band\b[^.;\n]{1,60} (?:at|in|by|until) (?:the |about |around )?$")
+""" "starting at frame 6 and puts it down at frame 9" """
 _INSERTED = re.compile(r"\([^()]*+\)|\[[^\[\]]*+\]|, ?(?:where|when|as|in which|at which)\b[^,.;\n]{0,70},")
 """What stands between the two ends of a range and belongs to the first: "frame 6, where he comes in, to frame 9"."""
 _IN_SECONDS = re.compile(r" ?\((?:in )?(?:s|secs?|seconds)\)")
 _OPEN = re.compile(
     r"[ ,]*(?:and )?(?:it )?(?:(?:continu(?:es|ing)|go(?:es|ing) on|lasts?|runs?|extends?) )?(?:all the way )?(?:(?:right )?(?:up )?"
-    r"(?:to|until|till|through|-) ?(?:the )?(?:very )?(?:end|last(?: frame)?|finish)\b"
+    r"(?:to|until|till|through|-) ?(?:the )?(?:very )?(?:end|(?:last|final)(?: frame)?|finish)\b"
     r"(?! ?[,(]? ?(?:of )?(?:the )?(?:frame )?\d)|onwards?\b"
     r"|(?:and )?(?:after|beyond)\b)"
 )
-_CUT_OFF = re.compile(r" ?(?:to|-)(?: frames?)? ?$")
+_GOES_ON = re.compile(
+    r" ?(?:to|until|till|through)\b|[^.;\n]{0,40}\b(?:continu(?:es|ing)|last(?:s|ing)|until|till) ?[^.;\n]{0,30}$| ?- ?(?:frames?)? ?$"
+)
+"""A range whose end is cut off or no number: "frame 6 to frame", "frame 6, and continues until"."""
+_BOUND = re.compile(r"\b(?:finish|end|stop|start|begin)\w*\b[^.;\n]{0,25}$")
+"""Before a frame that is one end of a span: "he starts to run at frame 6"."""
 _OPEN_START = re.compile(
     r"\b(?:from )?(?:the )?(?:very )?(?:beginning|start|outset)(?: of the \w+)?,? (?:(?:up )?to|until|till|through) (?:the )?$"
 )
@@ -153,6 +160,8 @@ def _is_pair(text: str, first: Mention, last: Mention, after: Mention | None) ->
     cue = re.split(r"[.!?\n]", before)[-1]
     if sentence_end := re.search(r"[.!?] ", gap):
         return _in_two_sentences(cue, gap, sentence_end, behind)
+    if _STRICT_START.search(cue[-25:]) and _AND_AT.search(gap):
+        return True
     starts = _STARTS.search(re.split(r"[;]", cue)[-1]) or _STARTS.search(gap[: gap.rfind(" and ")] if " and " in gap else "")
     if not starts:
         return False
@@ -172,7 +181,7 @@ def _is_bracketed(text: str, first: Mention, last: Mention, gap: str) -> bool:
     """[6, 9]"""
     opened = text[max(0, first.digits - 2) : first.digits].strip()[-1:]
     closed = text[last.end : last.end + 2].strip()[:1]
-    return bool(_COMMA.fullmatch(gap) and gap and opened + closed in {"[]", "()"} and first.whole == last.whole)
+    return bool(_COMMA.fullmatch(gap) and gap and opened + closed in {"[]", "()"})
 
 
 def _range(text: str, first: Mention, last: Mention) -> Range:
@@ -185,7 +194,7 @@ def _range(text: str, first: Mention, last: Mention) -> Range:
     elif kinds == {"second"} or (not kinds and _IN_SECONDS.match(text, last.end)):
         tier = "seconds"
     elif not kinds:
-        tier = "bare"
+        tier = "seconds" if not first.whole and not last.whole and (first.value % 1 or last.value % 1) else "bare"
     elif named and _FROM.search(text[max(0, first.start - 12) : first.start]):
         tier = "literal"
     else:
@@ -208,8 +217,8 @@ def _lists(text: str, mentions: Sequence[Mention], pairs: Sequence[Range]) -> li
         for one in _as_list(text, run, taken) if len(found) + len(singles) < _MOST_RANGES else ():
             (singles if one.tier == "single" else found).append(one)
         run = [mention] if mention and mention.kind != "second" else []
-    # Of several frames in different places none is said to be the first or the last.
-    return found + (singles if len(singles) == 1 else [])
+    # Of several frames in different places none is said to be the first or the last, and one that something starts with is no span.
+    return found + (singles if len(singles) == 1 and singles[0].last is not None else [])
 
 
 def _as_list(text: str, run: Sequence[Mention], taken: set[int]) -> list[Range]:
@@ -218,17 +227,19 @@ def _as_list(text: str, run: Sequence[Mention], taken: set[int]) -> list[Range]:
     named = (run[0].kind == "frame" and not run[0].counted) or (run[-1].counted and len(run) > 1)
     start, end = run[0].start, run[-1].end
     before = text[max(0, start - 60) : start]
-    if _OPEN.match(text, end, end + 80) or _CUT_OFF.match(text, end) or _OPEN_START.search(before):
-        return []
-    if len(run) < 3 and not named:
+    if _OPEN.match(text, end, end + 80) or _OPEN_START.search(before) or (len(run) < 3 and not named):
         return []
     against = verdict(text, start, end, named=named, bare=not named)
     values = [mention.value for mention in run]
     steps = {b - a for a, b in pairwise(values)}
     if len(run) == 1:
         outside = re.search(r"\b(?:after|before|by|until|since|till|to|from|of)(?: the)? ?$", before[-12:])
-        outside = outside or re.search(r"\b(?:finish|end|stop)\w*\b[^.;\n]{0,25}$", before)
-        return [Range(values[0], values[0], "single", start, end, against)] if named and not outside else []
+        if not named or outside:
+            return []
+        bound = _GOES_ON.match(text, end) or _BOUND.search(before)
+        return [Range(values[0], None if bound else values[0], "single", start, end, against)]
+    if _GOES_ON.match(text, end):
+        return []
     if len(run) == 2 and named:
         return [Range(min(values), max(values), "listed", start, end, against)]
     if len(steps) == 1 and min(steps) > 0 and (named or steps == {1.0}) and len(run) > 2:

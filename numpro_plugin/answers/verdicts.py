@@ -16,7 +16,7 @@ _NEGATED = re.compile(
     r"(?! (?:sure|certain|only|just|entirely|completely|\w+ sure|\w+ certain)\b)"
     r"|\bcannot\b|\bcan.?t\b"
     r"|\b(?:none|nothing|nobody|nowhere|neither|nor|unable|absent|invisible)\b|\bno one\b|(?<!who )(?<!that )(?<!which )\bnever\b"
-    r"|\bno (?!doubt\b|later\b|earlier\b|more\b|longer\b)\w+"
+    r"|(?<!with )\bno (?!doubt\b|later\b|earlier\b|more\b|longer\b)\w+"
     r"|\bnot (?:\w+ ){0,2}(?:visible|seen|shown|present|there|found|happening|occurring|appear\w*|open\w*|in|from|between|during|within)\b"
 )
 _DIRECT_NOT = re.compile(
@@ -52,6 +52,8 @@ _NUMBERING = re.compile(
     r" ?(?:in order )?(?:from)? ?$"
     r"|\b(?:video|provided|given|available|sampled|total|all|the \d+) frames ?[(,:] ?(?:from )?(?:frames? )?$"
     r"|\bshow the numbers? ?(?:from )?$"
+    r"|\b(?:video|clip|footage)(?: \w+)? (?:lasts?|is)(?: for| about)? \d+ [^.\n]{0,30}$"
+    r"|\bplease (?:provide|share|send|upload|show|check|give)\b[^.\n]{0,30}$"
     r"|\b(?:has|have|are|of|the|all|with|contains|total) \d+ (?:\w+ )?frames ?[,(:] ?(?:numbered |labell?ed |from |i\.e\.,? |frames? )*$"
 )
 _COUNT_BEFORE = re.compile(
@@ -73,7 +75,8 @@ _COUNT_AFTER = re.compile(
     r" (?:may|might|could|can|later|earlier|before|after|long|in (?:total|length|all)|per|apart|ago|are (?:un|not))\b"
 )
 _ASIDE = re.compile(
-    r"\b(?:before (?:that|this|then)|prior to (?:that|this)|previously|earlier|beforehand|first thought|initially thought|thought"
+    r"\b(?:(?:before|prior to|after) (?:that|this|then|the (?:event|action|moment|scene|activity))|previously|earlier|beforehand|afterwards?"
+    r"|(?:\w+ly )?(?:thought|believed|assumed|guessed|suspected)"
     r"|at first glance|first guess|might (?:seem|appear|think)|may (?:seem|appear)|seems? at first|could (?:seem|be mistaken)"
     r"|not to be confused)\b"
     r"[^.!?;\n\d]{0,40}$"
@@ -82,6 +85,8 @@ _ASIDE = re.compile(
     r"|\b(?:initially|at first|first|it) (?:\w+ ){0,3}?(?:looked like|seemed|appeared to be|looked as)\b[^.!?;\n]{0,40}$"
     r"|\bat the (?:very )?(?:beginning|start) of the (?:video|clip)\b[^.!?;\n]{0,40}$"
 )
+_CONCESSIVE = re.compile(r"(?:^|[.!?\n] ?)(?:even )?(?:although|though|while|whereas|despite)\b[^.!?,;\n]{0,100}$")
+_BUT_ONLY = re.compile(r"[^.;\n\d]{0,40}\b(?:but|yet|however)\b[^.;\n\d]{0,40}\bonly\b[^.;\n\d]{0,40}\d")
 _INSTEAD = re.compile(r"[^.!?;\n]{0,30}\b(?:only|just|merely|simply) \w+s\b| shows?\b")
 """After a denial: "He never opens it. From frame 0 to frame 14 he only sits"."""
 _REJECTED = re.compile(r" ?[(:,-]? ?(?:(?:is|was|that is|that's) )?(?:incorrect|wrong|not right|not correct)\b")
@@ -142,12 +147,21 @@ def verdict(text: str, start: int, end: int, *, named: bool, bare: bool) -> Verd
     if bare and not named:
         tail = before[-40:]
         counted = text[start:end].rstrip().endswith(("frames", "frame"))
-        if _NOUN_AFTER.match(text, end, end + 40) or (counted and _COUNT_BEFORE.search(tail) and not _PLACE_BEFORE.search(tail)):
+        if (not counted and _NOUN_AFTER.match(text, end, end + 40)) or (
+            counted and _COUNT_BEFORE.search(tail) and not _PLACE_BEFORE.search(tail)
+        ):
             return "count"
         if counted and _COUNT_AFTER.match(text, end):
             return "count"
     aside_clause = _ASIDE_CLAUSE.search(before) and text[end : end + 2].lstrip(")] ").startswith(",")
-    placed_before = looked_at or _REJECTED.match(text, end) or _ASIDE.search(clause) or aside_clause
+    placed_before = (
+        _CONCESSIVE.search(before)
+        or _BUT_ONLY.match(text, end, end + 130)
+        or looked_at
+        or _REJECTED.match(text, end)
+        or _ASIDE.search(clause)
+        or aside_clause
+    )
     return "aside" if negation or negation_after or placed_before else None
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 import unicodedata
 
+from numpro_plugin.answers.languages import in_english, number_words
+
 _DASH = re.compile(r"[\u2010-\u2015\u2212~∼～→⟶➜➔⇒➡]|[-=]{1,2}>|-{2,}")
 _THOUSANDS = re.compile(r"(?<![\d,.])(\d{1,3}),(\d{3})(?!\d|,\d)")
 
@@ -45,55 +47,13 @@ def _short_number(match: re.Match[str]) -> str:
 
 # ---- moments: everything below makes one spelling out of many ----
 
-_ONES = "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen eighteen nineteen"
-_ORDINALS = (
-    "zeroth first second third fourth fifth sixth seventh eighth ninth tenth eleventh twelfth thirteenth fourteenth fifteenth sixteenth "
-    "seventeenth eighteenth nineteenth twentieth"
-)
-_TENS = "twenty thirty forty fifty sixty seventy eighty ninety"
-_VALUES = {word: k for k, word in enumerate(_ONES.split())} | {word: 10 * k for k, word in enumerate(_TENS.split(), 2)}
-_ORDINAL_VALUES = {word: k for k, word in enumerate(_ORDINALS.split()) if k > 1}  # "the first frame" is no number
-_WORD = rf"(?:(?:{'|'.join(_TENS.split())})(?:[ -](?:{'|'.join(_ONES.split()[1:10])}))?|{'|'.join(_ONES.split()[::-1])})"
-_ORDINAL = rf"(?:{'|'.join(_ORDINAL_VALUES)})"
-_NAMED_WORD = re.compile(rf"\b(frames? (?:number )?)({_WORD})\b")
-_NEXT_WORD = re.compile(rf"(\bframes? (?:number )?\d{{1,6}} ?(?:to|through|until|till|and|-) ?(?:frames? )?)({_WORD})\b")
-_ORDINAL_FRAME = re.compile(rf"\b({_ORDINAL})(?= frames?\b)")
-_ORDINAL_BEFORE = re.compile(rf"\b({_ORDINAL})(?= (?:frame )?(?:to|through|until|till|and|-) (?:the )?\d{{1,3}}th\b)")
-
-_CHINESE_DIGITS = "零一二三四五六七八九"
-_CHINESE_NUMBER = re.compile(r"(?<=第)([一二三四五六七八九]?百?[零一二三四五六七八九]?十?[一二三四五六七八九]?)(?=[帧幀到至秒-])")
-_TO_FRAMES = "frame "
-_FOREIGN = (  # applied in this order
-    (re.compile(r"(?:答案|回答) ?(?:是|为|:)"), "\nanswer: "),
-    (re.compile(r"因此|所以"), "\ntherefore "),
-    (re.compile(r"而[是在]"), " but "),
-    (re.compile(r"不是|不在|没有|看不到"), " not from "),
-    (re.compile(r"(?:开始|起始)[帧幀] ?[:是为]? ?(?=第? ?\d)"), " starts at frame "),
-    (re.compile(r"(?:结束|终止)[帧幀] ?[:是为]? ?(?=第? ?\d)"), " ends at frame "),
-    (re.compile(r"(?<=[帧幀])(?:开始|起)"), " "),
-    (re.compile(r"开始于|始于|起始于?"), " starts at "),
-    (re.compile(r"结束于|终止于|止于"), " ends at "),
-    (re.compile(r"(?:共有?|总共有?|一共有?|有) ?\d{1,9} ?[帧幀]"), " "),
-    (re.compile(r"第 ?(\d+) ?(?=到|至|-)(?=[^。\n秒]{0,12}[帧幀])"), r" frame \1 "),
-    (re.compile(r"第? ?(\d+) ?[帧幀]"), r" frame \1 "),
-    (re.compile(r"[帧幀](?= ?\d)|(?:フレーム|프레임)(?= ?\d)"), " frame "),
-    (re.compile(r"(\d+) ?(?:フレーム目?|프레임)"), r" frame \1 "),
-    (re.compile(r"第? ?(\d+(?:\.\d+)?) ?秒"), r" \1 seconds "),
-    (re.compile(r"到|至|から|부터"), " to "),
-    (re.compile(r"、"), ", "),
-    (re.compile(r"。"), ". "),
-    (
-        re.compile(
-            r"\b(?:images?|imagen|imágenes|pictures?|photos?|screenshots?|bilder|bild|trames?|fotogramm?as?|fotogrammi|quadros?|cuadros?"
-            r"|кадр(?:а|ы|ов|у|е|ом)?|khung hình|red numbers?|numbers?)(?=(?: is| are)?[ :#=([\]\"'-]{0,4}\d)"
-        ),
-        "frame",
-    ),
-    (re.compile(r"\b(?:de l'|à l'|l')(?=frame)"), lambda m: "to " if m[0].startswith("à") else " "),
-    (re.compile(r"(?<=\d) (?:bis|hasta|à|al?|até|ao|tot|по|до|đến)(?: (?:la|el|zu|le|o))? (?=frame|\d)"), " to "),
-    (re.compile(r"\b(?:von|desde(?: el| la)?|de la|del|dal|do|с|từ) (?=frame)"), "from "),
-    (re.compile(r"(?<=\d) ?(?:sekunden|sek|segundos?|secondes?|secondi|секунд[аы]?)\b"), " seconds"),
-)
+_MISSPELT_FRAME = re.compile(r"\b(?!farm|fare|fear|frames?\b)f[rame]{3,5}s?(?= ?\d)|\bfrm?s?\.? ?(?=\d)")  # "fame 3", "frme 3", "fr. 3"
+_MISSPELT_TO = re.compile(r"(?<=\d )(?:too|tp|ot|t)(?= (?:frame )?\d)")
+_TWICE = re.compile(r"\b(from|to|frames?) \1\b")
+_SLASHED = re.compile(r"(?<![\d/])\d{1,6}(?: ?/ ?\d{1,6}){2,}+(?![\d/])")  # "30/31/32" is a list, "30/31" may be "30 of 31"
+_CLOCK_COMMAS = re.compile(r"(?<=:\d\d),(?=\d{3}\b)")
+_PERCENTAGES = re.compile(r"(?<![\d.])(\d{1,3}(?:\.\d{1,3})?)(?= ?(?:to|-|and) ?\d{1,3}(?:\.\d{1,3})? ?(?:%|percent))")
+_NOT_UNTIL = re.compile(r"\b(?:is|are|was|were|does|do|did)(?:n.?t| not) (?:\w+ ){0,2}(?:until|till)\b")
 _DECIMAL_COMMAS = re.compile(r"(?<![\d,.])(\d{1,6}),(\d{1,2}) ?(-|to|bis|à) ?(\d{1,6}),(\d{1,2})(?= ?(?:s|sec|sek|seg)\w{0,8}\b)")
 
 _SIDE_NOTES = (
@@ -138,12 +98,14 @@ def plain_moment(text: str) -> str:
     text = text.replace("_", " ")
     text = re.sub(r"[<>\"“”‘’{}$\\|]++|'(?!s\b|t\b|m\b|image|frame|oclock|clock)|(?<=\W)'", " ", text)
     text = re.sub(r"[^\S\n]++", " ", text)
-    for pattern, replacement in _FOREIGN:
-        text = pattern.sub(replacement, text)
+    text = in_english(text)
     text = _ELLIPSIS.sub(r"\1 - ", text)
     text = _X_EQUALS.sub("", _GLUE.sub(" ", text))
+    text = _TWICE.sub(r"\1", _MISSPELT_TO.sub("to", _MISSPELT_FRAME.sub("frame ", text)))
+    text = _PERCENTAGES.sub(r"\1%", _CLOCK_COMMAS.sub(".", _NOT_UNTIL.sub("starts at", text)))
+    text = _SLASHED.sub(lambda m: m[0].replace("/", ", "), text)
     text = re.sub(r"(?<![#\w])#{1,3} ?(?=\d)|\bf(?=\d)", "frame ", text)
-    text = _number_words(re.sub(r"[^\S\n]++", " ", text))
+    text = number_words(re.sub(r"[^\S\n]++", " ", text))
     text = _DECIMAL_COMMAS.sub(r"\1.\2 \3 \4.\5", join_thousands(text))
     text = _OF_ALL.sub("", text)
     return re.sub(r" ?\n\s*+", "\n", re.sub(r"[^\S\n]++", " ", text)).strip()
@@ -160,35 +122,6 @@ def _tag_word(match: re.Match[str]) -> str:
     if first in _TAG_CUES:
         return f" {_TAG_CUES[first]} {match['number']} "
     return f" {match['number']} "
-
-
-def _number_words(text: str) -> str:
-    """Number words are numbers where they name a frame."""
-    if "frame" not in text:
-        return text
-    text = _NAMED_WORD.sub(lambda m: f"{m[1]}{_value(m[2])}", text)
-    text = _NEXT_WORD.sub(lambda m: f"{m[1]}{_value(m[2])}", text)
-    text = _ORDINAL_FRAME.sub(lambda m: f"{_ORDINAL_VALUES[m[1]]}th", text)
-    return _ORDINAL_BEFORE.sub(lambda m: f"{_ORDINAL_VALUES[m[1]]}th", text)
-
-
-def _value(word: str) -> int:
-    return sum(_VALUES[part] for part in re.split("[ -]", word))
-
-
-def chinese_numerals(text: str) -> str:
-    """第六帧 is 第6帧."""
-    return _CHINESE_NUMBER.sub(_chinese_value, text) if "第" in text else text
-
-
-def _chinese_value(match: re.Match[str]) -> str:
-    total, digit = 0, 0
-    for letter in match[1]:
-        if letter in "十百":
-            total, digit = total + (digit or 1) * (10 if letter == "十" else 100), 0
-        else:
-            digit = _CHINESE_DIGITS.index(letter)
-    return str(total + digit) if match[1] else ""
 
 
 _START_HEAD = re.compile(r"\b(?:start|begin|from)")
