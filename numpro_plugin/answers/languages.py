@@ -21,46 +21,59 @@ _ORDINAL_BEFORE = re.compile(rf"\b({_ORDINAL})(?= (?:frame )?(?:to|through|until
 
 _CHINESE_DIGITS = "零一二三四五六七八九"
 _CHINESE_NUMBER = re.compile(r"(?<=第)([一二三四五六七八九]?百?[零一二三四五六七八九]?十?[一二三四五六七八九]?)(?=[帧幀到至秒-])")
-_TO_FRAMES = "frame "
-_FOREIGN = (  # applied in this order
-    (re.compile(r"(?:答案|回答) ?(?:是|为|:)"), "\nanswer: "),
-    (re.compile(r"因此|所以"), "\ntherefore "),
-    (re.compile(r"而[是在]"), " but "),
-    (re.compile(r"(?<=[帧幀])([^。,\d\n]{0,6})(?:没有|没能|未能?|看不到|看不见|无法)"), r"\1 cannot see "),
-    (re.compile(r"不是|不在|没有|看不到"), " not from "),
-    (
-        re.compile(r"第? ?(\d+) ?[帧幀](?:开始|起)([^。\n\d]{0,30})第? ?(\d+) ?[帧幀](?:时)?(?:结束|停止|为止)"),
-        r" from frame \1 to frame \3 ",
-    ),
-    (re.compile(r"(?:开始|起始)[帧幀] ?[:是为]? ?(?=第? ?\d)"), " starts at frame "),
-    (re.compile(r"(?:结束|终止)[帧幀] ?[:是为]? ?(?=第? ?\d)"), " ends at frame "),
-    (re.compile(r"(?<=[帧幀])(?:开始|起)"), " "),
-    (re.compile(r"开始于|始于|起始于?"), " starts at "),
-    (re.compile(r"结束于|终止于|止于"), " ends at "),
-    (re.compile(r"(?:共有?|总共有?|一共有?|有|持续了?|长达|约) ?\d{1,9} ?(?:(?:到|至|-) ?\d{1,9} ?)?[帧幀]"), " "),
-    (re.compile(r"第? ?(?<!\d)(\d+) ?(?=到|至|-)(?=[^。\n秒]{0,12}[帧幀])"), r" frame \1 "),
-    (re.compile(r"第? ?(\d+) ?[帧幀]"), r" frame \1 "),
-    (re.compile(r"[帧幀](?= ?\d)|(?:フレーム|프레임)(?= ?\d)"), " frame "),
-    (re.compile(r"(\d+) ?(?:フレーム目?|프레임)"), r" frame \1 "),
-    (re.compile(r"第? ?(\d+(?:\.\d+)?) ?秒"), r" \1 seconds "),
-    (re.compile(r"到|至|から|부터"), " to "),
-    (re.compile(r"、"), ", "),
-    (re.compile(r"。"), ". "),
-    (
-        re.compile(
-            r"\b(?:images?|imagen|imágenes|pictures?|photos?|screenshots?|bilder|bild|bildern|trames?|fotogramm?as?|fotogrammi|quadros?|cuadros?"
-            r"|кадр(?:а|ы|ов|у|е|ом|ах)?|khung hình|red numbers?|numbers?)(?=(?: is| are)?[ :#=([\]\"'-]{0,4}\d)"
-        ),
-        "frame",
-    ),
-    (re.compile(r"(?<=\d)-(?:го|й|ого|ый|ой|му|м|е|я)\b"), ""),
-    (re.compile(r"(?<=\d) кадр(?:а|ы|ов|у|е|ом|ах)?\b"), " frames"),
-    (re.compile(r"\b(?:с|от) (?=\d)"), "from "),
-    (re.compile(r"\b(?:de l'|à l'|l')(?=frame)"), lambda m: "to " if m[0].startswith("à") else " "),
-    (re.compile(r"(?<=\d) (?:bis|hasta|à|al?|até|ao|tot|по|до|đến)(?: (?:la|el|zu|le|o))? (?=frame|\d)"), " to "),
-    (re.compile(r"\b(?:von|desde(?: el| la)?|de la|del|dal|do|с|от|từ) (?=frame)"), "from "),
-    (re.compile(r"(?<=\d) ?(?:sekunden|sek|segundos?|secondes?|secondi|секунд[аы]?)\b"), " seconds"),
+_CJK_FRAME = "(?:[帧幀]|フレーム|コマ|프레임)"
+_CJK = (  # applied in this order
+    (r"(?:答案|回答|答え|回答|정답|답변?)(?:是|为|は|은|는)? ?:|(?:答案|回答)(?:是|为)", "\nanswer: "),
+    (r"因此|所以|したがって|따라서", "\ntherefore "),
+    (r"而[是在]", " but "),
+    (rf"(?<={_CJK_FRAME[3:7]})([^。,\d\n]{{0,6}})(?:没有|没能|未能?|看不到|看不见|无法)", r"\1 cannot see "),
+    (r"(?:没有?|未能?|不|无法)(?=在?[^。,\d\n]{0,8}(?:出现|看到|看见|发生|显示|包含|存在))", " cannot see "),
+    (r"不是|不在|没有|看不到", " not from "),
+    (r"(?:ありません|いません|見えません|見られません|ていない|않습니다|없습니다|않는다|없다)", " is not visible "),
+    (r"第? ?(\d+) ?[帧幀](?:开始|起)([^。\n\d]{0,30})第? ?(\d+) ?[帧幀](?:时)?(?:结束|停止|为止)", r" from frame \1 to frame \3 "),
+    (r"(?:开始|起始)[帧幀] ?[:是为]? ?(?=第? ?\d)", " starts at frame "),
+    (r"(?:结束|终止)[帧幀] ?[:是为]? ?(?=第? ?\d)", " ends at frame "),
+    (r"(?<=[帧幀])(?:开始|起)", " "),
+    (r"开始于|始于|起始于?", " starts at "),
+    (r"结束于|终止于|止于", " ends at "),
+    (r"(?:共有?|总共有?|一共有?|有|持续了?|长达|约|全) ?\d{1,9} ?(?:(?:到|至|-) ?\d{1,9} ?)?(?:[帧幀]|フレーム|프레임)", " "),
+    (rf"第? ?(?<!\d)(\d+) ?(?=到|至|-|から|~)(?=[^。\n秒\d]{{0,6}}\d{{1,9}} ?{_CJK_FRAME})", r" frame \1 "),
+    (rf"第? ?(\d+) ?(?:번째? ?|番目?の? ?)?{_CJK_FRAME}目?", r" frame \1 "),
+    (rf"{_CJK_FRAME}(?= ?\d)", " frame "),
+    (r"第? ?(\d+(?:\.\d+)?) ?(?:秒|초)", r" \1 seconds "),
+    (r"到|至|から|부터|에서", " to "),
+    (r"、", ", "),
+    (r"。", ". "),
 )
+FRAME_NOUNS = (
+    "images?|imagen|imágenes|pictures?|photos?|screenshots?|bilde?r?n?|trames?|fotogramm?as?|fotogrammi|quadros?|cuadros?"
+    "|кадр(?:а|ы|ов|у|е|ом|ах)?|khung hình|klatk[aieęą]|sním(?:ek|ku)|kare|beeld(?:en)?|فريم|(?:ال)?[إا]طار|फ्रेम|เฟรม"
+)
+"""What other languages, and other pictures, call a frame."""
+_OTHERS = (  # applied in this order
+    (rf"(?<!\w)(?:{FRAME_NOUNS}|red numbers?|numbers?)(?=(?: is| are)?[ :#=([\]\"'-]{{0,4}}\d)", "frame"),
+    (r"(?<=\d)-(?:го|й|ого|ый|ой|му|м|е|я)\b", ""),
+    (r"(?<=\d) кадр(?:а|ы|ов|у|е|ом|ах)?\b", " frames"),
+    (r"\b(?:с|от) (?=\d)", "from "),
+    (r"\bà l'(?=frame)", "to "),
+    (r"\b(?:de l'|l')(?=frame)", " "),
+    (r"\b(?:entre|zwischen|tussen|между|między) (?:(?:el|la|los|las|les?|den|dem|i|il|de) )?(?=frame|\d)", "between "),
+    (r"(?<=\d) (?:et|und|y|en|e|и|i) (?:(?:el|la|les?|l|il|de[mn]?) )?(?=frame|\d)", " and "),
+    (
+        r"(?<=\d) (?:bis(?: einschliesslich)?|hasta|jusqu.?(?:à|au)|à|al?|até|ao|tot(?: en met)?|по|до|do|đến|hingga|sampai|till?|إلى|الى|حتى|से|ถึง)"
+        r"(?: (?:la|el|l|zum?|le|o|den?))? (?=frame|\d)",
+        " to ",
+    ),
+    (r"\b(?:von|vom|desde(?: el| la)?|de la|del|dal|do|dari|с|от|od|z|từ) (?=frame)", "from "),
+    (r"(?<=\d) ?(?:sekunden|sekunder|sek|segundos?|secondes?|secondi|seconden|секунд[аы]?)\b", " seconds"),
+    (
+        r"\b(?:antwort(?: lautet| ist)?|respuesta(?: es)?|réponse(?: est)?|risposta|resposta|ответ|antwoord|câu trả lời(?: là)?) ?:",
+        "\nanswer: ",
+    ),
+    (r"\b(?:nicht|keine?[nmr]?|nessun\w?|non|не|нет|không)\b", "cannot see"),
+    (r"\b(?:ne|n)[ '’]\w+ (?:pas|jamais)\b", "cannot see"),
+)
+_FOREIGN = tuple((re.compile(pattern), replacement) for pattern, replacement in (*_CJK, *_OTHERS))
 
 
 def in_english(text: str) -> str:

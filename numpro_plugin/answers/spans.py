@@ -99,7 +99,7 @@ _IN_SECONDS = re.compile(r" ?\((?:in )?(?:s|secs?|seconds)\)")
 _OPEN = re.compile(
     r"[ ,]*(?:and )?(?:it )?(?:(?:continu(?:es|ing)|go(?:es|ing) on|lasts?|runs?|extends?) )?(?:all the way )?(?:(?:right )?(?:up )?"
     r"(?:to|until|till|through|-) ?(?:the )?(?:very )?(?:end|(?:last|final)(?: frame)?|finish)\b"
-    r"(?! ?[,(]? ?(?:of )?(?:the )?(?:frame )?\d)|onwards?\b"
+    r"(?! ?[,(]? ?(?:of )?(?:the )?(?:frame )?\d)|onwards?\b|(?:until|till) (?:the|its) (?:\w+ )?ends?\b|for the (?:rest|remainder)\b"
     r"|(?:and )?(?:after|beyond)\b)"
 )
 _GOES_ON = re.compile(
@@ -234,9 +234,9 @@ def _as_list(text: str, run: Sequence[Mention], taken: set[int]) -> list[Range]:
     steps = {b - a for a, b in pairwise(values)}
     if len(run) == 1:
         outside = re.search(r"\b(?:after|before|by|until|since|till|to|from|of)(?: the)? ?$", before[-12:])
-        if not named or outside:
+        if not named:
             return []
-        bound = _GOES_ON.match(text, end) or _BOUND.search(before)
+        bound = outside or _GOES_ON.match(text, end) or _BOUND.search(before)
         return [Range(values[0], None if bound else values[0], "single", start, end, against)]
     if _GOES_ON.match(text, end):
         return []
@@ -263,6 +263,6 @@ def _only_numbers(text: str, mentions: Sequence[Mention]) -> list[Range]:
         found = first.whole and first.value >= 0 and first.kind is None
         return [Range(first.value, first.value, "single", first.start, first.end)] if found else []
     gap = text[first.end : last.start]
-    if first.kind is None and last.kind is None and (_BETWEEN_LIST.fullmatch(gap) or gap.isspace()):
-        return [Range(first.value, last.value, "bare", first.start, last.end)]
+    if first.kind == last.kind != "frame" and (_BETWEEN_LIST.fullmatch(gap) or gap.isspace()):
+        return [Range(first.value, last.value, "seconds" if first.kind else "bare", first.start, last.end)]
     return []

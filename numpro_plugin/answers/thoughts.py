@@ -17,9 +17,7 @@ class AnswerPart(NamedTuple):
     """The text ended inside a thought."""
 
 
-_NAMES = (
-    r"think(?:ing)?|thoughts?|reason(?:ing)?|reflection|scratchpad|analysis|caption|summary|observations?|begin_of_thought|end_of_thought"
-)
+_NAMES = r"think(?:ing)?|thoughts?|reason(?:ing)?|reflection|scratchpad|analysis|caption|summary|observations?|rationale|explanation|justification|begin_of_thought|end_of_thought"
 _TAG = re.compile(rf"[<◁\[]\s?(?:\|\s?)?(?P<close>/?)\s?(?:\|\s?)?(?:seed:)?(?P<name>{_NAMES})(?:\s?\|)?\s?[>▷\]]", re.IGNORECASE)
 _CHANNEL = re.compile(r"<\|channel\|>\s{0,9}(\w{1,20})[^<]{0,80}<\|message\|>", re.IGNORECASE)
 _CHANNEL_END = re.compile(r"<\|(?:end|return|start|call)\|>", re.IGNORECASE)

@@ -76,7 +76,7 @@ _COUNT_AFTER = re.compile(
 )
 _ASIDE = re.compile(
     r"\b(?:(?:before|prior to|after) (?:that|this|then|the (?:event|action|moment|scene|activity))|previously|earlier|beforehand|afterwards?"
-    r"|(?:\w+ly )?(?:thought|believed|assumed|guessed|suspected)"
+    r"|(?:\w+ly )?(?:thought|believed|assumed|guessed|suspected)|would have (?:said|thought|guessed)|(?:someone|somebody) else"
     r"|at first glance|first guess|might (?:seem|appear|think)|may (?:seem|appear)|seems? at first|could (?:seem|be mistaken)"
     r"|not to be confused)\b"
     r"[^.!?;\n\d]{0,40}$"
@@ -85,6 +85,7 @@ _ASIDE = re.compile(
     r"|\b(?:initially|at first|first|it) (?:\w+ ){0,3}?(?:looked like|seemed|appeared to be|looked as)\b[^.!?;\n]{0,40}$"
     r"|\bat the (?:very )?(?:beginning|start) of the (?:video|clip)\b[^.!?;\n]{0,40}$"
 )
+_ONLY_SHOW = re.compile(r" (?:only|just|merely) (?:shows?|contains?|depicts?)\b")
 _CONCESSIVE = re.compile(r"(?:^|[.!?\n] ?)(?:even )?(?:although|though|while|whereas|despite)\b[^.!?,;\n]{0,100}$")
 _BUT_ONLY = re.compile(r"[^.;\n\d]{0,40}\b(?:but|yet|however)\b[^.;\n\d]{0,40}\bonly\b[^.;\n\d]{0,40}\d")
 _INSTEAD = re.compile(r"[^.!?;\n]{0,30}\b(?:only|just|merely|simply) \w+s\b| shows?\b")
@@ -95,7 +96,7 @@ _ASIDE_CLAUSE = re.compile(r"(?:^|[.!?\n]) ?(?:after|before|having|once|followin
 WITHDRAWAL = re.compile(
     r"(?:(?<=[.,!?;\n] )|(?<=\n)|(?<=[.…]))(?:oh,? |no,? |hmm+,? )?(?:wait\b(?=[ ,.!-])(?! (?:for|until|from|in)\b)|actually,"
     r"|correction\b|on second thought"
-    r"|on closer inspection|let me (?:re-?check|check|look|re-?consider|correct|re-?think)|scratch that|sorry,|i mean\b"
+    r"|on closer inspection|let me (?:(?:re|double)[- ]?check|check|verify|re-?read|look|re-?consider|correct|re-?think)|scratch that|sorry,|i mean\b"
     r"|or rather\b|no, (?!from frame))"
 )
 _OVERALL = re.compile(
@@ -139,7 +140,7 @@ def verdict(text: str, start: int, end: int, *, named: bool, bare: bool) -> Verd
     negation_after = _NOT_AFTER.match(text, end, end + 80)
     if negation_after and (from_the_first or _ABSENT.search(_clause_after(text, *negation_after.span()))):
         return "denied"
-    if _INSTEAD.match(text, end, end + 50) and _follows_denial(before):
+    if (from_the_first and _ONLY_SHOW.match(text, end, end + 50)) or (_INSTEAD.match(text, end, end + 50) and _follows_denial(before)):
         return "denied"
     looked_at = _LOOKED_AT.search(before[-100:])
     if _NUMBERING.search(before[-100:]) or (looked_at and from_the_first):
@@ -187,9 +188,9 @@ def sentence_denial(sentence: str) -> bool:
     return not re.search(r"\d", sentence) and _NEGATED.search(sentence) is not None
 
 
-_SUBJECT_START = re.compile(r"(?:^|[.!?;:,)\n] ?|\band |\bin |\bduring )(?:in |from |the |during )?$")
+_SUBJECT_START = re.compile(r"(?:^|[.!?;:,)\n] ?|\[|\band |\bin |\bduring )(?:in |from |the |during )?$")
 _TELLS = re.compile(
-    r" ?(?!(?:,|and|or|then|&| )+(?:again )?(?:in |from |at |between )?(?:the )?frames?\b)(?::|- )? ?"
+    r"\]? ?(?!(?:,|and|or|then|&| )+(?:again )?(?:in |from |at |between )?(?:the )?frames?\b)(?::|- )? ?"
     r"(?P<words>(?:[^\W\d][\w'-]*[ ,]*){2,12})"
 )
 _STOP_WORDS = frozenset(

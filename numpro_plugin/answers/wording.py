@@ -7,7 +7,7 @@ import unicodedata
 
 from numpro_plugin.answers.languages import in_english, number_words
 
-_DASH = re.compile(r"[\u2010-\u2015\u2212~∼～→⟶➜➔⇒➡]|[-=]{1,2}>|-{2,}")
+_DASH = re.compile(r"[\u2010-\u2015\u2212~∼～〜〰→⟶➜➔⇒➡]|[-=]{1,2}>|-{2,}")
 _THOUSANDS = re.compile(r"(?<![\d,.])(\d{1,3}),(\d{3})(?!\d|,\d)")
 
 
@@ -78,6 +78,10 @@ _CAMEL = re.compile(r"\b(start|end|begin)(?=frame|time|sec)")
 _DASHED_FRAME = re.compile(r"\b(frames?)[-_](?=\d)")
 _ELLIPSIS = re.compile(r"(?<![\d.])(\d{1,9})(?:(?:, ?\d{1,9}){0,8}, ?)?+ ?\.{2,3} ?,? ?(?=\d|frame)")  # "6, 7, ..., 9" and "6...9"
 _X_EQUALS = re.compile(r"\b[xy] ?= ?(?=\d)")
+_NAMED_ENDS = re.compile(  # "x = 6 and y = 9", "s: 6, e: 9": the two ends under the names that the format or a program gives them
+    r"\b(?:frame )?(?:(?P<x>x)|(?P<s>s)|in) ?(?:=|:|is) ?(?:frame )?(?P<first>\d+(?:\.\d+)?)[ ,;\n]{1,3}(?:and )?(?:frame )?(?(x)y|(?(s)e|out))"
+    r" ?(?:=|:|is) ?(?:frame )?(?P<last>\d+(?:\.\d+)?)"
+)
 
 
 def drop_side_notes(text: str) -> str:
@@ -99,7 +103,7 @@ def plain_moment(text: str) -> str:
     text = re.sub(r"[<>\"“”‘’{}$\\|]++|'(?!s\b|t\b|m\b|image|frame|oclock|clock)|(?<=\W)'", " ", text)
     text = re.sub(r"[^\S\n]++", " ", text)
     text = in_english(text)
-    text = _ELLIPSIS.sub(r"\1 - ", text)
+    text = _NAMED_ENDS.sub(r"frame \g<first> to frame \g<last>", _ELLIPSIS.sub(r"\1 - ", text))
     text = _X_EQUALS.sub("", _GLUE.sub(" ", text))
     text = _TWICE.sub(r"\1", _MISSPELT_TO.sub("to", _MISSPELT_FRAME.sub("frame ", text)))
     text = _PERCENTAGES.sub(r"\1%", _CLOCK_COMMAS.sub(".", _NOT_UNTIL.sub("starts at", text)))
