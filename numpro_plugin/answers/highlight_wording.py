@@ -82,7 +82,7 @@ _FOREIGN_FRAME = re.compile(rf"(?<!\w)(?:{FRAME_NOUNS})(?= ?#?\d)")
 _DECIMAL_COMMA = re.compile(r"(\bframe ?\d+\b(?:(?!frame)[^\d\n]){1,30}\d),(\d)(?![\d,])")
 _FRAME_WITH_TIME = re.compile(r"(\bframe ?\d+), ?(?=\d+(?:\.\d+)? ?s)")
 _SCORE_IN_BRACKETS = re.compile(r"(?m)^\W{0,6}[a-z]{3,12} \((\d(?:\.\d+)?)\) ?: ?(?=frames?\b)")  # "High (5): frames 3, 4"
-_TWO_COLUMNS = re.compile(r"\s*(?P<frame>\d{1,6}) ?[,;\t] ?(?P<score>\d\d?(?:\.\d+)?)\s*")
+_TWO_COLUMNS = re.compile(r"\s*(?P<frame>\d{1,6})(?: ?[,;\t] ?| )(?P<score>\d\d?(?:\.\d+)?)\s*")
 
 
 def _one_layout(text: str) -> str:
@@ -109,7 +109,7 @@ def _rows_without_heading(text: str) -> str:
     """Lines that are all "3,4" with rising first numbers as "frame 3, score 4"; a semicolon may end a line."""
     lines = text.strip(" \n;").split("\n")
     if len(lines) == 1:
-        lines = lines[0].split(";")
+        lines = re.split("; ?" if ";" in text else ", (?=\\d+ )", lines[0])
     rows = [_TWO_COLUMNS.fullmatch(line) for line in lines]
     pairs = [(int(row["frame"]), row["score"]) for row in rows if row]
     frames = [frame for frame, _ in pairs]

@@ -70,6 +70,10 @@ _OTHERS = (  # applied in this order
         r"\b(?:antwort(?: lautet| ist)?|respuesta(?: es)?|réponse(?: est)?|risposta|resposta|ответ|antwoord|câu trả lời(?: là)?) ?:",
         "\nanswer: ",
     ),
+    (
+        r"\b(?:nicht (?=(?:von|vom|in|im|zwischen|bei|ab|from)\b)|no (?=del|desde)|non (?=da)|не (?=с |на |from)|pas (?=de|dans|entre|from))",
+        "not ",
+    ),
     (r"\b(?:nicht|keine?[nmr]?|nessun\w?|non|не|нет|không)\b", "cannot see"),
     (r"\b(?:ne|n)[ '’]\w+ (?:pas|jamais)\b", "cannot see"),
 )

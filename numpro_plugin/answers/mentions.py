@@ -34,7 +34,7 @@ _MENTION = re.compile(
             (?:\ with(?:\ the)?(?:\ red)?\ (?:frame|number))? (?:\ (?<!of\ frames\ )(?<!of\ frame\ )(?:are|is))?
             \ ?[:=]?\ ?(?:the\ )?\#{0,3}\ ?[\[(]{0,3}\ ?
         | (?P<time> \b(?:time(?:stamp)?s?|secs?|seconds?|(?:start|end)\ s) \ ?[:=]?\ ?[\[(]{0,3}\ ? ) )?
-    (?P<number> (?P<clock> (?<![\d.:\w])\d{1,2}:\d{2}(?::\d{2})?(?:\.\d{1,9})?(?![\d:]) ) | (?<![\d.\w])-?\d++(?:\.\d++)? )
+    (?P<number> (?P<clock> (?<![\d.:\w])\d{1,2}:\d{2}(?::\d{2})?(?:\.\d{1,9})?(?!\d|:\d) ) | (?<![\d.\w])(?:(?<![)\]])-)?\d++(?:\.\d++)? )
     (?P<ordinal> (?:st|nd|rd|th)\b )?
     \ ? (?P<unit>
         (?:seconds?|seonds?|secs?|s|milliseconds?|ms|minutes?|mins?|m|hours?|h|%|percent|o.?clock) (?![\w%])

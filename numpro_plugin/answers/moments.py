@@ -25,7 +25,7 @@ from numpro_plugin.answers.marks import Mark, final_mark, without_explanation, w
 from numpro_plugin.answers.mentions import LARGEST, find_mentions
 from numpro_plugin.answers.spans import TIERS, Range, Tier, find_ranges
 from numpro_plugin.answers.thoughts import UNCLOSED, answer_part
-from numpro_plugin.answers.verdicts import WITHDRAWAL, overall_denial, sentence_denial
+from numpro_plugin.answers.verdicts import WITHDRAWAL, asks_back, overall_denial, sentence_denial
 from numpro_plugin.answers.wording import compact, drop_side_notes, fold, plain_moment
 
 Unit = Literal["frames", "seconds"]
@@ -140,7 +140,7 @@ def _in_word_mark(mark: Mark, last_number: int | None, *, may_deny: bool) -> Mom
     end = _SENTENCE_END.search(content)
     sentence = plain_moment(content[: end.start()] if end else content)
     ranges = [one for one in find_ranges(sentence, last_number) if one.verdict is None]
-    tiers = {"literal", "frames", "listed", "single"} | ({"bare"} if mark.kind == "word" else set())
+    tiers = {"literal", "frames", "listed", "single"} | ({"bare"} if mark.kind == "word" or re.search(r"\bframes?\b", sentence) else set())
     if any(one.tier in tiers for one in ranges):
         answer = _read(sentence, last_number)
         return answer if answer.unit == "frames" else None
@@ -161,6 +161,8 @@ def _read(text: str, last_number: int | None) -> MomentAnswer:
         return _nothing("the answer says that the video does not show it")
     ranges = find_ranges(text, last_number)
     usable = [one for one in ranges if one.verdict in (None, "aside")]
+    if asks_back(text) and not any(one.tier == "literal" for one in usable):
+        return _nothing("the answer asks which moment is meant")
     usable = _not_withdrawn(text, usable)
     usable = [one for one in usable if one.verdict is None] or usable
     if last_number is not None and any(one.last != last_number or one.first for one in usable):

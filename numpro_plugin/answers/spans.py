@@ -125,7 +125,8 @@ def _pairs(text: str, mentions: Sequence[Mention], last_number: int | None) -> l
         last = mentions[k + 1] if k + 1 < len(mentions) else None
         if first is end_of_pair:  # of "5 to 9 to 12" the first pair counts
             continue
-        if last is not None and _is_pair(text, first, last, mentions[k + 2] if k + 2 < len(mentions) else None):
+        before = text[max(mentions[k - 1].end if k else 0, first.start - 60) : first.start]
+        if last is not None and _is_pair(text, before, first, last, mentions[k + 2] if k + 2 < len(mentions) else None):
             pairs.append((first, last))
             end_of_pair = last
         elif first.kind != "second" and not first.counted and _OPEN.match(text, first.end, first.end + 80):
@@ -142,12 +143,12 @@ def _pairs(text: str, mentions: Sequence[Mention], last_number: int | None) -> l
     return found + [_range(text, first, last) for first, last in pairs]
 
 
-def _is_pair(text: str, first: Mention, last: Mention, after: Mention | None) -> bool:
+def _is_pair(text: str, before: str, first: Mention, last: Mention, after: Mention | None) -> bool:
+    """Whether two neighbours are a range; ``before`` is the text between the number before them and the first."""
     gap = text[first.end : last.start]
     if len(gap) > 160:
         return False
     between = _INSERTED.sub(" ", gap)
-    before = text[max(0, first.start - 60) : first.start]
     if len(between) <= 90:
         if _TO.fullmatch(between) or _END.fullmatch(between) or (_AND.fullmatch(between) and _BETWEEN.search(before)):
             return True

@@ -18,7 +18,11 @@ class AnswerPart(NamedTuple):
 
 
 _NAMES = r"think(?:ing)?|thoughts?|reason(?:ing)?|reflection|scratchpad|analysis|caption|summary|observations?|rationale|explanation|justification|begin_of_thought|end_of_thought"
-_TAG = re.compile(rf"[<◁\[]\s?(?:\|\s?)?(?P<close>/?)\s?(?:\|\s?)?(?:seed:)?(?P<name>{_NAMES})(?:\s?\|)?\s?[>▷\]]", re.IGNORECASE)
+_TAG = re.compile(
+    rf"[<◁\[]\s?(?:\|\s?)?(?P<close>/?)\s?(?:\|\s?)?(?:seed:)?(?P<name>{_NAMES})(?:\s?\|)?\s?[>▷\]]"
+    r"|<\|im_start\|>(?:think|(?P<answers>answer))\b",
+    re.IGNORECASE,
+)
 _CHANNEL = re.compile(r"<\|channel\|>\s{0,9}(\w{1,20})[^<]{0,80}<\|message\|>", re.IGNORECASE)
 _CHANNEL_END = re.compile(r"<\|(?:end|return|start|call)\|>", re.IGNORECASE)
 _GLUED_FINAL = re.compile(r"assistant\s?final\s{0,3}:?", re.IGNORECASE)
@@ -64,7 +68,7 @@ def _without_thoughts(text: str) -> AnswerPart:
     kept: list[str] = []
     start, inside = 0, False
     for tag in _TAG.finditer(text):
-        closes = bool(tag["close"]) or tag["name"].casefold().startswith("end_of")
+        closes = bool(tag["close"] or tag["answers"]) or (tag["name"] or "").casefold().startswith("end_of")
         if not inside:
             kept.append(text[start : tag.start()])
             if closes and text[tag.end() :].strip():

@@ -42,11 +42,11 @@ _LOOKED_AT = re.compile(
     r"(?: all| the| these| video| provided| given| red| numbered| \d+){0,4} ?(?:frames?)? ?(?:from )?[(,:]? ?(?:from )?$"
 )
 _NUMBERING = re.compile(
-    r"\b(?:numbered|labell?ed|numbering|indexed|marked|named)(?: as| with)?(?: from)? ?(?:frames? )?$"
+    r"(?<!red-)(?<!red )\b(?:numbered|labell?ed|numbering|indexed|marked|named)(?: as| with)?(?: from)? ?(?:frames? )?$"
     r"|\b(?:video|clip|footage)(?:'s)? (?:\w+ )?(?:has|contains|consists of|is made of|comprises|includes)\b"
     r"(?:[^.\n]{0,25}\bframes?\b[^.\n]{0,15}| ?(?:\d+ (?:\w+ )?)?)$"
     r"|\b(?:video|clip|footage)(?: \w+)? (?:spans|runs|goes|covers)(?: from| frames?){0,2} ?$"
-    r"|\bthere are (?:\w+ ){0,2}\d* ?frames?\b[^.\n]{0,20}$|\b(?:there are|total of) (?:\w+ ){0,2}\d+ $"
+    r"|\bthere are (?:\w+ ){0,2}\d* ?frames?\b(?:[^.\n]{0,20}|(?: in total| altogether)?,? (?:starting|beginning|ranging|going) (?:from|at|with) )$|\b(?:there are|total of) (?:\w+ ){0,2}\d+ $"
     r"|\b(?:numbers?|frames?|numbering)(?: on (?:the|each) frames?)? (?:go|goes|run|runs|range|ranges|ranging|are numbered"
     r"|are labell?ed|are given|are)"
     r" ?(?:in order )?(?:from)? ?$"
@@ -168,7 +168,7 @@ def verdict(text: str, start: int, end: int, *, named: bool, bare: bool) -> Verd
 
 def _follows_denial(before: str) -> bool:
     """The sentence before the one that has just begun denies something and has no number."""
-    sentences = re.split(r"[.!?\n] ?", before)
+    sentences = re.split(r"[.!?;\n] ?", before)
     return len(sentences) > 1 and len(sentences[-1]) < 20 and sentence_denial(sentences[-2])
 
 
@@ -183,6 +183,16 @@ def overall_denial(text: str) -> bool:
     return match is not None and not _TAKEN_BACK.search(text, match.end(), match.end() + 200)
 
 
+_ASKS = re.compile(
+    r"\b(?:could|can|would) you (?:please )?(?:clarify|specify)\b|\bplease (?:clarify|specify)\b|\bwhich \w+ (?:do|did) you mean\b"
+)
+
+
+def asks_back(text: str) -> bool:
+    """The text asks what was meant."""
+    return _ASKS.search(text) is not None
+
+
 def sentence_denial(sentence: str) -> bool:
     """A sentence without a number that denies: "so no door is opened"."""
     return not re.search(r"\d", sentence) and _NEGATED.search(sentence) is not None
@@ -192,6 +202,9 @@ _SUBJECT_START = re.compile(r"(?:^|[.!?;:,)\n] ?|\[|\band |\bin |\bduring )(?:in
 _TELLS = re.compile(
     r"\]? ?(?!(?:,|and|or|then|&| )+(?:again )?(?:in |from |at |between )?(?:the )?frames?\b)(?::|- )? ?"
     r"(?P<words>(?:[^\W\d][\w'-]*[ ,]*){2,12})"
+)
+_STEP = re.compile(
+    r"(?:^|[.,;:)\n] ?)(?:and )?(?:at )?(?:first|then|next|finally|lastly|later|afterwards?|after that|initially),? (?P<words>[^.,;:()\d\n]{4,70})$"
 )
 _STOP_WORDS = frozenset(
     [
@@ -229,7 +242,9 @@ _STOP_WORDS = frozenset(
 
 
 def told(text: str, start: int, end: int) -> frozenset[str] | None:
-    """The words of what a range at the head of a clause tells ("Frames 0-5: he sits", "frames 6 to 9 show ..."), or None."""
+    """The words of what a range tells, or None: "Frames 0-5: he sits", "frames 6 to 9 show ...", "then he sits (frames 0-5)"."""
+    if text[max(0, start - 1) : start] == "(" and (words := _STEP.search(text[max(0, start - 100) : start - 1])):
+        return frozenset(words["words"].split()) - _STOP_WORDS
     if not _SUBJECT_START.search(text[max(0, start - 12) : start]):
         return None
     words = _TELLS.match(text, end, end + 120)

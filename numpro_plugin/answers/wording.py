@@ -122,10 +122,10 @@ def _tag_word(match: re.Match[str]) -> str:
         return " "
     if name.startswith("frame"):
         return f" {name} {match['number']} "
-    first = name.partition("_")[0]
-    if first in _TAG_CUES:
-        return f" {_TAG_CUES[first]} {match['number']} "
-    return f" {match['number']} "
+    words = name.split("_")
+    cue = next((_TAG_CUES[word] for word in words if word in _TAG_CUES), "")
+    unit = next((word for word in words if word in {"frame", "time", "second", "seconds"}), "") if cue else ""
+    return f" {cue} {unit} {match['number']} "
 
 
 _START_HEAD = re.compile(r"\b(?:start|begin|from)")
