@@ -161,7 +161,11 @@ def _without_tables(text: str) -> str:
     for line in text.split("\n") if "|" in text else [text]:
         cells = line.strip("| ").split("|")
         here = [next((i for i, cell in enumerate(cells) if re.search(word, cell)), -1) for word in ("frame", "score|salien")]
-        if -1 < here[0] != here[1] > -1 and not re.search(r"\d", line):
+        if (
+            len(cells) > 2 and re.search("frame|score|salien", cells[0]) and re.fullmatch(r"[\d. ]+", "".join(cells[1:]))
+        ):  # a row of frames, a row of scores
+            lines.append(f"{cells[0].strip()} {', '.join(cell.strip() for cell in cells[1:])}")
+        elif -1 < here[0] != here[1] > -1 and not re.search(r"\d", line):
             columns = (here[0], here[1])
         elif -1 < max(columns) < len(cells):
             lines.append(f"frame {cells[columns[0]]}, score {cells[columns[1]]}")

@@ -47,7 +47,7 @@ _CJK = (  # applied in this order
 )
 FRAME_NOUNS = (
     "images?|imagen|imágenes|pictures?|photos?|screenshots?|bilde?r?n?|trames?|fotogramm?as?|fotogrammi|quadros?|cuadros?"
-    "|кадр(?:а|ы|ов|у|е|ом|ах)?|khung hình|klatk[aieęą]|sním(?:ek|ku)|kare|beeld(?:en)?|فريم|(?:ال)?[إا]طار|फ्रेम|เฟรม"
+    "|кадр(?:а|ы|ов|у|е|ом|ах)?|khung hình|klatk[aieęą]|sním(?:ek|ku)|kare|beeld(?:en)?|فريم|(?:ال)?[إا]طار|फ्रेम|เฟรม|フレーム|프레임"
 )
 """What other languages, and other pictures, call a frame."""
 _OTHERS = (  # applied in this order

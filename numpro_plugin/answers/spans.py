@@ -51,6 +51,8 @@ def find_ranges(text: str, last_number: int | None = None) -> list[Range]:
         found += _lists(text, mentions, found)
     if not found:
         found = _only_numbers(text, mentions)
+    if not any(one.tier in {"literal", "frames", "listed"} for one in found):
+        found += _start_and_end(text, mentions)
     return sorted(found, key=lambda one: one.start)
 
 
@@ -72,7 +74,7 @@ _FILL = (
     r"|(?:start|beginning|end) of|somewhere|exactly|maybe|labell?ed|numbered|marked|one)"
 )
 _TO = re.compile(
-    r"[ \n,;.:)\]]*+(?:-(?: ?to\b)?|(?:(?:and|which|it) )*"
+    r"(?: mark| point)?[ \n,;.:)\]]*+(?:-(?: ?to\b)?|(?:(?:and|which|it) )*"
     r"(?:(?:continu(?:es|ing)|go(?:es|ing) on|lasts?|runs?|extends?) )?(?:all the way )?"
     rf"(?:up )?(?:through )?(?:to|until|till|through|thru)\b|\.{{2,3}})(?:[ \n]|{_FILL}\b|[:,(\[#])*"
 )
@@ -83,11 +85,13 @@ _END = re.compile(
     rf"(?:[ \n]|{_FILL}\b|is|[:=,(\[#-])*"
 )
 _BETWEEN = re.compile(rf"\bbetween(?:[ \n]|{_FILL}\b|[:(\[])*$")
-_STARTS = re.compile(r"\b(?:start(?:s|ing|ed)?|begin(?:s|ning)?|began|first|earliest|minimum|min|onset|initial|appears?|enters?)\b")
+_STARTS = re.compile(
+    r"\b(?:start(?:s|ing|ed)?|begin(?:s|ning)?|began|first|earliest|minimum|min|onset|initial|appears?|enters?|as early as)\b"
+)
 _ENDS = re.compile(
     r"\b(?:end(?:s|ing|ed)?|finish(?:es|ed)?|stop(?:s|ped)?|conclud(?:es|ing)|last|final|disappears?|maximum|max|latest"
     r"|over by|closed|complete[sd]?"
-    r"|done|leaves|exits)\b"
+    r"|done|leaves|exits|as late as)\b"
 )
 _STRICT_START = re.compile(r"\b(?:start(?:s|ing|ed)?|begin(?:s|ning)?|began|onset)\b")
 _STRICT_END = re.compile(r"\b(?:end(?:s|ing|ed)?|finish(?:es|ed)?|stop(?:s|ped)?|conclud(?:es|ed))\b")
@@ -106,7 +110,7 @@ _GOES_ON = re.compile(
     r" ?(?:to|until|till|through)\b|[^.;\n]{0,40}\b(?:continu(?:es|ing)|last(?:s|ing)|until|till) ?[^.;\n]{0,30}$| ?- ?(?:frames?)? ?$"
 )
 """A range whose end is cut off or no number: "frame 6 to frame", "frame 6, and continues until"."""
-_BOUND = re.compile(r"\b(?:finish|end|stop|start|begin)\w*\b[^.;\n]{0,25}$")
+_BOUND = re.compile(r"(?<!at the )(?<!near the )(?<!at the very )\b(?:finish|end|stop|start|begin)\w*\b[^.;\n]{0,25}$")
 """Before a frame that is one end of a span: "he starts to run at frame 6"."""
 _OPEN_START = re.compile(
     r"\b(?:from )?(?:the )?(?:very )?(?:beginning|start|outset)(?: of the \w+)?,? (?:(?:up )?to|until|till|through) (?:the )?$"
@@ -253,6 +257,37 @@ def _as_list(text: str, run: Sequence[Mention], taken: set[int]) -> list[Range]:
             pieces.append([])
         pieces[-1].append(mention)
     return [Range(piece[0].value, piece[-1].value, "listed", piece[0].start, piece[-1].end, against) for piece in pieces]
+
+
+_START_CUE = re.compile(
+    r"\b(?:start(?:s|ing|ed)?|begin(?:s|ning)?|began|onset|first (?:\w+ )?(?:seen|visible|appears?|shown)|not until|first [^.\d]{1,20}:)\b[^.;\n]{0,30}$"
+    r"|\bfrom (?:the )?$|\bfirst [^.\d]{1,20}: $"
+)
+_END_CUE = re.compile(
+    r"\b(?:end(?:s|ing|ed)?|finish(?:es|ing|ed)?|stop(?:s|ped)?|conclud(?:es|ed)|last (?:\w+ )?(?:seen|visible|appears?|shown)|leaves?|disappears?)\b[^.;\n]{0,30}$"
+    r"|\b(?:un)?till? (?:the )?$|(?:^|[.,;\n] ?)to (?:the )?$|\blast [^.\d]{1,20}: $"
+)
+
+
+def _start_and_end(text: str, mentions: Sequence[Mention]) -> list[Range]:
+    """The one frame that something starts at and the one that it ends at, whatever is told between them."""
+    starts: list[Mention] = []
+    ends: list[Mention] = []
+    before = 0
+    for mention in mentions:
+        cue = text[max(before, mention.start - 60) : mention.start]
+        before = mention.end
+        if mention.kind != "frame" or mention.counted:
+            continue
+        if _END_CUE.search(cue):
+            ends.append(mention)
+        elif _START_CUE.search(cue):
+            starts.append(mention)
+    if len(starts) != 1 or len(ends) != 1:
+        return []
+    first, last = starts[0], ends[0]
+    start, end = min(first.start, last.start), max(first.end, last.end)
+    return [Range(first.value, last.value, "frames", start, end, verdict(text, start, end, named=True, bare=False))]
 
 
 def _only_numbers(text: str, mentions: Sequence[Mention]) -> list[Range]:

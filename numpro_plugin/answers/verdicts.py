@@ -62,6 +62,7 @@ _COUNT_BEFORE = re.compile(
     r"|at least|at most|up to|some|only|over|spans?|spanning|there are|has|have|contains?|show|shows|is|are|of)(?: for| of| about| only"
     r"| approximately| around)? ?$"
 )
+_COUNTS_ALOUD = re.compile(r"\bcount(?:s|ing|ed)?(?: up| down)?(?: from)? $")
 _PLACE_BEFORE = re.compile(r"\b(?:in|from|between|during|the|at|across|throughout|frames?|answer:?|through)(?: the)? ?[(\[]?$")
 _NOUN_AFTER = re.compile(
     r"(?:-| )(?!(?:and|or|to|is|are|was|were|in|on|at|as|of|for|where|when|which|that|because|since|while|respectively|the|a"
@@ -88,6 +89,9 @@ _ASIDE = re.compile(
 _ONLY_SHOW = re.compile(r" (?:only|just|merely) (?:shows?|contains?|depicts?)\b")
 _CONCESSIVE = re.compile(r"(?:^|[.!?\n] ?)(?:even )?(?:although|though|while|whereas|despite)\b[^.!?,;\n]{0,100}$")
 _BUT_ONLY = re.compile(r"[^.;\n\d]{0,40}\b(?:but|yet|however)\b[^.;\n\d]{0,40}\bonly\b[^.;\n\d]{0,40}\d")
+_NO_AFTER = re.compile(r" ?[:=-] ?(?:no|not|none|nothing|n/a|false|absent|irrelevant)\b")
+_NO_BEFORE = re.compile(r"(?:^|[.;\n] ?)(?:not|no) [^.:\n\d]{1,30}: ?[\d, -]{0,80}$")
+"""Answers by yes and no: "0-5: not eating", "Not eating: 0-5, 10-14"."""
 _INSTEAD = re.compile(r"[^.!?;\n]{0,30}\b(?:only|just|merely|simply) \w+s\b| shows?\b")
 """After a denial: "He never opens it. From frame 0 to frame 14 he only sits"."""
 _REJECTED = re.compile(r" ?[(:,-]? ?(?:(?:is|was|that is|that's) )?(?:incorrect|wrong|not right|not correct)\b")
@@ -130,7 +134,7 @@ def verdict(text: str, start: int, end: int, *, named: bool, bare: bool) -> Verd
     clause = before[breaks[-1] :] if breaks else before
     if subordinate := _SUBORDINATE.match(before, breaks[-2] if len(breaks) > 1 else 0) or _SUBORDINATE.search(clause):
         clause = before[max(subordinate.end(), breaks[-1] if breaks else 0) :]
-    if _DIRECT_NOT.search(before[-40:]):
+    if _DIRECT_NOT.search(before[-40:]) or _NO_AFTER.match(text, end, end + 20) or _NO_BEFORE.search(before):
         return "denied"
     # A partial range with a negation answers a query such as "the door is not closed", unless it says that something is not to be seen.
     from_the_first = re.match(r"\D*0\D", text[start:end]) is not None
@@ -148,8 +152,10 @@ def verdict(text: str, start: int, end: int, *, named: bool, bare: bool) -> Verd
     if bare and not named:
         tail = before[-40:]
         counted = text[start:end].rstrip().endswith(("frames", "frame"))
-        if (not counted and _NOUN_AFTER.match(text, end, end + 40)) or (
-            counted and _COUNT_BEFORE.search(tail) and not _PLACE_BEFORE.search(tail)
+        if (
+            _COUNTS_ALOUD.search(tail)
+            or (not counted and _NOUN_AFTER.match(text, end, end + 40))
+            or (counted and _COUNT_BEFORE.search(tail) and not _PLACE_BEFORE.search(tail))
         ):
             return "count"
         if counted and _COUNT_AFTER.match(text, end):

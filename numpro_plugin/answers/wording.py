@@ -49,11 +49,21 @@ def _short_number(match: re.Match[str]) -> str:
 
 _MISSPELT_FRAME = re.compile(r"\b(?!farm|fare|fear|frames?\b)f[rame]{3,5}s?(?= ?\d)|\bfrm?s?\.? ?(?=\d)")  # "fame 3", "frme 3", "fr. 3"
 _MISSPELT_TO = re.compile(r"(?<=\d )(?:too|tp|ot|t)(?= (?:frame )?\d)")
+_SHORT_LABEL = re.compile(r"\bno\.(?= ?\d)|№")
+_FILE_NAME = re.compile(r"(?<=\d)\.(?:jpe?g|png|webp|bmp)\b")
+_SLICE = re.compile(r"\b(frames?) ?\[ ?(\d{1,9}) ?(?::|\.\.) ?(\d{1,9}) ?\]")
+_LASTING = re.compile(
+    r"\b(?:last(?:s|ing|ed)?|takes?|taking|for|duration(?: of|:)?) (?:(?:about|around|roughly|only) )?\d{1,9} (?:consecutive )?frames?\b(?! ?\d)"
+)
+_TIME = r"(?<![\d.:])(?:\d{1,2}:\d\d(?::\d\d)?(?:\.\d{1,9})?|\d{1,9}(?:\.\d{1,9})? ?s(?:ec(?:ond)?s?)?)(?![\w:])"
+_TIME_OF_FRAME = re.compile(rf"{_TIME} ?\((?:at |i\.e\.,? )?(frame ?#?\d{{1,9}})\)|((?:frames? ?)?#?\d{{1,9}}) ?@ ?{_TIME}")
 _TWICE = re.compile(r"\b(from|to|frames?) \1\b")
 _SLASHED = re.compile(r"(?<![\d/])\d{1,6}(?: ?/ ?\d{1,6}){2,}+(?![\d/])")  # "30/31/32" is a list, "30/31" may be "30 of 31"
 _CLOCK_COMMAS = re.compile(r"(?<=:\d\d),(?=\d{3}\b)")
 _PERCENTAGES = re.compile(r"(?<![\d.])(\d{1,3}(?:\.\d{1,3})?)(?= ?(?:to|-|and) ?\d{1,3}(?:\.\d{1,3})? ?(?:%|percent))")
-_NOT_UNTIL = re.compile(r"\b(?:is|are|was|were|does|do|did)(?:n.?t| not) (?:\w+ ){0,2}(?:until|till)\b")
+_NOT_UNTIL = re.compile(
+    r"\b(?:is|are|was|were|does|do|did)(?:n.?t| not) (?:\w+ ){0,2}(?:until|till)\b|\bnot until\b|\b(?:nothing|nobody|no one)\b[^.,;\d\n]{0,40} until\b"
+)
 _DECIMAL_COMMAS = re.compile(r"(?<![\d,.])(\d{1,6}),(\d{1,2}) ?(-|to|bis|à) ?(\d{1,6}),(\d{1,2})(?= ?(?:s|sec|sek|seg)\w{0,8}\b)")
 
 _SIDE_NOTES = (
@@ -77,7 +87,7 @@ _GLUE = re.compile(
 _CAMEL = re.compile(r"\b(start|end|begin)(?=frame|time|sec)")
 _DASHED_FRAME = re.compile(r"\b(frames?)[-_](?=\d)")
 _ELLIPSIS = re.compile(r"(?<![\d.])(\d{1,9})(?:(?:, ?\d{1,9}){0,8}, ?)?+ ?\.{2,3} ?,? ?(?=\d|frame)")  # "6, 7, ..., 9" and "6...9"
-_X_EQUALS = re.compile(r"\b[xy] ?= ?(?=\d)")
+_X_EQUALS = re.compile(r"\b[xyt] ?= ?(?=\d)")
 _NAMED_ENDS = re.compile(  # "x = 6 and y = 9", "s: 6, e: 9": the two ends under the names that the format or a program gives them
     r"\b(?:frame )?(?:(?P<x>x)|(?P<s>s)|in) ?(?:=|:|is) ?(?:frame )?(?P<first>\d+(?:\.\d+)?)[ ,;\n]{1,3}(?:and )?(?:frame )?(?(x)y|(?(s)e|out))"
     r" ?(?:=|:|is) ?(?:frame )?(?P<last>\d+(?:\.\d+)?)"
@@ -105,6 +115,8 @@ def plain_moment(text: str) -> str:
     text = in_english(text)
     text = _NAMED_ENDS.sub(r"frame \g<first> to frame \g<last>", _ELLIPSIS.sub(r"\1 - ", text))
     text = _X_EQUALS.sub("", _GLUE.sub(" ", text))
+    text = _SLICE.sub(r"\1 \2 to \3", _FILE_NAME.sub("", _SHORT_LABEL.sub("frame ", text)))
+    text = _LASTING.sub(" ", _TIME_OF_FRAME.sub(lambda m: m[1] or m[2], text))
     text = _TWICE.sub(r"\1", _MISSPELT_TO.sub("to", _MISSPELT_FRAME.sub("frame ", text)))
     text = _PERCENTAGES.sub(r"\1%", _CLOCK_COMMAS.sub(".", _NOT_UNTIL.sub("starts at", text)))
     text = _SLASHED.sub(lambda m: m[0].replace("/", ", "), text)
