@@ -23,8 +23,7 @@ _CHINESE_DIGITS = "零一二三四五六七八九"
 _CHINESE_NUMBER = re.compile(r"(?<=第)([一二三四五六七八九]?百?[零一二三四五六七八九]?十?[一二三四五六七八九]?)(?=[帧幀到至秒-])")
 _CJK_FRAME = "(?:[帧幀]|フレーム|コマ|프레임)"
 _CJK = (  # applied in this order
-    (r"(?:答案|回答|答え|回答|정답|답변?)(?:是|为|は|은|는)? ?:|(?:答案|回答)(?:是|为)", "\nanswer: "),
-    (r"因此|所以|したがって|따라서", "\ntherefore "),
+    (r"(?:一直|直)?(?:持续|延续|直)?到", "到"),
     (r"而[是在]", " but "),
     (rf"(?<={_CJK_FRAME[3:7]})([^。,\d\n]{{0,6}})(?:没有|没能|未能?|看不到|看不见|无法)", r"\1 cannot see "),
     (r"(?:没有?|未能?|不|无法)(?=在?[^。,\d\n]{0,8}(?:出现|看到|看见|发生|显示|包含|存在))", " cannot see "),
@@ -50,26 +49,19 @@ FRAME_NOUNS = (
     "|кадр(?:а|ы|ов|у|е|ом|ах)?|khung hình|klatk[aieęą]|sním(?:ek|ku)|kare|beeld(?:en)?|فريم|(?:ال)?[إا]طار|फ्रेम|เฟรม|フレーム|프레임"
 )
 """What other languages, and other pictures, call a frame."""
+_TO = "bis(?: einschliesslich)?|hasta|jusqu.?(?:à|au)|à|aux?|al?|até|ao|tot(?: en met)?|по|до|do|đến|hingga|sampai|till?|إلى|الى|حتى|से|ถึง"
 _OTHERS = (  # applied in this order
     (rf"(?<!\w)(?:{FRAME_NOUNS}|red numbers?|numbers?)(?=(?: is| are)?[ :#=([\]\"'-]{{0,4}}\d)", "frame"),
     (r"(?<=\d)-(?:го|й|ого|ый|ой|му|м|е|я)\b", ""),
     (r"(?<=\d) кадр(?:а|ы|ов|у|е|ом|ах)?\b", " frames"),
     (r"\b(?:с|от) (?=\d)", "from "),
     (r"\bà l'(?=frame)", "to "),
-    (r"\b(?:de l'|l')(?=frame)", " "),
+    (r"\b(?:de l'|l')(?=frame)", ""),
     (r"\b(?:entre|zwischen|tussen|между|między) (?:(?:el|la|los|las|les?|den|dem|i|il|de) )?(?=frame|\d)", "between "),
     (r"(?<=\d) (?:et|und|y|en|e|и|i) (?:(?:el|la|les?|l|il|de[mn]?) )?(?=frame|\d)", " and "),
-    (
-        r"(?<=\d) (?:bis(?: einschliesslich)?|hasta|jusqu.?(?:à|au)|à|al?|até|ao|tot(?: en met)?|по|до|do|đến|hingga|sampai|till?|إلى|الى|حتى|से|ถึง)"
-        r"(?: (?:la|el|l|zum?|le|o|den?))? (?=frame|\d)",
-        " to ",
-    ),
-    (r"\b(?:von|vom|desde(?: el| la)?|de la|del|dal|do|dari|с|от|od|z|từ) (?=frame)", "from "),
+    (rf"(?<=\d) (?:{_TO})(?: (?:la|el|l|zum?|le|o|den?))? (?=frame|\d)", " to "),
+    (r"\b(?:von|vom|du|des|depuis|desde(?: el| la)?|de la|del|dal|do|dari|с|от|od|z|từ) (?=frame)", "from "),
     (r"(?<=\d) ?(?:sekunden|sekunder|sek|segundos?|secondes?|secondi|seconden|секунд[аы]?)\b", " seconds"),
-    (
-        r"\b(?:antwort(?: lautet| ist)?|respuesta(?: es)?|réponse(?: est)?|risposta|resposta|ответ|antwoord|câu trả lời(?: là)?) ?:",
-        "\nanswer: ",
-    ),
     (
         r"\b(?:nicht (?=(?:von|vom|in|im|zwischen|bei|ab|from)\b)|no (?=del|desde)|non (?=da)|не (?=с |на |from)|pas (?=de|dans|entre|from))",
         "not ",
@@ -77,7 +69,24 @@ _OTHERS = (  # applied in this order
     (r"\b(?:nicht|keine?[nmr]?|nessun\w?|non|не|нет|không)\b", "cannot see"),
     (r"\b(?:ne|n)[ '’]\w+ (?:pas|jamais)\b", "cannot see"),
 )
+_MARKS = (
+    (r"(?:答案|回答|答え|정답|답변?)(?:是|为|は|은|는)? ?:|(?:答案|回答)(?:是|为)", "\nanswer: "),
+    (r"因此|所以|したがって|따라서", "\ntherefore "),
+    (
+        r"\b(?:antwort(?: lautet| ist)?|respuesta(?: es)?|réponse(?: est)?|risposta|resposta|ответ|antwoord|jawaban|câu trả lời(?: là)?) ?:",
+        "\nanswer: ",
+    ),
+    (r"\b(?:por (?:lo )?tanto|donc|daher|deshalb|folglich|quindi|поэтому|следовательно)\b", "\ntherefore "),
+)
+_FOREIGN_MARKS = tuple((re.compile(pattern), replacement) for pattern, replacement in _MARKS)
 _FOREIGN = tuple((re.compile(pattern), replacement) for pattern, replacement in (*_CJK, *_OTHERS))
+
+
+def marks_in_english(text: str) -> str:
+    """What marks an answer, in English ("answer:", "therefore"), and Chinese numerals as digits."""
+    for pattern, replacement in _FOREIGN_MARKS:
+        text = pattern.sub(replacement, text)
+    return _CHINESE_NUMBER.sub(_chinese_value, text) if "第" in text else text
 
 
 def in_english(text: str) -> str:
@@ -99,11 +108,6 @@ def number_words(text: str) -> str:
 
 def _value(word: str) -> int:
     return sum(_VALUES[part] for part in re.split("[ -]", word))
-
-
-def chinese_numerals(text: str) -> str:
-    """第六帧 is 第6帧."""
-    return _CHINESE_NUMBER.sub(_chinese_value, text) if "第" in text else text
 
 
 def _chinese_value(match: re.Match[str]) -> str:

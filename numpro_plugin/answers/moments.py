@@ -20,7 +20,7 @@ import re
 from dataclasses import dataclass
 from typing import Literal
 
-from numpro_plugin.answers.languages import chinese_numerals
+from numpro_plugin.answers.languages import marks_in_english
 from numpro_plugin.answers.marks import Mark, final_mark, without_explanation, word_marks
 from numpro_plugin.answers.mentions import LARGEST, find_mentions
 from numpro_plugin.answers.spans import TIERS, Range, Tier, find_ranges
@@ -68,7 +68,7 @@ def parse_moment(text: str, *, last_number: int | None = None) -> MomentAnswer:
     own = answer_part(text)
     if own.unclosed and not re.search(r"\d", own.text):
         return _nothing(UNCLOSED)
-    answer = _answer(chinese_numerals(drop_side_notes(compact(fold(own.text)))), last_number)
+    answer = _answer(marks_in_english(drop_side_notes(compact(fold(own.text)))), last_number)
     if answer.span is None and own.unclosed:
         return _nothing(UNCLOSED)
     if answer.span is None and not own.text.strip():

@@ -9,7 +9,9 @@ Verdict = Literal["denied", "numbering", "count", "aside"]
 """``denied``, ``numbering`` and ``count`` are no answers; ``aside`` (withdrawn, placed before, or followed by a negation that may be part
 of what was asked for: "the door is not closed") counts only if nothing else is left."""
 
-_BREAK = re.compile(r"[.!?;](?=\s|$)|\n|\b(?:but|however|although|though|(?<=[,.;] )yet|instead|i think|i would say|only)\b")
+_BREAK = re.compile(
+    r"[.!?;](?=\s|$)|\n|\b(?:but|however|although|though|(?<=[,.;] )yet|instead|i think|i would say|only)\b|(?<=\d), (?=(?:it|he|she|they|we|i)\b)"
+)
 _NEGATED = re.compile(
     r"(?<!who )(?<!that )(?<!which )\b(?:does|do|did|is|are|was|were|has|have|had|can|could|will|would|am)(?:n.?t\b| not\b"
     r"| never\b)"
@@ -62,6 +64,9 @@ _COUNT_BEFORE = re.compile(
     r"|at least|at most|up to|some|only|over|spans?|spanning|there are|has|have|contains?|show|shows|is|are|of)(?: for| of| about| only"
     r"| approximately| around)? ?$"
 )
+_LASTS = re.compile(
+    r"\b(?:last(?:s|ing|ed)?|take[sn]?|took|taking)(?: (?:for|about|around|approximately|roughly|only|her|him|them|it)){0,2} $"
+)
 _COUNTS_ALOUD = re.compile(r"\bcount(?:s|ing|ed)?(?: up| down)?(?: from)? $")
 _PLACE_BEFORE = re.compile(r"\b(?:in|from|between|during|the|at|across|throughout|frames?|answer:?|through)(?: the)? ?[(\[]?$")
 _NOUN_AFTER = re.compile(
@@ -78,6 +83,7 @@ _COUNT_AFTER = re.compile(
 _ASIDE = re.compile(
     r"\b(?:(?:before|prior to|after) (?:that|this|then|the (?:event|action|moment|scene|activity))|previously|earlier|beforehand|afterwards?"
     r"|(?:\w+ly )?(?:thought|believed|assumed|guessed|suspected)|would have (?:said|thought|guessed)|(?:someone|somebody) else"
+    r"|(?:was|were) (?:going|about|tempted) to (?:say|answer)|(?:could|might|would) argue|(?:previous|earlier|first|initial|old) (?:answer|guess|estimate)"
     r"|at first glance|first guess|might (?:seem|appear|think)|may (?:seem|appear)|seems? at first|could (?:seem|be mistaken)"
     r"|not to be confused)\b"
     r"[^.!?;\n\d]{0,40}$"
@@ -94,11 +100,11 @@ _NO_BEFORE = re.compile(r"(?:^|[.;\n] ?)(?:not|no) [^.:\n\d]{1,30}: ?[\d, -]{0,8
 """Answers by yes and no: "0-5: not eating", "Not eating: 0-5, 10-14"."""
 _INSTEAD = re.compile(r"[^.!?;\n]{0,30}\b(?:only|just|merely|simply) \w+s\b| shows?\b")
 """After a denial: "He never opens it. From frame 0 to frame 14 he only sits"."""
-_REJECTED = re.compile(r" ?[(:,-]? ?(?:(?:is|was|that is|that's) )?(?:incorrect|wrong|not right|not correct)\b")
+_REJECTED = re.compile(r"\)? ?\?| ?[(:,)-]? ?(?:(?:is|was|that is|that's) )?(?:incorrect|wrong|not right|not correct)\b")
 _ASIDE_CLAUSE = re.compile(r"(?:^|[.!?\n]) ?(?:after|before|having|once|following|until|prior to) [^.!?;,\n]{0,80}$")
 """A clause before the main one: "After sitting from frame 0 to frame 5, he ..."."""
 WITHDRAWAL = re.compile(
-    r"(?:(?<=[.,!?;\n] )|(?<=\n)|(?<=[.…]))(?:oh,? |no,? |hmm+,? )?(?:wait\b(?=[ ,.!-])(?! (?:for|until|from|in)\b)|actually,"
+    r"(?:(?<=[.,!?;\n] )|(?<=\n)|(?<=[.…]))(?:oh,? |no,? |hmm+,? )?(?:hold on\b|nope\b|wait\b(?=[ ,.!-])(?! (?:for|until|from|in)\b)|actually,"
     r"|correction\b|on second thought"
     r"|on closer inspection|let me (?:(?:re|double)[- ]?check|check|verify|re-?read|look|re-?consider|correct|re-?think)|scratch that|sorry,|i mean\b"
     r"|or rather\b|no, (?!from frame))"
@@ -149,6 +155,8 @@ def verdict(text: str, start: int, end: int, *, named: bool, bare: bool) -> Verd
     looked_at = _LOOKED_AT.search(before[-100:])
     if _NUMBERING.search(before[-100:]) or (looked_at and from_the_first):
         return "numbering"
+    if not named and _LASTS.search(before[-40:]):
+        return "count"
     if bare and not named:
         tail = before[-40:]
         counted = text[start:end].rstrip().endswith(("frames", "frame"))

@@ -77,6 +77,9 @@ _JSON_COUNT = re.compile(rf"([\"'])(?:{_COUNTS})\1\s*+:\s*+[\"']?-?[\d.]++%?[\"'
 _JSON_ANSWER = re.compile(r"([\"'])(?:final_?)?answers?\1\s*+:")
 
 _BULLET = re.compile(r"(?m)^[ \t>]*+(?:[-*•·–—+][ \t]++)?+(?:\(?\d{1,2}[.)][ \t]++(?=[^\d\s]))?+")
+_STRUCK_OUT = re.compile(r"~~[^~\n]{1,300}~~")
+_TEX_SIGNS = ((re.compile(r"\\(?:(?:long)?rightarrow|to|sim|text-?endash)(?![a-z])"), " - "), (re.compile(r"\\[lc]?dots(?![a-z])"), "..."))
+_UNIT_FIELD = re.compile(r"(?<=\d)([ ,}\]]*)units?[ :]*(?:seconds?|secs?|s)\b")
 _TEX = re.compile(r"\\(?:text(?:bf|it|rm)?|mathrm|mathbf|quad|left|right|fbox|,|;|!| )")
 _TAG_CUES = {"begin": "start", "start": "start", "end": "end", "stop": "end", "from": "from", "to": "to"}
 _TAG = re.compile(r"<(?P<close>/?)(?P<name>[a-z][a-z_]{0,20}?)[ _]?(?P<number>\d{0,9})/?>")
@@ -104,7 +107,9 @@ def drop_side_notes(text: str) -> str:
 def plain_moment(text: str) -> str:
     """One spelling of a folded moment answer: no markup, bullets, table borders or totals ("6 of 15"); lines stay lines."""
     text = _rows(text)
-    text = re.sub(r"[*`]++", "", text)
+    text = re.sub(r"[*`]++", "", _STRUCK_OUT.sub(" ", text))
+    for pattern, replacement in _TEX_SIGNS:
+        text = pattern.sub(replacement, text)
     text = _BULLET.sub("", text)
     text = _TAG.sub(_tag_word, _TEX.sub(" ", text))
     text = unify_dashes(text)
@@ -112,7 +117,7 @@ def plain_moment(text: str) -> str:
     text = text.replace("_", " ")
     text = re.sub(r"[<>\"“”‘’{}$\\|]++|'(?!s\b|t\b|m\b|image|frame|oclock|clock)|(?<=\W)'", " ", text)
     text = re.sub(r"[^\S\n]++", " ", text)
-    text = in_english(text)
+    text = _UNIT_FIELD.sub(r" seconds \1", in_english(text))
     text = _NAMED_ENDS.sub(r"frame \g<first> to frame \g<last>", _ELLIPSIS.sub(r"\1 - ", text))
     text = _X_EQUALS.sub("", _GLUE.sub(" ", text))
     text = _SLICE.sub(r"\1 \2 to \3", _FILE_NAME.sub("", _SHORT_LABEL.sub("frame ", text)))
