@@ -80,6 +80,7 @@ _SCORE_FIRST = re.compile(
 _TAG = re.compile(r"<(/?)(frame|score|saliency)(?:[ _]?(?:number|score|id))?>")
 _FOREIGN_FRAME = re.compile(rf"(?<!\w)(?:{FRAME_NOUNS})(?= ?#?\d)")
 _DECIMAL_COMMA = re.compile(r"(\bframe ?\d+\b(?:(?!frame)[^\d\n]){1,30}\d),(\d)(?![\d,])")
+_FRAME_AND_FRAME = re.compile(r"\bframe \d+(?:(?:,| and|, and) frame \d+)* and frame \d+\b(?! ?[:=(|-])")
 _FRAME_WITH_TIME = re.compile(r"(\bframe ?\d+), ?(?=\d+(?:\.\d+)? ?s)")
 _SCORE_IN_BRACKETS = re.compile(r"(?m)^\W{0,6}[a-z]{3,12} \((\d(?:\.\d+)?)\) ?: ?(?=frames?\b)")  # "High (5): frames 3, 4"
 _TWO_COLUMNS = re.compile(r"\s*(?P<frame>\d{1,6})(?: ?[,;\t] ?| )(?P<score>\d\d?(?:\.\d+)?)\s*")
@@ -92,6 +93,7 @@ def _one_layout(text: str) -> str:
             text = pattern.sub(replacement, text)  # type: ignore[arg-type]
     text = _PERCENT.sub(r"\1", _TAG.sub(lambda m: " " if m[1] else f" {m[2]} ", text))
     text = _FRAME_WITH_TIME.sub(r"\1: ", _FOREIGN_FRAME.sub("frame", text))
+    text = _FRAME_AND_FRAME.sub(lambda m: "frames " + m[0].replace("frame ", ""), text)
     if not re.search(r"\d\.\d", text):
         text = _DECIMAL_COMMA.sub(r"\1.\2", text)
     text = _SCORE_IN_BRACKETS.sub(r"score \1: ", text)

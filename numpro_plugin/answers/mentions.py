@@ -36,7 +36,7 @@ _MENTION = re.compile(
         | (?P<time> \b(?:time(?:stamp)?s?|secs?|seconds?|(?:start|end)\ s) \ ?[:=]?\ ?[\[(]{0,3}\ ? ) )?
     (?P<number> (?P<clock> (?<![\d.:\w])\d{1,2}:\d{2}(?::\d{2})?(?:\.\d{1,9})?(?!\d|:\d) ) | (?<![\d.\w])(?:(?<![)\]])-)?\d++(?:\.\d++)? )
     (?P<ordinal> (?:st|nd|rd|th)\b )?
-    \ ? (?P<unit>
+    (?:\ |-(?=sec|min|hour))? (?P<unit>
         (?:seconds?|seonds?|secs?|s|milliseconds?|ms|minutes?|mins?|m|hours?|h|%|percent|o.?clock) (?![\w%])
         | (?:red\ )?frames?\b(?!\ ?(?:numbers?\ )?[:=\#\[(]?\ ?\d)
     )?

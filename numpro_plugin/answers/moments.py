@@ -25,7 +25,7 @@ from numpro_plugin.answers.marks import Mark, final_mark, without_explanation, w
 from numpro_plugin.answers.mentions import LARGEST, find_mentions
 from numpro_plugin.answers.spans import TIERS, Range, Tier, find_ranges
 from numpro_plugin.answers.thoughts import UNCLOSED, answer_part
-from numpro_plugin.answers.verdicts import WITHDRAWAL, asks_back, overall_denial, sentence_denial
+from numpro_plugin.answers.verdicts import WITHDRAWAL, asks_back, negated, overall_denial, sentence_denial
 from numpro_plugin.answers.wording import compact, drop_side_notes, fold, plain_moment
 
 Unit = Literal["frames", "seconds"]
@@ -152,7 +152,16 @@ def _in_word_mark(mark: Mark, last_number: int | None, *, may_deny: bool) -> Mom
     return None
 
 
-_CALLED_ANSWER = re.compile(r"[\"')]? ?(?:is|are) (?:my|the) (?:final |correct |right )?(?:answer|ones?)\b")
+_CALLED_ANSWER = re.compile(
+    r"[\"')]? ?(?:(?:is|are) (?:(?:my|the) (?:final |correct |right )?(?:answer|ones?)\b|(?:correct|right)\b)"
+    r"|(?:fit|match)(?:es|s)? (?:[^.;,\n\d]{1,30} )?better\b)"
+)
+_ANSWER_CALLED = re.compile(
+    r"\b(?:(?:correct|right|actual|true|proper|best|final) (?:\w+ )?(?:span|range|answer|frames?|interval|segment|ones?|moment|window)"
+    r"|(?:span|range|answer|frames?|interval|segment|ones?|moment|window) (?:that )?you (?:want|need|asked|are|were))\b[^.;\n\d]{0,40}$"
+)
+"""After or before a range that is said to be the one that was asked for."""
+_THE_LATTER = re.compile(r"\bthe latter\b|\bsecond (?:one )?(?:fits|matches|is (?:the )?(?:right|correct|better|answer))")
 
 
 def _read(text: str, last_number: int | None) -> MomentAnswer:
@@ -165,12 +174,14 @@ def _read(text: str, last_number: int | None) -> MomentAnswer:
         return _nothing("the answer asks which moment is meant")
     usable = _not_withdrawn(text, usable)
     usable = [one for one in usable if one.verdict is None] or usable
-    if last_number is not None and any(one.last != last_number or one.first for one in usable):
+    if last_number is not None:
         # All frames are the answer only where nothing else is.
         whole = [one for one in usable if one.first == 0 and one.last == last_number and one.tier in {"literal", "frames", "bare"}]
         rest = [one for one in usable if one not in whole]
         usable = rest if any(one.tier in {"literal", "frames"} for one in rest) else usable
-    usable = [one for one in usable if _CALLED_ANSWER.match(text, one.end)] or usable
+        if usable and usable == whole and negated(text):
+            return _nothing("the answer denies, and only tells what all frames show")
+    usable = _called_the_answer(text, usable) or usable
     usable, problem = _without_story(usable)
     if problem:
         return _nothing(problem)
@@ -178,6 +189,15 @@ def _read(text: str, last_number: int | None) -> MomentAnswer:
         return _unread(text, ranges)
     tier = min((one.tier for one in usable), key=TIERS.index)
     return _believed(text, [one for one in usable if one.tier == tier], tier)
+
+
+def _called_the_answer(text: str, ranges: list[Range]) -> list[Range]:
+    """The ranges that are said to be the ones that were asked for."""
+    if len(ranges) < 2:
+        return ranges
+    if _THE_LATTER.search(text, ranges[1].end, ranges[1].end + 100):
+        return ranges[1:2]
+    return [one for one in ranges if _CALLED_ANSWER.match(text, one.end) or _ANSWER_CALLED.search(text[max(0, one.start - 80) : one.start])]
 
 
 def _not_withdrawn(text: str, ranges: list[Range]) -> list[Range]:
@@ -197,7 +217,7 @@ def _without_story(ranges: list[Range]) -> tuple[list[Range], str]:
     if not told or len(ranges) == 1:
         return ranges, ""
     different = any(not _same(one.words, told[0].words) for one in told[1:])
-    rest = [one for one in ranges if one.words is None and one.tier in {"literal", "frames"}]
+    rest = [one for one in ranges if one.words is None and one.tier in {"literal", "frames", *({"bare"} & {one.tier for one in told})}]
     if rest and (different or (any(one.tier == "frames" for one in told) and not any(one.tier == "literal" for one in told))):
         return rest, ""
     if different:

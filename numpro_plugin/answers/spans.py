@@ -74,7 +74,7 @@ _FILL = (
     r"|(?:start|beginning|end) of|somewhere|exactly|maybe|labell?ed|numbered|marked|one)"
 )
 _TO = re.compile(
-    r"(?: mark| point)?[ \n,;.:)\]]*+(?:-(?: ?to\b)?|(?:(?:and|which|it) )*"
+    r"(?: (?:second )?mark| point)?[ \n,;.:)\]]*+(?:-(?: ?to\b)?|(?:(?:and|which|it) )*"
     r"(?:(?:continu(?:es|ing)|go(?:es|ing) on|lasts?|runs?|extends?) )?(?:all the way )?"
     rf"(?:up )?(?:through )?(?:to|until|till|through|thru)\b|\.{{2,3}})(?:[ \n]|{_FILL}\b|[:,(\[#])*"
 )
@@ -136,7 +136,7 @@ def _pairs(text: str, mentions: Sequence[Mention], last_number: int | None) -> l
         elif first.kind != "second" and not first.counted and _OPEN.match(text, first.end, first.end + 80):
             tier: Tier = "literal" if first.kind == "frame" and _FROM.search(text[max(0, first.start - 12) : first.start]) else "frames"
             against = verdict(text, first.start, first.end, named=first.kind == "frame", bare=first.kind is None)
-            if first.kind == "frame" or _FROM.search(text[max(0, first.start - 12) : first.start]):
+            if first.kind == "frame" or not first.start or _FROM.search(text[max(0, first.start - 12) : first.start]):
                 found.append(Range(first.value, last_number, tier, first.start, first.end, against))
         elif last_number is not None and first.kind == "frame" and _OPEN_START.search(text[max(0, first.start - 60) : first.start]):
             found.append(

@@ -22,7 +22,7 @@ _NEGATED = re.compile(
     r"|\bnot (?:\w+ ){0,2}(?:visible|seen|shown|present|there|found|happening|occurring|appear\w*|open\w*|in|from|between|during|within)\b"
 )
 _DIRECT_NOT = re.compile(
-    r"\b(?:not|nor|neither|rather than|instead of|except(?: for)?|excluding|other than|than|any of|none of|none|no|any)"
+    r"\b(?:(?:is|are|was|were)n.?t|not|nor|neither|rather than|instead of|except(?: for)?|excluding|other than|than|any of|none of|none|no|any)"
     r"(?: in| from| between| during| at| of| the| frames?| visible| seen| shown){0,4} ?$"
 )
 _NOT_AFTER = re.compile(
@@ -83,6 +83,7 @@ _COUNT_AFTER = re.compile(
 _ASIDE = re.compile(
     r"\b(?:(?:before|prior to|after) (?:that|this|then|the (?:event|action|moment|scene|activity))|previously|earlier|beforehand|afterwards?"
     r"|(?:\w+ly )?(?:thought|believed|assumed|guessed|suspected)|would have (?:said|thought|guessed)|(?:someone|somebody) else"
+    r"|i (?:had )?(?:initially|originally|first|previously) \w+|my (?:first|initial|original) \w+|in the beginning"
     r"|(?:was|were) (?:going|about|tempted) to (?:say|answer)|(?:could|might|would) argue|(?:previous|earlier|first|initial|old) (?:answer|guess|estimate)"
     r"|at first glance|first guess|might (?:seem|appear|think)|may (?:seem|appear)|seems? at first|could (?:seem|be mistaken)"
     r"|not to be confused)\b"
@@ -101,10 +102,10 @@ _NO_BEFORE = re.compile(r"(?:^|[.;\n] ?)(?:not|no) [^.:\n\d]{1,30}: ?[\d, -]{0,8
 _INSTEAD = re.compile(r"[^.!?;\n]{0,30}\b(?:only|just|merely|simply) \w+s\b| shows?\b")
 """After a denial: "He never opens it. From frame 0 to frame 14 he only sits"."""
 _REJECTED = re.compile(r"\)? ?\?| ?[(:,)-]? ?(?:(?:is|was|that is|that's) )?(?:incorrect|wrong|not right|not correct)\b")
-_ASIDE_CLAUSE = re.compile(r"(?:^|[.!?\n]) ?(?:after|before|having|once|following|until|prior to) [^.!?;,\n]{0,80}$")
+_ASIDE_CLAUSE = re.compile(r"(?:^|[.!?\n]) ?(?:after|before|when|having|once|following|until|prior to) [^.!?;,\n]{0,80}$")
 """A clause before the main one: "After sitting from frame 0 to frame 5, he ..."."""
 WITHDRAWAL = re.compile(
-    r"(?:(?<=[.,!?;\n] )|(?<=\n)|(?<=[.…]))(?:oh,? |no,? |hmm+,? )?(?:hold on\b|nope\b|wait\b(?=[ ,.!-])(?! (?:for|until|from|in)\b)|actually,"
+    r"(?:(?<=[.,!?;\n-] )|(?<=\n)|(?<=[.…]))(?:oh,? |no,? |hmm+,? )?(?:hold on\b|nope\b|wait\b(?=[ ,.!-])(?! (?:for|until|from|in)\b)|actually,"
     r"|correction\b|on second thought"
     r"|on closer inspection|let me (?:(?:re|double)[- ]?check|check|verify|re-?read|look|re-?consider|correct|re-?think)|scratch that|sorry,|i mean\b"
     r"|or rather\b|no, (?!from frame))"
@@ -116,6 +117,7 @@ _OVERALL = re.compile(
     r"|\b(?:video|frames?|clip|footage) (?:does not|doesn.?t|do not|don.?t|never) (?:show|contain|depict|include|feature)"
     r"|\bnone of the (?:\d+ )?frames\b|\bthere is no (?:frame|moment|part|scene|evidence|indication|such)\b"
     r"|\bno such (?:event|action|moment)\b"
+    r"|\b(?:does|do|did|is|are|was|were)(?:n.?t| not| never) (?:\w+ ){1,4}in (?:this|the|these|any)(?: \w+)? (?:clip|video|footage)\b"
     r"|\bnot (?:visible|shown|present|seen|depicted|found) (?:in|anywhere in) (?:the|this|any)\b"
 )
 _TAKEN_BACK = re.compile(
@@ -207,6 +209,11 @@ def asks_back(text: str) -> bool:
     return _ASKS.search(text) is not None
 
 
+def negated(text: str) -> bool:
+    """Something in the text is denied."""
+    return _NEGATED.search(text) is not None
+
+
 def sentence_denial(sentence: str) -> bool:
     """A sentence without a number that denies: "so no door is opened"."""
     return not re.search(r"\d", sentence) and _NEGATED.search(sentence) is not None
@@ -217,9 +224,7 @@ _TELLS = re.compile(
     r"\]? ?(?!(?:,|and|or|then|&| )+(?:again )?(?:in |from |at |between )?(?:the )?frames?\b)(?::|- )? ?"
     r"(?P<words>(?:[^\W\d][\w'-]*[ ,]*){2,12})"
 )
-_STEP = re.compile(
-    r"(?:^|[.,;:)\n] ?)(?:and )?(?:at )?(?:first|then|next|finally|lastly|later|afterwards?|after that|initially),? (?P<words>[^.,;:()\d\n]{4,70})$"
-)
+_STEP = re.compile(r"(?:^|[.,;:)\n] ?)(?:and )?(?P<words>[^.,;:()\d\n]{4,70})$")
 _STOP_WORDS = frozenset(
     [
         "a",

@@ -49,6 +49,9 @@ def _short_number(match: re.Match[str]) -> str:
 
 _MISSPELT_FRAME = re.compile(r"\b(?!farm|fare|fear|frames?\b)f[rame]{3,5}s?(?= ?\d)|\bfrm?s?\.? ?(?=\d)")  # "fame 3", "frme 3", "fr. 3"
 _MISSPELT_TO = re.compile(r"(?<=\d )(?:too|tp|ot|t)(?= (?:frame )?\d)")
+_SHORT_CLOCK = re.compile(r"(?:(?<=from )|(?<= to )|(?<= - )|(?<= at )):(?=\d\d(?![\d:]))")  # ":40" is 0:40
+_AND_LATER = re.compile(r"\b(frames? \d{1,9})\+(?! ?\d)")
+_HOW_MANY = re.compile(r"\( ?(?:a total of |about |in total )?\d{1,9} (?:\w+ )?frames?(?: in total)? ?\)")
 _SHORT_LABEL = re.compile(r"\bno\.(?= ?\d)|№")
 _FILE_NAME = re.compile(r"(?<=\d)\.(?:jpe?g|png|webp|bmp)\b")
 _SLICE = re.compile(r"\b(frames?) ?\[ ?(\d{1,9}) ?(?::|\.\.) ?(\d{1,9}) ?\]")
@@ -121,6 +124,7 @@ def plain_moment(text: str) -> str:
     text = _NAMED_ENDS.sub(r"frame \g<first> to frame \g<last>", _ELLIPSIS.sub(r"\1 - ", text))
     text = _X_EQUALS.sub("", _GLUE.sub(" ", text))
     text = _SLICE.sub(r"\1 \2 to \3", _FILE_NAME.sub("", _SHORT_LABEL.sub("frame ", text)))
+    text = _HOW_MANY.sub("", _AND_LATER.sub(r"\1 onwards", _SHORT_CLOCK.sub("0:", text)))
     text = _LASTING.sub(" ", _TIME_OF_FRAME.sub(lambda m: m[1] or m[2], text))
     text = _TWICE.sub(r"\1", _MISSPELT_TO.sub("to", _MISSPELT_FRAME.sub("frame ", text)))
     text = _PERCENTAGES.sub(r"\1%", _CLOCK_COMMAS.sub(".", _NOT_UNTIL.sub("starts at", text)))
