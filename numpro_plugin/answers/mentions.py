@@ -29,7 +29,7 @@ class Mention(NamedTuple):
 
 _MENTION = re.compile(
     r"""
-    (?P<label> \bframes? (?:\ (?:(?:range|span|interval|indexes)|numbers?
+    (?P<label> \bframes? (?:\ (?:(?:range|span|interval|indexes)|numbers?\.?
                 |nos?\b\.?|ids?|indices|index|numbered|labell?ed|marked|tagged|\#))? (?![a-z])
             (?:\ with(?:\ the)?(?:\ red)?\ (?:frame|number))? (?:\ (?<!of\ frames\ )(?<!of\ frame\ )(?:are|is))?
             \ ?[:=]?\ ?(?:the\ )?\#{0,3}\ ?[\[(]{0,3}\ ?

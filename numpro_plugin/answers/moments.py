@@ -17,7 +17,7 @@ Nothing is guessed: an answer in seconds is reported as seconds, and where nothi
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from numpro_plugin.answers.languages import marks_in_english
@@ -213,8 +213,11 @@ def _not_withdrawn(text: str, ranges: list[Range]) -> list[Range]:
 
 def _without_story(ranges: list[Range]) -> tuple[list[Range], str]:
     """Without ranges that tell one by one what happens in the video, if there are several and they tell different things."""
+    labels = [one.label for one in ranges if one.label is not None]
+    if any(not _same(one, labels[0]) for one in labels[1:]):
+        ranges = [replace(one, words=one.label if one.words is None else one.words) for one in ranges]
     told = [one for one in ranges if one.words is not None and one.tier in {"literal", "frames", "bare"}]
-    if not told or len(ranges) == 1:
+    if not told or len({(one.first, one.last) for one in ranges}) == 1:
         return ranges, ""
     different = any(not _same(one.words, told[0].words) for one in told[1:])
     rest = [one for one in ranges if one.words is None and one.tier in {"literal", "frames", *({"bare"} & {one.tier for one in told})}]

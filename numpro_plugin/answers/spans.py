@@ -8,7 +8,7 @@ from itertools import accumulate, pairwise
 from typing import TYPE_CHECKING, Literal
 
 from numpro_plugin.answers.mentions import Mention, find_mentions
-from numpro_plugin.answers.verdicts import Verdict, told, verdict
+from numpro_plugin.answers.verdicts import Verdict, label, told, verdict
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -35,6 +35,8 @@ class Range:
     verdict: Verdict | None = None
     words: frozenset[str] | None = None
     """What it tells, where it stands at the head of a clause that does ("Frames 0-5: he sits")."""
+    label: frozenset[str] | None = None
+    """What stands before it as its label ("Sitting: frames 0-5")."""
 
 
 def find_ranges(text: str, last_number: int | None = None) -> list[Range]:
@@ -74,7 +76,7 @@ _FILL = (
     r"|(?:start|beginning|end) of|somewhere|exactly|maybe|labell?ed|numbered|marked|one)"
 )
 _TO = re.compile(
-    r"(?: (?:second )?mark| point)?[ \n,;.:)\]]*+(?:-(?: ?to\b)?|(?:(?:and|which|it) )*"
+    r"(?: (?:second )?mark| point| onwards?)?[ \n,;.:)\]]*+(?:-(?: ?to\b)?|(?:(?:and|which|it) )*"
     r"(?:(?:continu(?:es|ing)|go(?:es|ing) on|lasts?|runs?|extends?) )?(?:all the way )?"
     rf"(?:up )?(?:through )?(?:to|until|till|through|thru)\b|\.{{2,3}})(?:[ \n]|{_FILL}\b|[:,(\[#])*"
 )
@@ -103,7 +105,7 @@ _IN_SECONDS = re.compile(r" ?\((?:in )?(?:s|secs?|seconds)\)")
 _OPEN = re.compile(
     r"[ ,]*(?:and )?(?:it )?(?:(?:continu(?:es|ing)|go(?:es|ing) on|lasts?|runs?|extends?) )?(?:all the way )?(?:(?:right )?(?:up )?"
     r"(?:to|until|till|through|-) ?(?:the )?(?:very )?(?:end|(?:last|final)(?: frame)?|finish)\b"
-    r"(?! ?[,(]? ?(?:of )?(?:the )?(?:frame )?\d)|onwards?\b|(?:until|till) (?:the|its) (?:\w+ )?ends?\b|for the (?:rest|remainder)\b"
+    r"(?! ?[,(]? ?(?:of )?(?:the )?(?:frame )?\d)|onwards?\b(?! (?:up )?(?:to|until|till)\b)|(?:until|till) (?:the|its) (?:\w+ )?ends?\b|for the (?:rest|remainder)\b"
     r"|(?:and )?(?:after|beyond)\b)"
 )
 _GOES_ON = re.compile(
@@ -205,7 +207,7 @@ def _range(text: str, first: Mention, last: Mention) -> Range:
     else:
         tier = "frames"
     against = verdict(text, first.start, last.end, named=named, bare=tier == "bare" or counted)
-    return Range(first.value, last.value, tier, first.start, last.end, against, told(text, first.start, last.end))
+    return Range(first.value, last.value, tier, first.start, last.end, against, told(text, first.start, last.end), label(text, first.start))
 
 
 def _lists(text: str, mentions: Sequence[Mention], pairs: Sequence[Range]) -> list[Range]:
@@ -261,12 +263,16 @@ def _as_list(text: str, run: Sequence[Mention], taken: set[int]) -> list[Range]:
 
 _START_CUE = re.compile(
     r"\b(?:start(?:s|ing|ed)?|begin(?:s|ning)?|began|onset|first (?:\w+ )?(?:seen|visible|appears?|shown)|not until|first [^.\d]{1,20}:)\b[^.;\n]{0,30}$"
-    r"|\bfrom (?:the )?$|\bfirst [^.\d]{1,20}: $"
+    r"|\bfrom (?:the )?$|\bfrom (?:the (?:moment|time|point)|when|where)\b[^.\n\d]{0,60}$|\bfirst [^.\d]{1,20}: $"
 )
 _END_CUE = re.compile(
     r"\b(?:end(?:s|ing|ed)?|finish(?:es|ing|ed)?|stop(?:s|ped)?|conclud(?:es|ed)|last (?:\w+ )?(?:seen|visible|appears?|shown)|leaves?|disappears?)\b[^.;\n]{0,30}$"
-    r"|\b(?:un)?till? (?:the )?$|(?:^|[.,;\n] ?)to (?:the )?$|\blast [^.\d]{1,20}: $"
+    r"|\b(?:un)?till? (?:the )?$|\b(?:to|until|till) (?:the (?:moment|time|point)|when|where)\b[^.\n\d]{0,60}$|(?:^|[.,;\n] ?)to (?:the )?$|\blast [^.\d]{1,20}: $"
 )
+
+
+_START_AFTER = re.compile(r" ?[(-] ?(?:start|begin)")
+_END_AFTER = re.compile(r" ?[(-] ?(?:end|stop|finish)")
 
 
 def _start_and_end(text: str, mentions: Sequence[Mention]) -> list[Range]:
@@ -275,13 +281,13 @@ def _start_and_end(text: str, mentions: Sequence[Mention]) -> list[Range]:
     ends: list[Mention] = []
     before = 0
     for mention in mentions:
-        cue = text[max(before, mention.start - 60) : mention.start]
+        cue = text[max(before, mention.start - 90) : mention.start]
         before = mention.end
         if mention.kind != "frame" or mention.counted:
             continue
-        if _END_CUE.search(cue):
+        if _END_CUE.search(cue) or _END_AFTER.match(text, mention.end):
             ends.append(mention)
-        elif _START_CUE.search(cue):
+        elif _START_CUE.search(cue) or _START_AFTER.match(text, mention.end):
             starts.append(mention)
     if len(starts) != 1 or len(ends) != 1:
         return []

@@ -26,7 +26,7 @@ _DIRECT_NOT = re.compile(
     r"(?: in| from| between| during| at| of| the| frames?| visible| seen| shown){0,4} ?$"
 )
 _NOT_AFTER = re.compile(
-    r",? (?:(?!after|before|but|until|and|when|where|which|who|that|because|since|as|although|with|while|then)[\w']+,? ){0,6}?"
+    r",? (?:(?!after|before|but|until|and|when|where|which|who|that|because|since|as|although|though|even|with|while|then)[\w']+,? ){0,6}?"
     r"(?:(?:is|are|was|were|does|do|did|has|have|can)(?:n.?t| not| never)\b|cannot\b)"
     r"|,? (?:(?:there (?:is|are) )?no (?!longer|doubt)\w+|nothing|nobody)\b"
 )
@@ -88,6 +88,7 @@ _ASIDE = re.compile(
     r"|at first glance|first guess|might (?:seem|appear|think)|may (?:seem|appear)|seems? at first|could (?:seem|be mistaken)"
     r"|not to be confused)\b"
     r"[^.!?;\n\d]{0,40}$"
+    r"|\b(?:earlier|later|remaining|other|previous|preceding|subsequent)(?: frames?)? ?[(,:]? ?$"
     r"|\b(?:compared (?:to|with)|unlike|as opposed to|in contrast to)(?: the)? ?$"
     r"|\b(?:video|clip|footage|scene) (?:starts|begins|opens) with\b[^.!?;\n]{0,80}$"
     r"|\b(?:initially|at first|first|it) (?:\w+ ){0,3}?(?:looked like|seemed|appeared to be|looked as)\b[^.!?;\n]{0,40}$"
@@ -225,6 +226,10 @@ _TELLS = re.compile(
     r"(?P<words>(?:[^\W\d][\w'-]*[ ,]*){2,12})"
 )
 _STEP = re.compile(r"(?:^|[.,;:)\n] ?)(?:and )?(?P<words>[^.,;:()\d\n]{4,70})$")
+_LABEL = re.compile(
+    r"(?:^|[\n;] ?)(?!(?:the )?(?:final |correct )?(?:answer|result|frames?|span|range|segment|moment|event|interval|time|output|response)\b)"
+    r"(?P<words>[a-z][^:;\n\d.]{2,40}): ?\[?(?:from )?$"
+)
 _STOP_WORDS = frozenset(
     [
         "a",
@@ -256,8 +261,19 @@ _STOP_WORDS = frozenset(
         "when",
         "as",
         "again",
+        "first",
+        "second",
+        "third",
+        "then",
+        "finally",
     ]
 )
+
+
+def label(text: str, start: int) -> frozenset[str] | None:
+    """The words of the label before a range ("Preparation: frames 0-5"), or None. One alone says nothing; several tell a story."""
+    words = _LABEL.search(text[max(0, start - 60) : start])
+    return frozenset(words["words"].split()) - _STOP_WORDS if words else None
 
 
 def told(text: str, start: int, end: int) -> frozenset[str] | None:

@@ -49,6 +49,7 @@ def _short_number(match: re.Match[str]) -> str:
 
 _MISSPELT_FRAME = re.compile(r"\b(?!farm|fare|fear|frames?\b)f[rame]{3,5}s?(?= ?\d)|\bfrm?s?\.? ?(?=\d)")  # "fame 3", "frme 3", "fr. 3"
 _MISSPELT_TO = re.compile(r"(?<=\d )(?:too|tp|ot|t)(?= (?:frame )?\d)")
+_ABOUT = re.compile(r"(?:(?<=frame )|(?<=frames )|(?<=from )|(?<=to )|(?<=between )|(?<=and ))[~∼～≈] ?(?=\d)|(?<=\d)-?ish\b|\b(?:approx|ca)\.(?= )")
 _SHORT_CLOCK = re.compile(r"(?:(?<=from )|(?<= to )|(?<= - )|(?<= at )):(?=\d\d(?![\d:]))")  # ":40" is 0:40
 _AND_LATER = re.compile(r"\b(frames? \d{1,9})\+(?! ?\d)")
 _HOW_MANY = re.compile(r"\( ?(?:a total of |about |in total )?\d{1,9} (?:\w+ )?frames?(?: in total)? ?\)")
@@ -115,7 +116,7 @@ def plain_moment(text: str) -> str:
         text = pattern.sub(replacement, text)
     text = _BULLET.sub("", text)
     text = _TAG.sub(_tag_word, _TEX.sub(" ", text))
-    text = unify_dashes(text)
+    text = re.sub(r" - ?to ?- ", " to ", unify_dashes(_ABOUT.sub("", text)))
     text = _CAMEL.sub(r"\1 ", _DASHED_FRAME.sub(r"\1 ", text))
     text = text.replace("_", " ")
     text = re.sub(r"[<>\"“”‘’{}$\\|]++|'(?!s\b|t\b|m\b|image|frame|oclock|clock)|(?<=\W)'", " ", text)
