@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 
+from numpro_plugin.answers.wording import respell, steps
+
 _ONES = "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen eighteen nineteen"
 _ORDINALS = (
     "zeroth first second third fourth fifth sixth seventh eighth ninth tenth eleventh twelfth thirteenth fourteenth fifteenth sixteenth "
@@ -63,7 +65,8 @@ _OTHERS = (  # applied in this order
     (r"\b(?:von|vom|du|des|depuis|desde(?: el| la)?|de la|del|dal|do|dari|с|от|od|z|từ) (?=frame)", "from "),
     (r"(?<=\d) ?(?:sekunden|sekunder|sek|segundos?|secondes?|secondi|seconden|секунд[аы]?)\b", " seconds"),
     (
-        r"\b(?:nicht (?=(?:von|vom|in|im|zwischen|bei|ab|from)\b)|no (?=del|desde)|non (?=da)|не (?=с |на |from)|pas (?=de|dans|entre|from))",
+        r"\b(?:nicht (?=(?:von|vom|in|im|zwischen|bei|ab|from)\b)|no (?=del|desde)|non (?=da)|не (?=с |на |from)|pas (?=de|dans"
+        r"|entre|from))",
         "not ",
     ),
     (r"\b(?:nicht|keine?[nmr]?|nessun\w?|non|не|нет|không)\b", "cannot see"),
@@ -73,27 +76,25 @@ _MARKS = (
     (r"(?:答案|回答|答え|정답|답변?)(?:是|为|は|은|는)? ?:|(?:答案|回答)(?:是|为)", "\nanswer: "),
     (r"因此|所以|したがって|따라서", "\ntherefore "),
     (
-        r"\b(?:antwort(?: lautet| ist)?|respuesta(?: es)?|réponse(?: est)?|risposta|resposta|ответ|antwoord|jawaban|câu trả lời(?: là)?) ?:",
+        r"\b(?:antwort(?: lautet| ist)?|respuesta(?: es)?|réponse(?: est)?|risposta|resposta|ответ|antwoord|jawaban"
+        r"|câu trả lời(?: là)?) ?:",
         "\nanswer: ",
     ),
     (r"\b(?:por (?:lo )?tanto|donc|daher|deshalb|folglich|quindi|поэтому|следовательно)\b", "\ntherefore "),
 )
-_FOREIGN_MARKS = tuple((re.compile(pattern), replacement) for pattern, replacement in _MARKS)
-_FOREIGN = tuple((re.compile(pattern), replacement) for pattern, replacement in (*_CJK, *_OTHERS))
+_FOREIGN_MARKS = steps(*_MARKS)
+_FOREIGN = steps(*_CJK, *_OTHERS)
 
 
 def marks_in_english(text: str) -> str:
     """What marks an answer, in English ("answer:", "therefore"), and Chinese numerals as digits."""
-    for pattern, replacement in _FOREIGN_MARKS:
-        text = pattern.sub(replacement, text)
+    text = respell(text, _FOREIGN_MARKS)
     return _CHINESE_NUMBER.sub(_chinese_value, text) if "第" in text else text
 
 
 def in_english(text: str) -> str:
     """What goes with a frame number, in English: frames, from, to, starts, ends, not, seconds."""
-    for pattern, replacement in _FOREIGN:
-        text = pattern.sub(replacement, text)
-    return text
+    return respell(text, _FOREIGN)
 
 
 def number_words(text: str) -> str:

@@ -17,7 +17,8 @@ _HEADING = re.compile(
     r"|\b(?:final answer)\b[ \t]*\*{0,3}[ \t]*(?::|\bis\b:?|would be\b:?|\n|-|=)[ \t]*\*{0,3}"
 )
 _ANSWER_WORD = re.compile(
-    r"\b(?:answer|conclusion|result|edit|update|correction|revised|a)\b[ \t]*\*{0,3}[ \t]*(?:(?<!\ba)(?<!\ba )(?:(?:is|are|would be|should be|will be|must be)(?!\w)|="
+    r"\b(?:answer|conclusion|result|edit|update|correction|revised|a)\b[ \t]*\*{0,3}[ \t]*(?:(?<!\ba)(?<!\ba )(?:(?:is|are|would be"
+    r"|should be|will be|must be)(?!\w)|="
     r"|- )[ \t]*:?|:)[ \t]*\*{0,3}"
 )
 _CONNECTIVE = re.compile(

@@ -17,7 +17,10 @@ class AnswerPart(NamedTuple):
     """The text ended inside a thought."""
 
 
-_NAMES = r"think(?:ing)?|thoughts?|reason(?:ing)?|reflection|scratchpad|analysis|caption|summary|observations?|rationale|explanation|justification|begin_of_thought|end_of_thought"
+_NAMES = (
+    r"think(?:ing)?|thoughts?|reason(?:ing)?|reflection|scratchpad|analysis|caption|summary|observations?"
+    r"|rationale|explanation|justification|begin_of_thought|end_of_thought"
+)
 _TAG = re.compile(
     rf"[<◁\[]\s?(?:\|\s?)?(?P<close>/?)\s?(?:\|\s?)?(?:seed:)?(?P<name>{_NAMES})(?:\s?\|)?\s?[>▷\]]"
     r"|<\|im_start\|>(?:think|(?P<answers>answer))\b",

@@ -1,32 +1,23 @@
-"""What a model wrote about a moment -> frame numbers.
-
-The stages, one module each, in the order of belief:
-
-1. `thoughts`: what was thought, and turns that the model made up after its own, are no answer. An unclosed thought is cut off.
-2. `marks`: what is marked as the answer. A tag, a box or a heading is final: without a span in it nothing is read. Words ("answer:",
-   "so", "thus") and a line of its own count only where a span follows, or a denial. The last mark wins.
-3. `wording`: one spelling of what remains.
-4. `mentions` and `spans`: numbers, and ranges of them in tiers: "From Frame x to Frame y", other ranges that name frames, lists of
-   frames, seconds, bare numbers, one frame. The best tier is believed, and in it the first range.
-5. `verdicts`: no answer is what is denied, what only tells the numbering of the frames, and counts. What is withdrawn or placed before
-   ("before that") counts only if nothing else is left.
-
-Nothing is guessed: an answer in seconds is reported as seconds, and where nothing can be read the reason says why.
-"""
+"""The reading of a moment answer: what is believed first, and why nothing was understood."""
 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Literal
 
 from numpro_plugin.answers.languages import marks_in_english
 from numpro_plugin.answers.marks import Mark, final_mark, without_explanation, word_marks
-from numpro_plugin.answers.mentions import LARGEST, find_mentions
-from numpro_plugin.answers.spans import TIERS, Range, Tier, find_ranges
+from numpro_plugin.answers.moments.asides import called_the_answer, not_withdrawn
+from numpro_plugin.answers.moments.denials import asks_back, negated, overall_denial, sentence_denial
+from numpro_plugin.answers.moments.fields import drop_side_notes
+from numpro_plugin.answers.moments.mentions import LARGEST, find_mentions
+from numpro_plugin.answers.moments.narration import without_story
+from numpro_plugin.answers.moments.ranges import find_ranges
+from numpro_plugin.answers.moments.spans import TIERS, Range, Tier
+from numpro_plugin.answers.moments.wording import plain_moment
 from numpro_plugin.answers.thoughts import UNCLOSED, answer_part
-from numpro_plugin.answers.verdicts import WITHDRAWAL, asks_back, negated, overall_denial, sentence_denial
-from numpro_plugin.answers.wording import compact, drop_side_notes, fold, plain_moment
+from numpro_plugin.answers.wording import compact, fold
 
 Unit = Literal["frames", "seconds"]
 
@@ -56,7 +47,7 @@ class MomentAnswer:
 def parse_moment(text: str, *, last_number: int | None = None) -> MomentAnswer:
     """Read the span of frames (or seconds) from an answer such as ``From Frame 3 to Frame 9.``
 
-    How much is believed is told at the top of this module. Negative numbers were never drawn on a frame and are not understood. Never
+    How much is believed is told at the top of this package. Negative numbers were never drawn on a frame and are not understood. Never
     raises, and takes time that grows with the length of the text and no faster.
 
     Args:
@@ -152,18 +143,6 @@ def _in_word_mark(mark: Mark, last_number: int | None, *, may_deny: bool) -> Mom
     return None
 
 
-_CALLED_ANSWER = re.compile(
-    r"[\"')]? ?(?:(?:is|are) (?:(?:my|the) (?:final |correct |right )?(?:answer|ones?)\b|(?:correct|right)\b)"
-    r"|(?:fit|match)(?:es|s)? (?:[^.;,\n\d]{1,30} )?better\b)"
-)
-_ANSWER_CALLED = re.compile(
-    r"\b(?:(?:correct|right|actual|true|proper|best|final) (?:\w+ )?(?:span|range|answer|frames?|interval|segment|ones?|moment|window)"
-    r"|(?:span|range|answer|frames?|interval|segment|ones?|moment|window) (?:that )?you (?:want|need|asked|are|were))\b[^.;\n\d]{0,40}$"
-)
-"""After or before a range that is said to be the one that was asked for."""
-_THE_LATTER = re.compile(r"\bthe latter\b|\bsecond (?:one )?(?:fits|matches|is (?:the )?(?:right|correct|better|answer))")
-
-
 def _read(text: str, last_number: int | None) -> MomentAnswer:
     """The best range of a plain text."""
     if overall_denial(text):
@@ -172,7 +151,7 @@ def _read(text: str, last_number: int | None) -> MomentAnswer:
     usable = [one for one in ranges if one.verdict in (None, "aside")]
     if asks_back(text) and not any(one.tier == "literal" for one in usable):
         return _nothing("the answer asks which moment is meant")
-    usable = _not_withdrawn(text, usable)
+    usable = not_withdrawn(text, usable)
     usable = [one for one in usable if one.verdict is None] or usable
     if last_number is not None:
         # All frames are the answer only where nothing else is.
@@ -181,56 +160,14 @@ def _read(text: str, last_number: int | None) -> MomentAnswer:
         usable = rest if any(one.tier in {"literal", "frames"} for one in rest) else usable
         if usable and usable == whole and negated(text):
             return _nothing("the answer denies, and only tells what all frames show")
-    usable = _called_the_answer(text, usable) or usable
-    usable, problem = _without_story(usable)
+    usable = called_the_answer(text, usable) or usable
+    usable, problem = without_story(usable)
     if problem:
         return _nothing(problem)
     if not usable:
         return _unread(text, ranges)
     tier = min((one.tier for one in usable), key=TIERS.index)
     return _believed(text, [one for one in usable if one.tier == tier], tier)
-
-
-def _called_the_answer(text: str, ranges: list[Range]) -> list[Range]:
-    """The ranges that are said to be the ones that were asked for."""
-    if len(ranges) < 2:
-        return ranges
-    if _THE_LATTER.search(text, ranges[1].end, ranges[1].end + 100):
-        return ranges[1:2]
-    return [one for one in ranges if _CALLED_ANSWER.match(text, one.end) or _ANSWER_CALLED.search(text[max(0, one.start - 80) : one.start])]
-
-
-def _not_withdrawn(text: str, ranges: list[Range]) -> list[Range]:
-    """The ranges after the last "wait" or "actually" that has one after it."""
-    if len(ranges) < 2:
-        return ranges
-    for match in reversed(list(WITHDRAWAL.finditer(text))):
-        after = [one for one in ranges if one.start >= match.start()]
-        if after:
-            return after
-    return ranges
-
-
-def _without_story(ranges: list[Range]) -> tuple[list[Range], str]:
-    """Without ranges that tell one by one what happens in the video, if there are several and they tell different things."""
-    labels = [one.label for one in ranges if one.label is not None]
-    if any(not _same(one, labels[0]) for one in labels[1:]):
-        ranges = [replace(one, words=one.label if one.words is None else one.words) for one in ranges]
-    told = [one for one in ranges if one.words is not None and one.tier in {"literal", "frames", "bare"}]
-    if not told or len({(one.first, one.last) for one in ranges}) == 1:
-        return ranges, ""
-    different = any(not _same(one.words, told[0].words) for one in told[1:])
-    rest = [one for one in ranges if one.words is None and one.tier in {"literal", "frames", *({"bare"} & {one.tier for one in told})}]
-    if rest and (different or (any(one.tier == "frames" for one in told) and not any(one.tier == "literal" for one in told))):
-        return rest, ""
-    if different:
-        return [], "the answer tells what several spans of frames show and does not say which of them it means"
-    return ranges, ""
-
-
-def _same(one: frozenset[str] | None, other: frozenset[str] | None) -> bool:
-    one, other = one or frozenset(), other or frozenset()
-    return 2 * len(one & other) >= len(one | other)
 
 
 _HOW: dict[Tier, str] = {
