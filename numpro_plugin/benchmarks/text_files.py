@@ -11,7 +11,6 @@ import gzip
 import io
 import itertools
 import json
-import re
 import stat
 import zlib
 from contextlib import contextmanager
@@ -25,14 +24,7 @@ if TYPE_CHECKING:
     from pathlib import Path
     from typing import BinaryIO, TextIO
 
-_NOT_PRINTABLE = re.compile("[\0-\x08\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 _DELIMITERS = (",", ";", "\t")
-
-
-def printable(text: str) -> str:
-    """The text with control characters, text-direction marks and lone surrogates written as escapes: what a file holds must not
-    steer the terminal it is shown on. Line breaks and tabs stay."""
-    return _NOT_PRINTABLE.sub(lambda match: ascii(match[0])[1:-1], text)
 
 
 def file_kind(path: Path) -> str:

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 from numpro_plugin.benchmarks import BENCHMARKS
 from numpro_plugin.cli.tables import table
-from numpro_plugin.cli.terminal import JSON_HELP, check_json_target, finish, printable, shortened
+from numpro_plugin.cli.terminal import JSON_HELP, check_json_target, finish, shortened
 from numpro_plugin.errors import NumProError
+from numpro_plugin.printable import printable
 
 if TYPE_CHECKING:
     import argparse
