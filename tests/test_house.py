@@ -19,6 +19,7 @@ ROOMS = (
     "printable",
     "internals",
     "files",
+    "processes",
     "timeline",
     "numbering",
     "settings",

@@ -61,7 +61,7 @@ def write_queries(folder: Path, rows: int) -> None:
     with (folder / "queries.jsonl").open("w") as lines, (folder / "queries.csv").open("w") as table:
         table.write("video,query,start_time,end_time,duration\n")
         for k in range(rows):
-            start_s = k % 97 / 2
+            start_s = k * 7919 % 50_000 / 1000
             row = {"video": f"folder/{k // QUERIES_A_VIDEO:07d}.mp4", "query": f"a person opens door {k} and looks outside"}
             row |= {"start_time": start_s, "end_time": start_s + 7.5, "duration": 60.25}
             lines.write(json.dumps(row) + "\n")

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal, NoReturn, get_args
 from tqdm import tqdm
 
 from numpro_plugin.errors import NumProError
+from numpro_plugin.processes import usable_cores
 
 from ..instructions.sources import read_inputs
 from ..instructions.video_files import VideoFiles
@@ -22,7 +23,7 @@ from .chunks import RECORDS_FOLDER, Chunk, cut_into_chunks, read_chunk_record, r
 from .jobs import Job
 from .manifest import claim, write_manifest
 from .rows import FrameOptions
-from .workers import default_workers, make_rows
+from .workers import make_rows
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -119,7 +120,7 @@ def _write(
         write_chunks_on_ray(folder, chunks, options, file_bytes=file_bytes, workers=workers, advance=advance)
         return
     videos_to_read = (video for chunk in chunks for video in chunk.videos)
-    rows = make_rows(videos_to_read, options, workers=default_workers() if workers is None else workers)
+    rows = make_rows(videos_to_read, options, workers=usable_cores() if workers is None else workers)
     for chunk in chunks:
         write_chunk(folder, chunk, islice(rows, len(chunk.videos)), options, file_bytes=file_bytes, advance=advance)
 
