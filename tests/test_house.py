@@ -16,8 +16,10 @@ ROOT = Path(__file__).resolve().parents[1]
 
 ROOMS = (
     "errors",
+    "printable",
     "internals",
     "files",
+    "processes",
     "timeline",
     "numbering",
     "settings",

@@ -46,10 +46,16 @@ class Comparison:
     repeated_a: int = 0
     """Samples of A whose query occurred before in A; the first counts."""
     repeated_b: int = 0
+    without_truth_a: int = 0
+    """Samples of A whose query has no annotated span, so that there is nothing to score: they are left out."""
+    without_truth_b: int = 0
 
 
 CHANGE = ("mIoU", "mAP")
 """By which metric queries are ranked by change: the first that both runs have."""
+
+_FAILURES = {"parse_fail", "request_fail"}
+"""All that the tasks log of a query without an annotated span."""
 
 
 @dataclass
@@ -63,6 +69,7 @@ class _Run:
     queries: list[str] = field(default_factory=list)
     columns: dict[str, array[float]] = field(default_factory=dict)
     repeated: int = 0
+    without_truth: int = 0
 
 
 def compare_runs(a: Path, b: Path, *, confidence: float = 0.95, resamples: int = 9999, most: int = 10, seed: int = 0) -> Comparison:
@@ -102,7 +109,17 @@ def compare_runs(a: Path, b: Path, *, confidence: float = 0.95, resamples: int =
         order = np.argsort(-np.abs(new - old), kind="stable")[:most]
         changed = [(shared[k], run_a.queries[at[0][k]], float(old[k]), float(new[k])) for k in order if old[k] != new[k]]
     n = len(shared)
-    return Comparison(n, len(run_a.rows) - n, len(run_b.rows) - n, differences, changed, run_a.repeated, run_b.repeated)
+    return Comparison(
+        n,
+        len(run_a.rows) - n,
+        len(run_b.rows) - n,
+        differences,
+        changed,
+        run_a.repeated,
+        run_b.repeated,
+        run_a.without_truth,
+        run_b.without_truth,
+    )
 
 
 def _read(path: Path) -> _Run:
@@ -117,6 +134,9 @@ def _read(path: Path) -> _Run:
             scores = _scores(row)
         except (ValueError, OverflowError) as error:
             raise NumProError(f"{place}: {error}") from None
+        if row["numpro"].get("truth_s") == [] and scores.keys() <= _FAILURES:
+            run.without_truth += 1
+            continue
         if not run.metrics:
             if not scores:
                 raise NumProError(f"{place}: has no metric; is it the log of a finished run?")
@@ -130,7 +150,8 @@ def _read(path: Path) -> _Run:
         for name, value in scores.items():
             run.columns[name].append(value)
     if not run.rows:
-        raise NumProError(f"{run.path}: holds no sample")
+        queries = f" whose query has an annotated span ({run.without_truth} have none)" if run.without_truth else ""
+        raise NumProError(f"{run.path}: holds no sample{queries}")
     return run
 
 
