@@ -59,7 +59,8 @@ class PacketIndex:
     """For each packet in decoding order, (P,): whether decoding can start there."""
 
     trusted: bool
-    """Whether the packets' times are those of their frames. In AVI they are not: they only count packets in decoding order."""
+    """Whether the packets' times are those of their frames. In AVI they only count packets in decoding order, which is enough where every
+    packet is a picture of its own."""
 
     damage: str | None
     """Why the file's end is missing, or None: an error while reading, or a header that promises far more."""
@@ -111,7 +112,7 @@ def open_video(path: str | os.PathLike[str]) -> tuple[InputContainer, VideoStrea
     try:
         container = av.open(os.path.abspath(name), metadata_errors="replace")  # "10:30.mp4" alone would be a protocol called 10
     except (FFmpegError, OSError) as error:
-        raise NumProError(f"{name}: cannot be opened as a video ({_message(error)}); it may be truncated or not a video") from error
+        raise NumProError(f"{name}: cannot be opened as a video ({message_of(error)}); it may be truncated or not a video") from error
     best = container.streams.best("video")  # FFmpeg's choice, so that every player's stream is ours
     streams = [s for s in (best, *container.streams.video) if s is not None and not s.disposition & av.stream.Disposition.attached_pic]
     if not streams:
@@ -171,7 +172,10 @@ def read_packets(path: str | os.PathLike[str]) -> PacketIndex:
         metadata = {key.lower(): value for key, value in container.metadata.items()}
         reorders = context.has_b_frames
     pts, dts = one_clock(fields.pts, fields.dts, time_base, name)
-    times = [p if p is not None else d for p, d in zip(pts, dts, strict=True)]
+    is_avi = format_name == "avi"
+    # AVI has a place for each packet, FFmpeg's `dts`, and no times; its `pts` is a guess, needed where the order is another.
+    first, second = (dts, pts) if is_avi and not reorders else (pts, dts)
+    times = [a if a is not None else b for a, b in zip(first, second, strict=True)]
     stamped = [t is not None for t in times]
     shown = fields.shown
     if sum(stamped) * 2 >= len(stamped):
@@ -189,7 +193,7 @@ def read_packets(path: str | os.PathLike[str]) -> PacketIndex:
         shown,
         time_base=time_base,
         rate=rate,
-        trusted=not (missing or format_name == "avi" or (reorders and in_decoding_order(pts, dts))),
+        trusted=not (missing or (is_avi and not context.codec.intra_only) or (reorders and in_decoding_order(pts, dts))),
         context=context,
         may_change=format_name == "flv",
         metadata=metadata,
@@ -236,7 +240,7 @@ class _PacketFields:
                 hidden = packet.is_discard or packet.size == 0 or (is_vp8 and not memoryview(packet)[0] & 0x10)
                 self.shown.append(not hidden)
         except FFmpegError as error:
-            self.damage = _message(error)
+            self.damage = message_of(error)
             log.warning("%s: reading stops after %d packets (%s); the rest of the file is lost", name, len(self.pts), self.damage)
 
 
@@ -287,5 +291,6 @@ def _usual_step(pts: NDArray[np.int64], rate: Fraction | None, time_base: Fracti
     return round(1 / rate / time_base) if rate else 0
 
 
-def _message(error: Exception) -> str:
+def message_of(error: Exception) -> str:
+    """FFmpeg's own words, without the number of the error."""
     return (getattr(error, "strerror", None) or str(error)).strip().rstrip(".")
