@@ -19,7 +19,6 @@ from numpro_plugin.harness.lmms import (
     document,
     failed_answer,
     generation_options,
-    keep_out_of_cache,
     protocol_of,
     shows_at,
 )
@@ -205,7 +204,6 @@ class Rewriter:
                 count += 1
                 answer = failed(reason)
                 answers[k] = [answer.text] if isinstance(answers[k], list) and isinstance(answer, GenerationResult) else answer
-                keep_out_of_cache(request)
         if count:
             log.error("%d of %d requests failed because %d videos cannot be read", count, len(requests), len(problems))
         return answers
