@@ -19,7 +19,7 @@ _MARKS = {
 }
 _FILTERED = re.compile(r"\bcontent[_ ]?filter(?:ed)?\b", re.IGNORECASE)
 _LONGEST_FILTER_NOTICE = 300  # characters; a longer text that speaks of a content filter is prose
-# "Error: ...", "[ERROR] ...", "openai.RateLimitError: ...", "Error code: 429 - {...}", and what a null content becomes in lmms-eval's async client.
+# "Error: ...", "[ERROR] ...", "openai.RateLimitError: ...", "Error code: 429 - {...}", and what null becomes in lmms-eval's async client.
 _EXCEPTION = re.compile(
     r"(?:[A-Za-z_][\w.]{0,80})??(?:Error|ERROR|Exception)(?: code)?:"
     r"|\[(?:Error|ERROR)\]"

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-_CLIENTS = frozenset(
+LMMS_EVAL_CLIENTS = frozenset(
     ("async_openai", "batch_gpt4", "claude", "gemini", "gpt4o_audio", "gpt4v", "litellm", "openai", "qwen_vl_api", "reka", "srt_api")
 )
 """Modules of lmms-eval whose models ask a server."""
@@ -41,7 +41,7 @@ _GENERATING = ("generate_until", "generate_until_multi_round", "generate_visual_
 def asks_a_server(model_class: type) -> bool:
     """Whether a model's answers come from a server: it then sends nothing (null, an empty text) where it withholds an answer."""
     for ancestor in inspect.getmro(model_class):
-        if ancestor.__module__.startswith("lmms_eval.models.") and ancestor.__module__.rpartition(".")[2] in _CLIENTS:
+        if ancestor.__module__.startswith("lmms_eval.models.") and ancestor.__module__.rpartition(".")[2] in LMMS_EVAL_CLIENTS:
             return True
         constructor = vars(ancestor).get("__init__")
         if inspect.isfunction(constructor) and _ADDRESSES & inspect.signature(constructor).parameters.keys():

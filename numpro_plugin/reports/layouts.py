@@ -10,7 +10,17 @@ import re
 from typing import Any
 
 from numpro_plugin.benchmarks.annotations import Query, span
-from numpro_plugin.reports.records import Prediction, failure_of, failure_of_sample, first_text, fps_of, id_of, saliency_of, text_of, windows_of
+from numpro_plugin.reports.records import (
+    Prediction,
+    failure_of,
+    failure_of_sample,
+    first_text,
+    fps_of,
+    id_of,
+    saliency_of,
+    text_of,
+    windows_of,
+)
 from numpro_plugin.reports.seconds_text import Span, charades_span, timelens_span
 
 KNOWN = """\

@@ -100,7 +100,7 @@ def failure_of(text: str | None) -> str | None:
 
 
 def failure_of_sample(row: Mapping[str, Any]) -> str | None:
-    """Why a sample that lmms-eval logged has no answer, or None. It has none if its text says so, or its ``request_fail`` (a blank clip)."""
+    """Why a sample that lmms-eval logged has no answer, or None: its text says so, or its ``request_fail`` does (a blank clip)."""
     if "filtered_resps" not in row:
         return None  # logged without its answer
     if reason := failure_of(first_text(row["filtered_resps"], "filtered_resps")):

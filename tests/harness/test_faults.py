@@ -1,4 +1,4 @@
-"""What a server withholds counts as a failed request, is never served from lmms-eval's response cache, and is asked again by the next run."""
+"""What a server withholds is a failed request, is never served from lmms-eval's response cache, and is asked again by the next run."""
 
 from __future__ import annotations
 
