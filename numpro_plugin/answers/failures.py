@@ -22,7 +22,9 @@ _LONGEST_FILTER_NOTICE = 300  # characters; a longer text that speaks of a conte
 # "Error: ...", "[ERROR] ...", "openai.RateLimitError: ...", "Error code: 429 - {...}", and what null becomes in lmms-eval's async client.
 _EXCEPTION = re.compile(
     r"(?:[A-Za-z_][\w.]{0,80})??(?:Error|ERROR|Exception)(?: code)?:"
+    r"|error(?: code)?:"
     r"|\[(?:Error|ERROR)\]"
+    r"|\{\s*\"error\"\s*:"
     r"|Traceback \(most recent call last\):"
     r"|can only concatenate str \(not \"NoneType\"\) to str"
 )

@@ -78,8 +78,13 @@ def mark_failures(model_class: type) -> None:
 def _marked(model: Any, request: Instance, answer: Any, *, served: bool) -> Any:
     ours = protocol_of(request) is not None
     if ours and (problem := session.current().problem(document(model, request))):
-        return _with_text(answer, lambda text: text if failure_reason(text, certain=True, empty=False) else failed_answer(problem))
+        return _with_text(answer, partial(_failed, reason=problem))
     return _with_text(answer, partial(_filled, empty=ours and served))
+
+
+def _failed(text: str | None, *, reason: str) -> str:
+    """A text that is a mark already, else a mark."""
+    return text if text and failure_reason(text, certain=True, empty=False) else failed_answer(reason)
 
 
 def _filled(text: str | None, *, empty: bool) -> str:
