@@ -17,7 +17,8 @@ _MARKS = {
     "[GENERATION_FAILED]": "the generation failed",
     "[SAFETY_BLOCKED": "the server's safety filter withheld the answer",
 }
-_FILTERED = re.compile(r"\bcontent[_ ]?filter(?:ed)?\b", re.IGNORECASE)
+_FILTERED = re.compile(r"\bcontent[_ ]?filter(?:ed|ing)?\b|\bcontent management policy\b", re.IGNORECASE)
+_NAMES_A_FRAME = re.compile(r"\bframes?\W{0,3}\d", re.IGNORECASE)
 _LONGEST_FILTER_NOTICE = 300  # characters; a longer text that speaks of a content filter is prose
 # "Error: ...", "[ERROR] ...", "openai.RateLimitError: ...", "Error code: 429 - {...}", and what null becomes in lmms-eval's async client.
 _EXCEPTION = re.compile(
@@ -53,7 +54,7 @@ def failure_reason(text: object, *, certain: bool = False, empty: bool = True) -
         return None
     if _EXCEPTION.match(head):
         return f"the answer is the text of an error: {_excerpt(head)}"
-    if len(head) <= _LONGEST_FILTER_NOTICE and _FILTERED.search(head):
+    if len(head) <= _LONGEST_FILTER_NOTICE and _FILTERED.search(head) and not _NAMES_A_FRAME.search(head):
         return f"the server's content filter withheld the answer: {_excerpt(head)}"
     return None
 

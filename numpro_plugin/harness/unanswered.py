@@ -65,7 +65,9 @@ def mark_failures(model_class: type) -> None:
             served = asks_a_server(type(self))
             marked = [_marked(self, request, answer, served=served) for request, answer in zip(requests, answers, strict=False)]
             if count := sum(new is not old for new, old in zip(marked, answers, strict=False)):
-                log.warning("%d of %d answers are none (null, empty, or about a blank clip); they count as failed", count, len(answers))
+                log.warning(
+                    "%d of %d requests got no answer (null, an empty text, or a blank clip was shown); they failed", count, len(answers)
+                )
             return marked + answers[len(marked) :]
 
         return generate

@@ -23,6 +23,7 @@ SUSPECTED = {
     '{"error": {"message": "overloaded", "code": 503}}': "text of an error",
     "Traceback (most recent call last):\n  File": "text of an error",
     "content_filter": "content filter",
+    "The response was filtered: it triggers the content management policy.": "content filter",
     '{"finish_reason": "content_filter", "content": ""}': "content filter",
 }
 ANSWERS = [
@@ -35,6 +36,7 @@ ANSWERS = [
     "Terror: the man runs from Frame 3 to Frame 9.",
     '{"errors": 0, "start": 3, "end": 9}',
     "The log [LMMS_EVAL_REQUEST_FAILED] is shown from Frame 3 to Frame 9.",
+    "The content filter is switched on from Frame 3 to Frame 9.",
     "He installs a content filter. " * 30 + "From Frame 3 to Frame 9.",
 ]
 
