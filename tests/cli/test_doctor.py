@@ -6,11 +6,11 @@ import json
 from importlib import metadata
 
 import pytest
+from support.videos import write_counter_video
 
 from numpro_plugin.cli import doctor
 from numpro_plugin.cli.doctor import examine
 from numpro_plugin.cli.main import main
-from support.videos import write_counter_video
 
 
 def by_subject(findings):
