@@ -32,7 +32,7 @@ class Announcement:
     identity: Mapping[str, Any] = field(default_factory=dict)
     """What makes its answers what they are (contents of an adapter, precision, ...): part of the protocol of results."""
 
-    def check_task(self, task: str, protocol: Mapping[str, Any], generation: Mapping[str, Any] | None = None) -> None:
+    def check_task(self, task: str, protocol: Mapping[str, Any], generation: Mapping[str, Any]) -> None:
         """Refuse to answer a task that follows another model, or whose answers may be of another length than its protocol says.
 
         Args:
@@ -44,7 +44,7 @@ class Announcement:
             NumProError: another model was made after this one and before the task was loaded; another token limit.
         """
         if "max_new_tokens" in protocol:
-            check_token_limit(protocol["max_new_tokens"], generation or {}, source=f"task {task}")
+            check_token_limit(protocol["max_new_tokens"], generation, source=f"task {task}")
         settings = protocol["settings"]
         values = {name: list(value) if isinstance(value, tuple) else value for name, value in self.values.items()}
         different = next((name for name, value in values.items() if settings[name] != value), None)

@@ -78,16 +78,18 @@ def test_a_stock_model_with_another_limit_cannot_run_numpros_tasks(tables, tmp_p
         evaluate("numpro_test_both", [MOMENTS], model_args="max_new_tokens=64")
 
 
-def test_a_task_file_of_the_user_cannot_contradict_its_protocol(tables, tmp_path, monkeypatch):
+@pytest.mark.parametrize(("model", "arguments"), [("numpro_oracle", ""), ("numpro", "base=numpro_test_both")])
+def test_a_task_file_of_the_user_cannot_contradict_its_protocol(charades, tmp_path, monkeypatch, model, arguments):
     from lmms_eval.tasks import TaskManager
 
     (tmp_path / "tasks").mkdir()
-    include = f"include: {tasks_path() / 'numpro_activitynet.yaml'}\ntask: mine\n"
+    include = f"include: {tasks_path() / 'numpro_charades.yaml'}\ntask: mine\n"
     (tmp_path / "tasks" / "mine.yaml").write_text(include + "generation_kwargs: {max_new_tokens: 64}\n")
+    register_bases()
     manager = TaskManager(include_path=str(tmp_path / "tasks"), include_defaults=False)
     monkeypatch.setenv("NUMPRO_MAX_NEW_TOKENS", "2000")
     with pytest.raises(NumProError, match="differs from max_new_tokens=64 of task mine"):
-        evaluate("numpro_oracle", ["mine"], task_manager=manager)
+        evaluate(model, ["mine"], model_args=arguments, task_manager=manager)
 
 
 def test_another_limit_is_another_request_for_the_response_cache(charades, tmp_path, monkeypatch):
@@ -137,7 +139,7 @@ def test_vllm_keeps_to_each_tasks_limit(charades, tmp_path, monkeypatch, simple)
 
     def sampled(more: str = "") -> list[int]:
         taken.clear()
-        arguments = f"base=vllm,model=x,disable_log_stats=True{more}"
+        arguments = f"base=vllm,model=x,disable_log_stats=True,resume=False{more}"
         evaluate("numpro", ["numpro_charades", "foreign"], model_args=arguments, task_manager=manager, force_simple=simple)
         return sorted(taken)
 
