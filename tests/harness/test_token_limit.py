@@ -6,6 +6,7 @@ import json
 from types import SimpleNamespace
 
 import pytest
+from lmms_eval.api.instance import GenerationResult, TokenCounts
 from support.annotations import write_official
 from support.bases import ChatBase, SimpleBase, register_bases, write_task
 from support.harness import evaluate
@@ -111,6 +112,20 @@ def test_a_thought_that_was_cut_off_names_the_variable(charades):
     (sample,) = evaluate(Thinking(), ["numpro_charades"])["samples"]["numpro_charades"]
     assert sample["parse_fail"] == 100
     assert sample["numpro"]["reason"].endswith("raise max_new_tokens (NUMPRO_MAX_NEW_TOKENS)")
+
+
+@pytest.mark.parametrize(("tokens", "cut"), [(None, 0), (199, 0), (200, 1)])
+def test_answers_that_used_all_their_tokens_are_reported(charades, monkeypatch, caplog, tokens, cut):
+    class Counting(ChatBase):
+        def generate_until(self, requests):
+            return [GenerationResult("From Frame 0 to Frame 1.", TokenCounts(output_tokens=tokens)) for _ in requests]
+
+    register_bases()
+    monkeypatch.setattr("support.bases.ChatBase", Counting)
+    monkeypatch.setenv("NUMPRO_MAX_NEW_TOKENS", "200")
+    for _ in range(2):  # the second time the answer comes from the log
+        evaluate("numpro", ["numpro_charades"], model_args="base=numpro_test_both")
+    assert caplog.text.count("1 of 1 answers used all the tokens that they may have, so they may be cut off; NUMPRO_MAX") == 2 * cut
 
 
 @pytest.mark.parametrize("simple", [False, True])
