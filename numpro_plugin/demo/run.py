@@ -168,7 +168,7 @@ def _evaluate(root: Path, adapter: Path | None) -> dict[str, dict[str, float]]:
             )
         except Exception as error:  # lmms-eval tries again when a task cannot be loaded, and then speaks of that
             if isinstance(cause := error.__cause__, OSError):  # a full disk, a folder that has become read-only
-                raise cause from None
+                raise OSError(cause.errno, cause.strerror or str(cause), cause.filename or str(root)) from error
             raise
     return {kind: {metric: float(results["results"][task][f"{metric},none"]) for metric in METRICS} for kind, task in TASKS.items()}
 
