@@ -34,6 +34,7 @@ ROOMS = (
     "families",
     "benchmarks",
     "reports",
+    "views",
     "inference",
     "cli.terminal",
     "cli.tables",

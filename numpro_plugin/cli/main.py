@@ -12,8 +12,10 @@ from numpro_plugin.cli.ask import add_ask_verb
 from numpro_plugin.cli.clips import add_clip_verbs
 from numpro_plugin.cli.command import run_command
 from numpro_plugin.cli.data import add_data_verbs
+from numpro_plugin.cli.doctor import add_doctor_verb
 from numpro_plugin.cli.scores import add_score_verbs
 from numpro_plugin.cli.terminal import JSON_HELP, check_json_target, say, write_json
+from numpro_plugin.cli.views import add_view_verbs
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -52,6 +54,8 @@ def _parser() -> argparse.ArgumentParser:
     verb.set_defaults(run=_tasks_path)
 
     add_score_verbs(verbs)
+    add_view_verbs(verbs)
+    add_doctor_verb(verbs)
     return parser
 
 

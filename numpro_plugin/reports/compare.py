@@ -11,13 +11,12 @@ import numpy as np
 
 from numpro_plugin.benchmarks.text_files import read_jsonl
 from numpro_plugin.errors import NumProError
+from numpro_plugin.reports.bootstrap import mean_interval
 from numpro_plugin.reports.records import failure_of_sample, id_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
-
-    from numpy.typing import NDArray
 
 
 @dataclass(frozen=True)
@@ -57,14 +56,6 @@ CHANGE = ("mIoU", "mAP")
 
 _FAILURES = {"parse_fail", "request_fail"}
 """All that the tasks log of a query without an annotated span."""
-
-_MOST_FOR_BCA = 10_000
-"""Queries up to which the interval is BCa: its jackknife grows with their square, its correction of skew fades with their root."""
-
-_DRAWS = 10**8
-"""Values drawn per metric at most: with more queries there are fewer resamples, 999 at least."""
-
-_DRAWS_AT_ONCE = 2_000_000
 
 
 @dataclass
@@ -110,7 +101,7 @@ def compare_runs(a: Path, b: Path, *, confidence: float = 0.95, resamples: int =
     values = {name: [np.asarray(run.columns[name])[rows] for run, rows in zip((run_a, run_b), at, strict=True)] for name in metrics}
     differences = []
     for name, (old, new) in values.items():
-        low, high = _interval(new - old, confidence, resamples, rng)
+        low, high = mean_interval(new - old, rng, confidence=confidence, resamples=resamples)
         differences.append(Difference(name, float(old.mean()), float(new.mean()), low, high))
     changed = []
     if ranked := next((name for name in CHANGE if name in values), None):
@@ -129,28 +120,6 @@ def compare_runs(a: Path, b: Path, *, confidence: float = 0.95, resamples: int =
         run_a.without_truth,
         run_b.without_truth,
     )
-
-
-def _interval(change: NDArray[np.float64], confidence: float, resamples: int, rng: np.random.Generator) -> tuple[float, float]:
-    from scipy.stats import bootstrap
-
-    if len(change) < 2 or np.ptp(change) == 0:
-        return float(change.mean()), float(change.mean())
-    few = len(change) <= _MOST_FOR_BCA
-    for method in ("BCa", "percentile") if few else ("percentile",):
-        found = bootstrap(
-            (change,),
-            np.mean,
-            confidence_level=confidence,
-            n_resamples=resamples if few else max(999, min(resamples, _DRAWS // len(change))),
-            method=method,
-            rng=rng,
-            batch=max(1, min(200, _DRAWS_AT_ONCE // len(change))),
-        )
-        low, high = (float(end) for end in found.confidence_interval)
-        if np.isfinite([low, high]).all():
-            break
-    return low, high
 
 
 def _read(path: Path) -> _Run:
