@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from numpro_plugin import __version__
 from numpro_plugin.cli.command import AnyOrderParser, run_command
+from numpro_plugin.cli.terminal import say
 from numpro_plugin.errors import NumProError
 
 if TYPE_CHECKING:
@@ -159,7 +160,7 @@ def _shards(args: argparse.Namespace) -> int:
         engine=args.engine,
         retry_skipped=args.retry_skipped,
     )
-    print(report(manifest, args.out))
+    say(report(manifest, args.out))
     too_many = too_many_skipped(manifest, args.allow_skipped)
     if too_many:
         raise NumProError(too_many)
