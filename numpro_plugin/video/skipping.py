@@ -16,9 +16,9 @@ import numpy as np
 from av.error import FFmpegError
 
 from numpro_plugin.video.everything import decode_everything
+from numpro_plugin.video.h264 import clears_memory, is_unreferenced, length_size
 from numpro_plugin.video.packets import message_of, open_video, tagged_packets
 from numpro_plugin.video.pictures import PictureConverter
-from numpro_plugin.video.unreferenced import is_unreferenced, length_size
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -48,32 +48,39 @@ def decode_skipping(index: PacketIndex, wanted: NDArray[np.int64]) -> Iterator[t
     """Yield positions and pixels like every `decoders.Decoder`; where skipping might change the pixels, decode everything."""
     remaining = {int(position) for position in wanted}
     reason = None
-    if index.trusted:
-        picture = PictureConverter()
+    picture = PictureConverter()
+    for keys in _trustworthy_keys(index) if index.trusted else ():
         try:
-            for position, frame in _selected_frames(index, wanted):
+            for position, frame in _selected_frames(index, np.array(sorted(remaining), dtype=np.int64), keys):
                 if position in remaining:
                     remaining.discard(position)
                     yield position, picture.rgb(frame)
         except _Uncertain as error:
             reason = str(error)
+        else:
+            break
     if remaining:
         yield from decode_everything(index, np.array(sorted(remaining), dtype=np.int64), reason=reason)
 
 
-def _selected_frames(index: PacketIndex, wanted: NDArray[np.int64]) -> Iterator[tuple[int, av.VideoFrame]]:
+def _trustworthy_keys(index: PacketIndex) -> Iterator[NDArray[np.bool_]]:
+    """The packets at which decoding may restart, (P,): all key frames first; then, if that failed, fewer, if there is a choice."""
+    yield index.keyframe
+    if index.context.name != "h264" or index.packets is None:
+        return
+    size_bytes = length_size(index.context.extradata)
+    surer = index.keyframe.copy()
+    for k in np.flatnonzero(surer):
+        surer[k] = clears_memory(index.packets[k], size_bytes)
+    if (surer != index.keyframe).any():
+        yield surer
+
+
+def _selected_frames(index: PacketIndex, wanted: NDArray[np.int64], keys: NDArray[np.bool_]) -> Iterator[tuple[int, av.VideoFrame]]:
     """The wanted frames and those that they depend on, with their positions."""
-    action, restart = plan(index, wanted)
+    action, restart = plan(index, wanted, keys)
     context = index.context
-    if context.is_open:
-        context.flush_buffers()
-    else:
-        context.thread_count = 1  # the least CPU time; different videos are read in parallel instead
-        context.options = {"err_detect": "explode"}  # what would be concealed is an error here
-        try:
-            context.open(strict=False)  # before anything is skipped: dav1d looks at skip_frame only once
-        except FFmpegError as error:
-            raise _Uncertain(f"its decoder cannot be opened ({message_of(error)})") from error
+    _open(context)
     is_h264 = context.name == "h264"
     size_bytes = length_size(context.extradata) if is_h264 else 0
     guard = _Guard(index)
@@ -90,6 +97,18 @@ def _selected_frames(index: PacketIndex, wanted: NDArray[np.int64]) -> Iterator[
         yield from guard.checked(_decoded(context, packet))
     yield from guard.checked(_decoded(context, None))
     yield from guard.restart_at(None)
+
+
+def _open(context: av.VideoCodecContext) -> None:
+    if context.is_open:
+        context.flush_buffers()
+        return
+    context.thread_count = 1  # the least CPU time; different videos are read in parallel instead
+    context.options = {"err_detect": "explode"}  # what would be concealed is an error here
+    try:
+        context.open(strict=False)  # before anything is skipped: dav1d looks at skip_frame only once
+    except FFmpegError as error:
+        raise _Uncertain(f"its decoder cannot be opened ({message_of(error)})") from error
 
 
 def _decoded(context: av.VideoCodecContext, packet: av.Packet | None) -> list[av.VideoFrame]:
@@ -133,7 +152,7 @@ class _Guard:
                     if position > self._order[self._key]:
                         raise _Uncertain(f"packet {self._key} is marked as a key frame, but gives no picture")
                     continue
-                if self._has_types and not (int(frame.pict_type) == _INTRA and frame.key_frame):
+                if self._has_types and not _is_key(frame):
                     raise _Uncertain(f"packet {self._key} is marked as a key frame, but its picture is not one")
                 self._key = None
             if frame.is_corrupt:
@@ -151,6 +170,32 @@ class _Guard:
                 self._held.append((waits_for, position, frame))
 
 
+def says_key_frames(index: PacketIndex) -> bool:
+    """Whether it can be checked which pictures are key frames, or the container says that all are."""
+    return index.context.name not in _TYPELESS or bool(index.keyframe.all())
+
+
+def lone_pictures(index: PacketIndex, packets: NDArray[np.int64]) -> Iterator[tuple[int, av.VideoFrame | None]]:
+    """The pictures of single packets, each decoded alone; None for a packet that is no key frame."""
+    context = index.context
+    _open(context)
+    context.skip_frame = "DEFAULT"
+    alone = set(packets.tolist())
+    for k, packet in enumerate(_packets(index)):
+        if k in alone:
+            try:
+                frames = context.decode(packet) + context.decode(None)
+            except FFmpegError:
+                frames = []
+            context.flush_buffers()
+            has_types = context.name not in _TYPELESS
+            yield k, next((frame for frame in frames if frame.pts == k and (_is_key(frame) or not has_types)), None)
+
+
+def _is_key(frame: av.VideoFrame) -> bool:
+    return int(frame.pict_type) == _INTRA and bool(frame.key_frame)
+
+
 def _packets(index: PacketIndex) -> Iterator[av.Packet]:
     """All packets that were indexed, in decoding order."""
     if index.packets is not None:
@@ -161,14 +206,19 @@ def _packets(index: PacketIndex) -> Iterator[av.Packet]:
         yield from tagged_packets(container, stream, len(index.decode_order))
 
 
-def plan(index: PacketIndex, wanted: NDArray[np.int64]) -> tuple[NDArray[np.int8], NDArray[np.bool_]]:
-    """What to do with each packet in decoding order, and before which ones the decoder restarts, both (P,)."""
+def plan(
+    index: PacketIndex, wanted: NDArray[np.int64], keys: NDArray[np.bool_] | None = None
+) -> tuple[NDArray[np.int8], NDArray[np.bool_]]:
+    """What to do with each packet in decoding order, and before which ones the decoder restarts, both (P,).
+
+    Restarts are at key frames, at those in ``keys`` if given.
+    """
+    keys = index.keyframe if keys is None else keys
     total = len(index.decode_order)
     is_wanted = np.isin(index.decode_order, wanted)
-    # Some decoders do not say which pictures are key frames. The container's word is then believed only if all are.
-    if index.may_change or (index.context.name in _TYPELESS and not index.keyframe.all()):
+    if index.may_change or not says_key_frames(index):
         return np.where(is_wanted, SHOW, REFERENCE).astype(np.int8), np.zeros(total, dtype=bool)
-    starts = np.flatnonzero(index.keyframe & (index.decode_order >= 0))
+    starts = np.flatnonzero(keys & (index.decode_order >= 0))
     starts = starts if len(starts) and starts[0] == 0 else np.concatenate([[0], starts]).astype(np.int64)
     ends = np.append(starts[1:], total)
     gap = _beside_a_gap(index)
@@ -186,6 +236,11 @@ def plan(index: PacketIndex, wanted: NDArray[np.int64]) -> tuple[NDArray[np.int8
         if not needs_previous and stop < end:
             restart[end : end + 1] = True
         needs_previous = damaged or bool(shown_before_key.any())
+    for start, end in zip(starts, ends, strict=True):
+        if restart[start]:
+            # Frames shown before the key frame refer to what is skipped; nothing that is shown later refers to them.
+            order = index.decode_order[start:end]
+            action[start:end][(order >= 0) & (order < order[0])] = SKIP
     return action, restart
 
 

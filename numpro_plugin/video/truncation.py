@@ -40,7 +40,7 @@ _ESTIMATED = ("mpegts", "mpeg", "gif")
 """Formats whose headers have no duration: FFmpeg's is an estimate."""
 
 
-def truncation(path: str, format_name: str, *, promised_s: float | None, duration_s: float, last_is_cut: bool) -> str | None:
+def truncation(path: str, format_name: str, *, promised_s: float | None, duration_s: float, end_s: float, last_is_cut: bool) -> str | None:
     """Why a file's end seems to be missing, or None.
 
     Args:
@@ -48,9 +48,12 @@ def truncation(path: str, format_name: str, *, promised_s: float | None, duratio
         format_name: its container, in FFmpeg's words.
         promised_s: see `promised_duration_s`.
         duration_s: of the frames that are there.
+        end_s: when the last of them ends, on the container's clock.
         last_is_cut: whether the container says that its last packet is incomplete.
     """
-    if promised_s is not None and promised_s - duration_s > max(1.0, 0.02 * promised_s):
+    # Matroska's tag is a length in some files and an end in others.
+    reached_s = max(duration_s, end_s) if format_name == "matroska,webm" else duration_s
+    if promised_s is not None and promised_s - reached_s > max(1.0, 0.02 * promised_s):
         return f"its header promises {promised_s:.2f} s, its frames end after {duration_s:.2f} s; is it truncated?"
     check = _ENDS.get(format_name)
     if last_is_cut or (check is not None and _ends_early(path, check)):

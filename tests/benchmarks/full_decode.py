@@ -21,7 +21,6 @@ from typing import Any
 import av
 import cv2
 import numpy as np
-from av.codec.context import Flags
 from av.error import FFmpegError
 from numpy.typing import NDArray
 
@@ -58,9 +57,8 @@ def decode_fully(path: Path, *, keep: bool = False) -> Decoded:
         if stream is None:
             raise ValueError("no video stream")
         stream.codec_context.thread_count = 1
-        stream.codec_context.flags |= Flags.copy_opaque
         stamps: list[tuple[int | None, int | None]] = []
-        frames: list[tuple[int | None, Any, int]] = []
+        frames: list[tuple[int | None, Any]] = []
         shown: list[int] = []
         is_avi = container.format.name == "avi"
         tick = stream.time_base
@@ -68,19 +66,20 @@ def decode_fully(path: Path, *, keep: bool = False) -> Decoded:
         for packet in _packets(container, stream):
             if packet is not None:
                 stamps.append((packet.pts, packet.dts))
-                packet.opaque = len(stamps) - 1
                 stamp = packet.pts if packet.pts is not None else packet.dts
                 if packet.size and not packet.is_discard and stamp is not None:
                     shown.append(stamp)
+                if is_avi:
+                    packet.pts = len(stamps) - 1  # frames bring it with them
             try:
                 new = stream.codec_context.decode(packet)
-                frames += [(frame.pts, frame if keep else upright_rgb(frame), frame.opaque) for frame in new]
+                frames += [(frame.pts, frame if keep else upright_rgb(frame)) for frame in new]
             except FFmpegError:
                 continue
     times = _times(frames, stamps, is_avi=is_avi, step=1 / (rate * tick))
     order = sorted(range(len(frames)), key=times.__getitem__)  # of equal times the later comes last
     # The file begins with its first packet, even if that cannot be decoded.
-    first = min([*shown, *times[:1]], default=0) if times == [pts for pts, _, _ in frames] else min(times, default=0)
+    first = min([*shown, *times[:1]], default=0) if times == [pts for pts, _ in frames] else min(times, default=0)
     return Decoded(
         [float((times[k] - first) * tick) for k in order], [upright_rgb(frames[k][1]) if keep else frames[k][1] for k in order], float(tick)
     )
@@ -103,7 +102,7 @@ def _times(frames: list[Any], stamps: list[tuple[int | None, int | None]], *, is
     The frame's own time stamp. In AVI and raw streams, which have none, the k-th frame has the k-th place; a packet without a picture keeps
     its place. Where the stamps only repeat the decoding order they are sorted.
     """
-    own = [pts for pts, _, _ in frames]
+    own = [pts for pts, _ in frames]
     ascends = all(a is not None and b is not None and a <= b for a, b in pairwise(own))
     if not is_avi and None not in own and (ascends or any(p != d for p, d in stamps)):
         return own
@@ -112,11 +111,11 @@ def _times(frames: list[Any], stamps: list[tuple[int | None, int | None]], *, is
         places = sorted(d if d is not None else p or 0 for p, d in stamps)
     if 2 * len(places) < len(stamps):
         places = [k * step for k in range(len(stamps))]
-    decoded = {number for _, _, number in frames}
+    decoded = set(own)
     newest, times = -1, []
-    for rank, (_, _, number) in enumerate(frames):
-        newest = max(newest, number)
-        lost = sum(k not in decoded for k in range(newest))
+    for rank, number in enumerate(own):
+        newest = max(newest, number or 0)
+        lost = sum(k not in decoded for k in range(newest)) if is_avi else 0
         times.append(places[min(rank + lost, len(places) - 1)])
     return times
 
@@ -125,7 +124,12 @@ def upright_rgb(frame: av.VideoFrame) -> Pixels:
     """Colours as the frame declares them, turned as its display matrix says."""
     matrix = frame.colorspace if frame.colorspace in MATRICES else BT601
     rgb = frame.reformat(format="rgb24", src_colorspace=matrix, dst_colorspace=BT601, src_color_range=frame.color_range).to_ndarray()
-    return np.ascontiguousarray(np.rot90(rgb, frame.rotation // 90))
+    matrix = frame.side_data.get("DISPLAYMATRIX")
+    a, b, _, c, d = np.frombuffer(matrix, dtype=np.int32)[:5].tolist() if matrix else (1, 0, 0, 0, 1)
+    if a * d == b * c:  # a damaged matrix
+        return rgb
+    turned = np.rot90(rgb, frame.rotation // 90)
+    return np.ascontiguousarray(turned[::-1] if a * d < b * c else turned)  # turned, then mirrored
 
 
 def expected_pictures(decoded: Decoded, frames: Frames, fps: float) -> list[int]:
@@ -137,9 +141,10 @@ def expected_pictures(decoded: Decoded, frames: Frames, fps: float) -> list[int]
     return [max(0, int(end) - 1) for end in ends]
 
 
-def _same(pixels: Pixels, picture: Pixels) -> bool:
+def _same(pixels: Pixels, picture: Pixels, levels: int) -> bool:
     height, width = pixels.shape[:2]
-    return np.array_equal(pixels, picture if picture.shape == pixels.shape else cv2.resize(picture, (width, height)))
+    resized = picture if picture.shape == pixels.shape else cv2.resize(picture, (width, height))
+    return int(np.abs(pixels.astype(np.int16) - resized).max()) <= levels
 
 
 # ---- trials ----------------------------------------------------------------------------------------------------------------------
@@ -170,8 +175,8 @@ class _Warnings(logging.Handler):
         self.lines.append(record.getMessage())
 
 
-def try_file(path: Path) -> Outcome:
-    """Sample a file and compare each frame with plain decoding."""
+def try_file(path: Path, levels: int = 0) -> Outcome:
+    """Sample a file and compare each frame with plain decoding; ``levels`` is how far apart values may be."""
     logger = logging.getLogger("numpro_plugin")
     logger.propagate = False
     heard = _Warnings()
@@ -189,7 +194,7 @@ def try_file(path: Path) -> Outcome:
     differing, varies = [], False
     for fps, frames in sampled.items():
         expected = expected_pictures(decoded, frames, fps)
-        wrong = [k for pixels, k in zip(frames.pixels, expected, strict=True) if not _same(pixels, decoded.pictures[k])]
+        wrong = [k for pixels, k in zip(frames.pixels, expected, strict=True) if not _same(pixels, decoded.pictures[k], levels)]
         defined = [k for k in wrong if np.array_equal(decoded.pictures[k], again.pictures[k])]
         varies = varies or len(defined) < len(wrong)
         differing += [f"{fps:g} fps: {len(defined)} of {len(frames)}"] if defined else []
@@ -198,14 +203,14 @@ def try_file(path: Path) -> Outcome:
     return Outcome("differs, warned" if words else "DIFFERS", f"{', '.join(differing)}: {words}" if words else ", ".join(differing))
 
 
-def try_files(paths: Iterable[Path]) -> Iterator[tuple[Path, Outcome]]:
+def try_files(paths: Iterable[Path], levels: int = 0) -> Iterator[tuple[Path, Outcome]]:
     """Try each file in a worker process, which is replaced when a file crashes it or takes more than `LIMIT_S` seconds."""
     worker: tuple[multiprocessing.process.BaseProcess, Connection] | None = None
     context = multiprocessing.get_context("spawn")
     for path in paths:
         if worker is None:
             ours, theirs = context.Pipe()
-            process = context.Process(target=_work, args=(theirs,), daemon=True)
+            process = context.Process(target=_work, args=(theirs, levels), daemon=True)
             process.start()
             theirs.close()
             worker = process, ours
@@ -227,11 +232,11 @@ def try_files(paths: Iterable[Path]) -> Iterator[tuple[Path, Outcome]]:
         worker[0].join()
 
 
-def _work(connection: Connection) -> None:
+def _work(connection: Connection, levels: int) -> None:
     cv2.setNumThreads(1)
     while (path := connection.recv()) is not None:
         try:
-            outcome = try_file(Path(path))
+            outcome = try_file(Path(path), levels)
         except Exception as error:  # the oracle itself may fail on what the library refused to trust
             outcome = Outcome("ORACLE FAILED", f"{type(error).__name__}: {error}")
         connection.send(outcome)
