@@ -23,6 +23,8 @@ class PictureConverter:
     def __init__(self) -> None:
         self._reformatter = VideoReformatter()
         self._declared: tuple[int, int] | None = None
+        self._rotation: int | None = None
+        self._matrix: NDArray[np.int32] | None = None
 
     def rgb(self, frame: av.VideoFrame) -> Pixels:
         """uint8 RGB, (H, W, 3), rotated and mirrored as the file's display matrix says."""
@@ -34,8 +36,11 @@ class PictureConverter:
             frame, format="rgb24", src_colorspace=declared[0], dst_colorspace=_BT601, src_color_range=declared[1]
         )
         pixels = cast("Pixels", rgb.to_ndarray())
-        matrix = cast("Any", frame.side_data.get("DISPLAYMATRIX"))
-        return pixels if matrix is None else _upright(pixels, np.frombuffer(matrix, dtype=np.int32))
+        if frame.rotation != self._rotation:
+            # Not of every frame: one that was asked for its side data refers to itself, and its memory is freed late.
+            matrix = cast("Any", frame.side_data.get("DISPLAYMATRIX"))
+            self._rotation, self._matrix = frame.rotation, None if matrix is None else np.frombuffer(matrix, dtype=np.int32).copy()
+        return pixels if self._matrix is None else _upright(pixels, self._matrix)
 
 
 def _upright(pixels: Pixels, matrix: NDArray[np.int32]) -> Pixels:

@@ -81,6 +81,21 @@ def _riff_ends_early(file: BinaryIO, size: int) -> bool:
     return False
 
 
+def _boxes_end_early(file: BinaryIO, size: int) -> bool:
+    """An mp4 file is boxes that name their sizes; of those with frames or the index none reaches beyond the end."""
+    position = 0
+    while position + 8 <= size:
+        file.seek(position)
+        length, name, long_length = struct.unpack(">I4sQ", file.read(16).ljust(16, b"\0"))
+        length = long_length if length == 1 else length
+        if length < 8:  # 0: to the end of the file
+            return False
+        position += length
+        if position > size:
+            return name in (b"moov", b"moof", b"mdat")
+    return False
+
+
 def _segment_ends_early(file: BinaryIO, size: int) -> bool:
     """Matroska: the segment has a size, unless it was written as a stream."""
     head = file.read(4096)
@@ -182,6 +197,7 @@ _ENDS: dict[str, Callable[[BinaryIO, int], bool]] = {
     "flv": _flv_ends_early,
     "gif": _gif_ends_early,
     "matroska,webm": _segment_ends_early,
+    "mov,mp4,m4a,3gp,3g2,mj2": _boxes_end_early,
     "mpeg": _ps_ends_early,
     "mpegts": _ts_ends_early,
 }

@@ -57,32 +57,53 @@ def decode_fully(path: Path, *, keep: bool = False) -> Decoded:
         if stream is None:
             raise ValueError("no video stream")
         stream.codec_context.thread_count = 1
-        stamps: list[tuple[int | None, int | None]] = []
+        packets: list[_Stamps] = []
         frames: list[tuple[int | None, Any]] = []
-        shown: list[int] = []
+        turn: list[int] = []
         is_avi = container.format.name == "avi"
         tick = stream.time_base
         rate = stream.average_rate or stream.guessed_rate or Fraction(25)
         for packet in _packets(container, stream):
             if packet is not None:
-                stamps.append((packet.pts, packet.dts))
-                stamp = packet.pts if packet.pts is not None else packet.dts
-                if packet.size and not packet.is_discard and stamp is not None:
-                    shown.append(stamp)
+                shown = bool(packet.size) and not packet.is_discard
+                first, second = packet.pts, packet.dts
                 if is_avi:
-                    packet.pts = len(stamps) - 1  # frames bring it with them
+                    packet.pts = len(packets)  # frames bring it with them
+                    if not stream.codec_context.has_b_frames:
+                        first, second = second, first
+                packets.append(_Stamps(first, second, packet.pts, shown))
             try:
-                new = stream.codec_context.decode(packet)
-                frames += [(frame.pts, frame if keep else upright_rgb(frame)) for frame in new]
+                for frame in stream.codec_context.decode(packet):
+                    # Only once: a frame that was asked for its side data refers to itself and is freed late.
+                    turn = turn or _display_matrix(frame)
+                    frames.append((frame.pts, frame if keep else upright_rgb(frame, turn)))
+                    del frame
             except FFmpegError:
                 continue
-    times = _times(frames, stamps, is_avi=is_avi, step=1 / (rate * tick))
-    order = sorted(range(len(frames)), key=times.__getitem__)  # of equal times the later comes last
+    times = _times(frames, packets, is_avi=is_avi, step=1 / (rate * tick))
+    kept = [k for k, time in enumerate(times) if time is not None]
+    order = sorted(kept, key=times.__getitem__)  # of equal times the later comes last
     # The file begins with its first packet, even if that cannot be decoded.
-    first = min([*shown, *times[:1]], default=0) if times == [pts for pts, _ in frames] else min(times, default=0)
-    return Decoded(
-        [float((times[k] - first) * tick) for k in order], [upright_rgb(frames[k][1]) if keep else frames[k][1] for k in order], float(tick)
-    )
+    stamped = [packet.stamp for packet in packets if packet.shown and packet.stamp is not None]
+    own = times == [pts for pts, _ in frames]
+    first = min([*stamped, *(times[k] for k in kept[:1])], default=0) if own else min((times[k] for k in kept), default=0)
+    pictures = [upright_rgb(frames[k][1], turn) if keep else frames[k][1] for k in order]
+    return Decoded([float((times[k] - first) * tick) for k in order], pictures, float(tick))
+
+
+@dataclass(frozen=True)
+class _Stamps:
+    """What a packet says of its time."""
+
+    pts: int | None
+    dts: int | None
+    tag: int | None
+    """What its frames have as their time stamp."""
+    shown: bool
+
+    @property
+    def stamp(self) -> int | None:
+        return self.pts if self.pts is not None else self.dts
 
 
 def _packets(container: Any, stream: Any) -> Iterator[Any]:
@@ -96,40 +117,49 @@ def _packets(container: Any, stream: Any) -> Iterator[Any]:
     yield None
 
 
-def _times(frames: list[Any], stamps: list[tuple[int | None, int | None]], *, is_avi: bool, step: Fraction) -> list[Fraction | int]:
-    """A time for each frame in the order in which they were decoded.
+def _times(frames: list[tuple[int | None, Any]], packets: list[_Stamps], *, is_avi: bool, step: Fraction) -> list[Fraction | int | None]:
+    """A time for each frame in the order in which they were decoded; None for a frame of a packet that is not to be shown.
 
     The frame's own time stamp. In AVI and raw streams, which have none, the k-th frame has the k-th place; a packet without a picture keeps
-    its place. Where the stamps only repeat the decoding order they are sorted.
+    its place. So it is where the stamps only repeat the decoding order.
     """
     own = [pts for pts, _ in frames]
     ascends = all(a is not None and b is not None and a <= b for a, b in pairwise(own))
-    if not is_avi and None not in own and (ascends or any(p != d for p, d in stamps)):
-        return own
-    places = sorted(p if p is not None else d for p, d in stamps if p is not None or d is not None)
-    if is_avi:
-        places = sorted(d if d is not None else p or 0 for p, d in stamps)
-    if 2 * len(places) < len(stamps):
-        places = [k * step for k in range(len(stamps))]
-    decoded = set(own)
-    newest, times = -1, []
-    for rank, number in enumerate(own):
+    if not is_avi and None not in own and (ascends or any(p.pts != p.dts for p in packets)):
+        return list(own)
+    shown = [k for k, packet in enumerate(packets) if packet.shown]
+    stamps = [packets[k].stamp for k in shown]
+    places = sorted(stamp for stamp in stamps if stamp is not None)
+    if 2 * len(places) < len(shown):
+        places = [k * step for k in range(len(shown))]
+    number_of = {tag: k for k, tag in enumerate(packet.tag for packet in packets) if tag is not None}
+    numbers = [number_of.get(pts) for pts in own]
+    decoded, newest, rank, times = set(numbers), -1, 0, []
+    for number in numbers:
+        if number is not None and not packets[number].shown:
+            times.append(None)
+            continue
         newest = max(newest, number or 0)
-        lost = sum(k not in decoded for k in range(newest)) if is_avi else 0
+        lost = sum(k not in decoded for k in shown if k < newest) if None not in numbers else 0
         times.append(places[min(rank + lost, len(places) - 1)])
+        rank += 1
     return times
 
 
-def upright_rgb(frame: av.VideoFrame) -> Pixels:
-    """Colours as the frame declares them, turned as its display matrix says."""
+def upright_rgb(frame: av.VideoFrame, display_matrix: list[int]) -> Pixels:
+    """Colours as the frame declares them, turned as its file's display matrix (a, b, 0, c, d) says."""
     matrix = frame.colorspace if frame.colorspace in MATRICES else BT601
     rgb = frame.reformat(format="rgb24", src_colorspace=matrix, dst_colorspace=BT601, src_color_range=frame.color_range).to_ndarray()
-    matrix = frame.side_data.get("DISPLAYMATRIX")
-    a, b, _, c, d = np.frombuffer(matrix, dtype=np.int32)[:5].tolist() if matrix else (1, 0, 0, 0, 1)
+    a, b, _, c, d = display_matrix
     if a * d == b * c:  # a damaged matrix
         return rgb
     turned = np.rot90(rgb, frame.rotation // 90)
     return np.ascontiguousarray(turned[::-1] if a * d < b * c else turned)  # turned, then mirrored
+
+
+def _display_matrix(frame: av.VideoFrame) -> list[int]:
+    matrix = frame.side_data.get("DISPLAYMATRIX")
+    return np.frombuffer(matrix, dtype=np.int32)[:5].tolist() if matrix else [1, 0, 0, 0, 1]
 
 
 def expected_pictures(decoded: Decoded, frames: Frames, fps: float) -> list[int]:
