@@ -28,15 +28,16 @@ def one_clock(pts: Stamps, dts: Stamps, time_base: Fraction, name: str, *, runs_
     ticks = [d if d is not None else p for p, d in zip(pts, dts, strict=True)]
     steps = [b - a for a, b in pairwise(t for t in ticks if t is not None) if b > a]
     step = int(np.median(steps)) if steps else 0
+    moment, hour, half_round = (int(seconds / time_base) for seconds in (_MOMENT_S, _HOUR_S, _ROUND_S / 2))
     shift, before = 0, None
     shifts = []
     for tick in ticks:
         if tick is not None:
-            ahead_s = 0 if before is None else (tick + shift - before) * time_base
-            if before is not None and (ahead_s < -_MOMENT_S or (runs_over and ahead_s > _ROUND_S / 2)):
+            ahead = 0 if before is None else tick + shift - before
+            if before is not None and (ahead < -moment or (runs_over and ahead > half_round)):
                 shift = before + step - tick
-            elif ahead_s > _HOUR_S:
-                log.warning("%s: its clock jumps forward by %.1f hours; is it damaged?", name, ahead_s / 3600)
+            elif ahead > hour:
+                log.warning("%s: its clock jumps forward by %.1f hours; is it damaged?", name, ahead * time_base / 3600)
             before = tick + shift
         shifts.append(shift)
     if not shift:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, cast
 
+import cv2
 import numpy as np
 from av.video.reformatter import VideoReformatter
 
@@ -47,5 +48,8 @@ def _upright(pixels: Pixels, matrix: NDArray[np.int32]) -> Pixels:
     """Apply a display matrix (x' = a x + c y, y' = b x + d y, stored a b u c d v x y w), quarter turns and mirrorings alike."""
     a, b, c, d = (int(matrix[k]) for k in (0, 1, 3, 4))
     if abs(b) > abs(a):
-        pixels, a, d = pixels.swapaxes(0, 1), c, b
-    return np.ascontiguousarray(pixels[:: -1 if d < 0 else 1, :: -1 if a < 0 else 1])
+        pixels, a, d = cast("Pixels", cv2.transpose(pixels)), c, b
+    if a >= 0 and d >= 0:
+        return pixels
+    # OpenCV: below 0 both axes, 0 the vertical one, 1 the horizontal one; much faster than a copy by NumPy.
+    return cast("Pixels", cv2.flip(pixels, -1 if a < 0 and d < 0 else 0 if d < 0 else 1))

@@ -84,16 +84,16 @@ def _selected_frames(index: PacketIndex, wanted: NDArray[np.int64], keys: NDArra
     is_h264 = context.name == "h264"
     size_bytes = length_size(context.extradata) if is_h264 else 0
     guard = _Guard(index)
-    for k, packet in enumerate(_packets(index)):
-        if action[k] == SKIP or (is_h264 and action[k] == REFERENCE and is_unreferenced(packet, size_bytes)):
+    for k, (packet, do, restarts) in enumerate(zip(_packets(index), action.tolist(), restart.tolist(), strict=False)):
+        if do == SKIP or (is_h264 and do == REFERENCE and is_unreferenced(packet, size_bytes)):
             continue
         if packet.is_corrupt:
             raise _Uncertain(f"packet {k} is damaged")
-        if restart[k]:
+        if restarts:
             yield from guard.checked(_decoded(context, None))
             yield from guard.restart_at(k)
             context.flush_buffers()
-        context.skip_frame = "NONREF" if action[k] == REFERENCE and not is_h264 else "DEFAULT"
+        context.skip_frame = "NONREF" if do == REFERENCE and not is_h264 else "DEFAULT"
         yield from guard.checked(_decoded(context, packet))
     yield from guard.checked(_decoded(context, None))
     yield from guard.restart_at(None)
@@ -162,12 +162,11 @@ class _Guard:
                 yield from self._released(position)
 
     def _released(self, newest: int) -> Iterator[tuple[int, av.VideoFrame]]:
-        held, self._held = self._held, []
+        held = self._held
+        self._held = [entry for entry in held if entry[0] > newest]
         for waits_for, position, frame in held:
             if waits_for <= newest:
                 yield position, frame
-            else:
-                self._held.append((waits_for, position, frame))
 
 
 def says_key_frames(index: PacketIndex) -> bool:
