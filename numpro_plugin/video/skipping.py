@@ -94,7 +94,7 @@ def _selected_frames(index: PacketIndex, wanted: NDArray[np.int64], keys: NDArra
             yield from guard.restart_at(k)
             context.flush_buffers()
         context.skip_frame = "NONREF" if do == REFERENCE and not is_h264 else "DEFAULT"
-        yield from guard.checked(_decoded(context, packet))
+        yield from guard.checked(_decoded(context, packet, may_fail=guard.is_before_key(k)))
     yield from guard.checked(_decoded(context, None))
     yield from guard.restart_at(None)
 
@@ -111,10 +111,12 @@ def _open(context: av.VideoCodecContext) -> None:
         raise _Uncertain(f"its decoder cannot be opened ({message_of(error)})") from error
 
 
-def _decoded(context: av.VideoCodecContext, packet: av.Packet | None) -> list[av.VideoFrame]:
+def _decoded(context: av.VideoCodecContext, packet: av.Packet | None, *, may_fail: bool = False) -> list[av.VideoFrame]:
     try:
         return context.decode(packet)
     except FFmpegError as error:
+        if may_fail:
+            return []
         which = "the last packet" if packet is None else f"packet {packet.pts}"
         raise _Uncertain(f"{which} cannot be decoded ({message_of(error)})") from error
 
@@ -135,13 +137,20 @@ class _Guard:
         """What it waits for (a position), its own position, the picture."""
         self._key: int | None = None
         """The packet at which decoding restarted, until its picture has come out."""
+        self._key_position = -1
+        """Where that picture is shown."""
 
     def restart_at(self, packet: int | None) -> Iterator[tuple[int, av.VideoFrame]]:
         """Decoding restarts here, or ends; returns what was held back."""
         if self._key is not None:
             raise _Uncertain(f"packet {self._key} is marked as a key frame, but gives no picture")
         self._key = packet
+        self._key_position = -1 if packet is None else int(self._order[packet])
         yield from self._released(len(self._order))
+
+    def is_before_key(self, packet: int) -> bool:
+        """Whether a picture is shown before the key frame: it refers to what was skipped, and nothing that is shown later refers to it."""
+        return 0 <= self._order[packet] < self._key_position
 
     def checked(self, frames: list[av.VideoFrame]) -> Iterator[tuple[int, av.VideoFrame]]:
         """The frames with their positions, without those that are shown before the key frame and refer to what was skipped."""
@@ -149,12 +158,14 @@ class _Guard:
             position = int(self._order[frame.pts])
             if self._key is not None:
                 if frame.pts != self._key:
-                    if position > self._order[self._key]:
+                    if position > self._key_position:
                         raise _Uncertain(f"packet {self._key} is marked as a key frame, but gives no picture")
                     continue
                 if self._has_types and not _is_key(frame):
                     raise _Uncertain(f"packet {self._key} is marked as a key frame, but its picture is not one")
                 self._key = None
+            if 0 <= position < self._key_position:
+                raise _Uncertain("time stamps contradict the order of the pictures")
             if frame.is_corrupt:
                 raise _Uncertain(f"the picture of packet {frame.pts} is damaged")
             if position >= 0:
@@ -235,11 +246,6 @@ def plan(
         if not needs_previous and stop < end:
             restart[end : end + 1] = True
         needs_previous = damaged or bool(shown_before_key.any())
-    for start, end in zip(starts, ends, strict=True):
-        if restart[start]:
-            # Frames shown before the key frame refer to what is skipped; nothing that is shown later refers to them.
-            order = index.decode_order[start:end]
-            action[start:end][(order >= 0) & (order < order[0])] = SKIP
     return action, restart
 
 
