@@ -92,9 +92,8 @@ def _read(text: str, *, dash_pairs: bool) -> HighlightAnswer:
     """Read a normalised answer; ``dash_pairs`` takes "3 - 5" for a frame and its score, not for a range."""
     lists = find_lists(text, find_ranges(text, dash_pairs=dash_pairs))
     # Scores come after their frames, or before them if that explains more.
-    ways = [answer_from(groups) for groups in (paired(lists), paired(lists[::-1])[::-1]) if groups] or [
-        answer_from(paired_without_names(lists))
-    ]
+    groupings = [groups for groups in (paired(lists), paired(lists[::-1])[::-1]) if groups] or [paired_without_names(lists)]
+    ways = [_answer_from(groups) for groups in groupings]
     best = max(ways, key=lambda answer: len(answer.frames))
     return best if best.reason else _nothing(_why_not(text, {one.role for one in lists}))
 
@@ -103,7 +102,7 @@ def _nothing(reason: str) -> HighlightAnswer:
     return HighlightAnswer((), (), reason)
 
 
-def answer_from(groups: list[Group]) -> HighlightAnswer:
+def _answer_from(groups: list[Group]) -> HighlightAnswer:
     """One answer out of all groups; what an earlier group said of a frame stands."""
     found: list[tuple[float, float]] = []
     known: set[float] = set()
