@@ -23,7 +23,8 @@ def _neighbours(text: str, ranges: list[NumberRange]) -> list[list[NumberRange]]
     lists: list[list[NumberRange]] = []
     for this in ranges:
         gap = text[lists[-1][-1].end : this.start] if lists else ":"
-        if gap == ", " or (re.fullmatch(r"[ ,;&#\n]*(?:(?:and|or|then)\b[ ,;&#]*)?", gap) and _same_layout(text, lists[-1], this, gap)):
+        columns = ";" in gap and lists and lists[-1][-1].decimal != this.decimal  # "3, 4; 4.5, 2.0"
+        if not columns and (gap == ", " or (re.fullmatch(r"[ ,;&#\n]*(?:(?:and|or|then)\b[ ,;&#]*)?", gap) and _same_layout(text, lists[-1], this, gap))):
             lists[-1].append(this)
         else:
             lists.append([this])
@@ -45,7 +46,7 @@ def _same_layout(text: str, before: list[NumberRange], this: NumberRange, gap: s
 
 
 _KEYWORD = re.compile(
-    r"(?P<frame>(?:key)?frames?\b(?! (?:saliency|scores?\b|ratings?\b))|\#|\bf$|\b(?:highlights?|moments?)\b(?! (?:saliency|scores?\b))"
+    r"(?P<frame>(?:key)?frames?\b(?! (?:saliency|scores?\b|ratings?\b))|\#|\bf$|\b(?:highlights?|moments?)\b(?! (?:saliency|scores?\b)| ?\()"
     r"|\b(?:start|from)(?=[ :=]*$))"
     r"|(?P<score>\b(?:scor(?:e[sd]?|ing)|salien(?:cy|ce)|ratings?|rated|relevanc[ey])\b)"
     r"|(?P<time>\b(?:timestamps?|seconds)\b|\bsecond(?=[ :]*$))|(?P<clause>[.;,\n]|\band\b)"
@@ -112,6 +113,8 @@ def _implied(text: str, gap: str, numbers: list[NumberRange], lists: list[RoleLi
         return lists[-2:][0].role
     if ("\n" in gap or numbers[0].start == len(gap)) and not _WORD.search(gap, gap.rfind("\n") + 1):
         return "frame"
+    if last == "frame" and numbers[0].decimal and len(numbers) == 1 and gap.endswith("("):  # "Frame 3 is a strong one (4.5)"
+        return "score"
     # "Frame 3: the door opens - 4.5"
     ends_line = re.match(r"\)?[.;]?(?:\n|$)", text[numbers[-1].end : numbers[-1].end + 3])
     return "score" if ends_line and last == "frame" and "\n" not in gap and re.search(r"[:=(-] ?$", gap) else None

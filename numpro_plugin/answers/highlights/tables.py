@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-_TWO_COLUMNS = re.compile(r"\s*(?P<frame>\d{1,6})(?: ?[,;\t] ?| )(?P<score>\d\d?(?:\.\d+)?)\s*")
+_TWO_COLUMNS = re.compile(r"\s*(?P<frame>\d{1,6})(?: ?[,;\t] ?| |\. )(?P<score>\d\d?(?:\.\d+)?)\s*")
 
 
 def rows_without_heading(text: str) -> str:
@@ -15,7 +15,8 @@ def rows_without_heading(text: str) -> str:
     rows = [_TWO_COLUMNS.fullmatch(line) for line in lines]
     pairs = [(int(row["frame"]), row["score"]) for row in rows if row]
     frames = [frame for frame, _ in pairs]
-    if len(pairs) < max(2, len(rows)) or frames != sorted(set(frames)):
+    counted = frames == list(range(1, len(frames) + 1)) and ". " in text  # "1. 4.5" counts the scores
+    if len(pairs) < max(2, len(rows)) or frames != sorted(set(frames)) or counted:
         return text
     return "\n".join(f"frame {frame}, score {score}" for frame, score in pairs)
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 _FILL = (
     r"(?:the|a|an|about|approximately|around|roughly|at|in|on|by|with|it|event|action|up|frames?|number|mark|of|last|least"
     r"|most|including|and"
-    r"|(?:start|beginning|end) of|somewhere|exactly|maybe|labell?ed|numbered|marked|one)"
+    r"|when|(?:start|beginning|end) of|somewhere|exactly|maybe|labell?ed|numbered|marked|one)"
 )
 _TO = re.compile(
     r"(?: (?:second )?mark| point| onwards?)?[ \n,;.:)\]]*+(?:-(?: ?to\b)?|(?:(?:and|which|it) )*"
@@ -97,7 +97,7 @@ def _is_pair(text: str, before: str, first: Mention, last: Mention, after: Menti
     gap = text[first.end : last.start]
     if len(gap) > 160:
         return False
-    between = _INSERTED.sub(" ", gap)
+    between = re.sub(" {2,}", " ", _INSERTED.sub(" ", gap))
     if len(between) <= 90:
         if _TO.fullmatch(between) or _END.fullmatch(between) or (_AND.fullmatch(between) and _BETWEEN.search(before)):
             return True

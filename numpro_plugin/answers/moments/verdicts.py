@@ -12,8 +12,8 @@ Verdict = Literal["denied", "numbering", "count", "aside"]
 """``denied``, ``numbering`` and ``count`` are no answers; ``aside`` (withdrawn, placed before, or followed by a negation that may be part
 of what was asked for: "the door is not closed") counts only if nothing else is left."""
 _BREAK = re.compile(
-    r"[.!?;](?=\s|$)|\n|\b(?:but|however|although|though|(?<=[,.;] )yet|instead|i think|i would say|only)\b|(?<=\d), (?=(?:it|he"
-    r"|she|they|we|i)\b)"
+    r"[.!?;](?=\s|$)|\n|\b(?:but|however|although|though|(?<=[,.;] )yet|instead|i think|i would say|only)\b"
+    r"|(?<=\d), (?=(?:it|he|she|they|we|i)\b|(?!(?:nor|from|frames|when|where|which|that|with)\b)[a-z]{4,} )"
 )
 _SUBORDINATE = re.compile(r"(?:^|[.!?;:,]) ?(?:even )?(?:although|though|while|since|because|as|if|when)\b [^,]{0,100}, ?")
 _LOOKED_AT = re.compile(
@@ -55,7 +55,7 @@ _NOUN_AFTER = re.compile(
     r"|you|this|these|there|by|from|with|so|if|but|then|during|inclusive|approximately|only|i|can|show\w*|contain\w*"
     r"|depict\w*|seems?|would|could"
     r"|may|might|has|have|his|her|their|its|after|before|frames?|final|answer|exactly|not|no|\w+ly|(?:some|any)\w+|start|end"
-    r"|person|begin)\b)[^\W\d]{2,}"
+    r"|person|begin|yes|true)\b)[^\W\d]{2,}"
 )
 _COUNT_AFTER = re.compile(
     r" (?:may|might|could|can|later|earlier|before|after|long|in (?:total|length|all)|per|apart|ago|are (?:un|not))\b"

@@ -44,7 +44,12 @@ _SPELLINGS = steps(
         " ",
     ),
     (r"\b[xyt] ?= ?(?=\d)", ""),
-    (r"\bno\.(?= ?\d)|№", "frame "),
+    (r"\bno\.(?= ?\d)|\bno(?=\d)|\bred (?=\d)", "frame "),
+    (r"\b(?:it|counter|numbers?) (?:reads?|shows?|says?) (?=\d)", "frame "),
+    (r"\b(?:time|t|secs?|seconds?) (start|end|begin)\b(?= ?[:=])", r"\1 time"),
+    (r"\bframe (start|end|begin)\b(?= ?[:=])", r"\1 frame"),
+    (r"(?<![\w.])(\d{1,2})m(\d{1,2})s\b", r"\1 minutes \2 seconds"),
+    (r"(?<![\d.])0?\.\d{1,4} ?(?:to|-) ?(?:0?\.\d{1,4}|1\.0+)(?![\d.%]| ?(?:s|sec\w{0,4})\b)", " "),  # fractions of the video
     (r"(?<=\d)\.(?:jpe?g|png|webp|bmp)\b", ""),
     (r"\b(frames?) ?\[ ?(\d{1,9}) ?(?::|\.\.) ?(\d{1,9}) ?\]", r"\1 \2 to \3"),
     (r"(?:(?<=from )|(?<= to )|(?<= - )|(?<= at )):(?=\d\d(?![\d:]))", "0:"),  # ":40"
@@ -61,7 +66,7 @@ _SPELLINGS = steps(
     (rf"{_TIME} ?\((?:at |i\.e\.,? )?(frame ?#?\d{{1,9}})\)", r"\1"),
     (rf"((?:frames? ?)?#?\d{{1,9}}) ?@ ?{_TIME}", r"\1"),
     # Slips: "fame 3", "frme 3", "fr. 3", "3 too frame 9", "to to"
-    (r"\b(?!farm|fare|fear|frames?\b)f[rame]{3,5}s?(?= ?\d)|\bfrm?s?\.? ?(?=\d)", "frame "),
+    (r"\b(?!farms?\b|fares?\b|fears?\b|frames?\b)f[rame]{3,5}s?(?= ?\d)|\bfrm?s?\.? ?(?=\d)", "frame "),
     (r"(?<=\d )(?:too|tp|ot|t)(?= (?:frame )?\d)", "to"),
     (r"\b(from|to|frames?) \1\b", r"\1"),
     (
