@@ -24,7 +24,9 @@ def _neighbours(text: str, ranges: list[NumberRange]) -> list[list[NumberRange]]
     for this in ranges:
         gap = text[lists[-1][-1].end : this.start] if lists else ":"
         columns = ";" in gap and lists and lists[-1][-1].decimal != this.decimal  # "3, 4; 4.5, 2.0"
-        if not columns and (gap == ", " or (re.fullmatch(r"[ ,;&#\n]*(?:(?:and|or|then)\b[ ,;&#]*)?", gap) and _same_layout(text, lists[-1], this, gap))):
+        if not columns and (
+            gap == ", " or (re.fullmatch(r"[ ,;&#\n]*(?:(?:and|or|then)\b[ ,;&#]*)?", gap) and _same_layout(text, lists[-1], this, gap))
+        ):
             lists[-1].append(this)
         else:
             lists.append([this])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from numpro_plugin.answers.moments.narration import label, told
@@ -89,7 +90,17 @@ def find_pairs(text: str, mentions: Sequence[Mention], last_number: int | None) 
             )
     if len(pairs) > MOST_RANGES:
         pairs = pairs[: MOST_RANGES // 2] + pairs[-MOST_RANGES // 2 :]
-    return found + [_range(text, first, last) for first, last in pairs]
+    return found + _in_one_list(text, [_range(text, first, last) for first, last in pairs])
+
+
+def _in_one_list(text: str, ranges: list[Range]) -> list[Range]:
+    """Of "frames 3-5, 9-12" the second range counts frames, too."""
+    listed = ranges[:1]
+    for one in ranges[1:]:
+        before = listed[-1]
+        same = one.tier == "bare" and before.tier in {"literal", "frames"} and BETWEEN_LIST.fullmatch(text, before.end, one.start)
+        listed.append(replace(one, tier=before.tier, verdict=before.verdict) if same else one)
+    return listed
 
 
 def _is_pair(text: str, before: str, first: Mention, last: Mention, after: Mention | None) -> bool:
