@@ -34,7 +34,7 @@ _SCORE_FIRST = re.compile(
 _TAG = re.compile(r"<(/?)(frame|score|saliency)(?:[ _]?(?:number|score|id))?>")
 _FOREIGN_FRAME = re.compile(rf"(?<!\w)(?:{FRAME_NOUNS})(?= ?#?\d)")
 _DECIMAL_COMMA = re.compile(r"(\bframe ?\d+\b(?:(?!frame)[^\d\n]){1,30}\d),(\d)(?![\d,])")
-_FRAME_AND_FRAME = re.compile(r"\bframe \d+(?:(?:,| and|, and) frame \d+)* and frame \d+\b(?! ?[:=(|-])")
+_FRAME_AND_FRAME = re.compile(r"\bframe \d+(?:(?:,| and|, and) frame \d+){0,20} and frame \d+\b(?! ?[:=(|-])")
 _FRAME_WITH_TIME = re.compile(r"(\bframe ?\d+), ?(?=\d+(?:\.\d+)? ?s)")
 _SCORE_IN_BRACKETS = re.compile(r"(?m)^\W{0,6}[a-z]{3,12} \((\d(?:\.\d+)?)\) ?: ?(?=frames?\b)")  # "High (5): frames 3, 4"
 

@@ -48,7 +48,8 @@ def _same_layout(text: str, before: list[NumberRange], this: NumberRange, gap: s
 
 
 _KEYWORD = re.compile(
-    r"(?P<frame>(?:key)?frames?\b(?! (?:saliency|scores?\b|ratings?\b))|\#|\bf$|\b(?:highlights?|moments?)\b(?! (?:saliency|scores?\b)| ?\()"
+    r"(?P<frame>(?:key)?frames?\b(?! (?:saliency|scores?\b|ratings?\b))|\#|\bf$|\b(?:highlights?|moments?)\b(?! (?:saliency"
+    r"|scores?\b)| ?\()"
     r"|\b(?:start|from)(?=[ :=]*$))"
     r"|(?P<score>\b(?:scor(?:e[sd]?|ing)|salien(?:cy|ce)|ratings?|rated|relevanc[ey])\b)"
     r"|(?P<time>\b(?:timestamps?|seconds)\b|\bsecond(?=[ :]*$))|(?P<clause>[.;,\n]|\band\b)"
