@@ -6,9 +6,11 @@ import json
 import os
 import re
 import signal
+import sqlite3
 import subprocess
 import sys
 import threading
+from contextlib import closing
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -182,32 +184,46 @@ bases.register_bases()
 from lmms_eval.evaluator import simple_evaluate
 from lmms_eval.tasks import TaskManager
 manager = TaskManager(include_path=sys.argv[2], include_defaults=False, model_name="numpro")
-results = simple_evaluate(model="numpro", model_args="base=numpro_test_both,requests_per_call=2", tasks=["foreign"], task_manager=manager,
-                          bootstrap_iters=0, batch_size=1)
+out = []
+for cache, responses in ((os.environ["NUMPRO_CACHE"], None), (sys.argv[2] + " empty", sys.argv[4])):
+    os.environ["NUMPRO_CACHE"] = cache
+    options = {"use_cache": responses, "task_manager": manager, "bootstrap_iters": 0, "batch_size": 1, "device": "cpu"}
+    results = simple_evaluate(model="numpro", model_args="base=numpro_test_both,requests_per_call=2", tasks=["foreign"], **options)
+    if int(os.environ["RANK"]) == 0:
+        out.append({"calls": list(Meeting.calls), "answers": [s["resps"][0][0] for s in results["samples"]["foreign"]]})
+    Meeting.calls.clear()
 if int(os.environ["RANK"]) == 0:
     with open(sys.argv[3], "w") as file:
-        json.dump({"calls": Meeting.calls, "answers": [s["resps"][0][0] for s in results["samples"]["foreign"]]}, file)
+        json.dump(out, file)
 """
 
 
 @pytest.mark.slow
-def test_two_processes_call_a_base_equally_often_whatever_each_has_left(tmp_path, videos):
+def test_two_processes_call_a_base_equally_often_whatever_each_has_left(tmp_path, videos, monkeypatch):
     """The base of the test waits for the other process in every call, as models with collectives do."""
     rows = [{"kind": "video", "what": videos / f"{NAMES[k % 3]}.mp4", "question": f"{k}?"} for k in range(9)]
     write_task(tmp_path / "task", rows[::2])  # what lmms-eval will deal out to the first process, and to it alone
-    run("base=numpro_test_both", "foreign", tmp_path / "task")
+    run("base=numpro_test_both,requests_per_call=2", "foreign", tmp_path / "task")
     assert len(SimpleBase.seen) == 5
     write_task(tmp_path / "task", rows)
+    with monkeypatch.context() as patched:
+        patched.setenv("NUMPRO_CACHE", str(tmp_path / "for the response cache"))
+        options = {"use_cache": str(tmp_path / "responses"), "batch_size": 1, "device": "cpu"}
+        run("base=numpro_test_both,requests_per_call=2", "foreign", tmp_path / "task", **options)
+    with closing(sqlite3.connect(tmp_path / "responses" / "cache.db")) as database, database:
+        database.execute("DELETE FROM responses WHERE doc_id % 2 = 1")
     (tmp_path / "program.py").write_text(TWO_PROCESSES)
     launch = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node", "2", "--standalone", str(tmp_path / "program.py")]
-    given = [str(Path(__file__).parents[1]), str(tmp_path / "task"), str(tmp_path / "out.json")]
+    given = [str(Path(__file__).parents[1]), *(str(tmp_path / name) for name in ("task", "out.json", "responses"))]
     done = subprocess.run([*launch, *given], capture_output=True, text=True, check=False, env={**os.environ, "OMP_NUM_THREADS": "1"})
     assert (tmp_path / "out.json").exists(), done.stderr[-3000:]
-    out = json.loads((tmp_path / "out.json").read_text())
+    kept, cached = json.loads((tmp_path / "out.json").read_text())
     # The second has four and the copy that lmms-eval adds; the first, with nothing left, repeats one request to keep step.
-    assert out["calls"] == [[1, 2], [1, 2], [1, 1]]
-    assert len(out["answers"]) == 9
-    run("base=numpro_test_both", "foreign", tmp_path / "task")
+    assert kept["calls"] == [[1, 2], [1, 2], [1, 1]]
+    # Where lmms-eval's response cache has all of the first's answers, its base is called with nothing.
+    assert cached["calls"] == [[0, 2], [0, 2], [0, 1]]
+    assert len(kept["answers"]) == len(cached["answers"]) == 9
+    run("base=numpro_test_both,requests_per_call=2", "foreign", tmp_path / "task")
     assert SimpleBase.seen == []
 
 

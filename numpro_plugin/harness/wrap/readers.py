@@ -38,9 +38,6 @@ class Reader:
     pictures: bool = False
     """It takes pictures in any number; frames are handed to it as pictures."""
 
-    served: bool = False
-    """It is the client of a server. Every request may cost money, and no process waits for another."""
-
     one_call: bool = False
     """It must be asked everything in one call, because it ends its server after the first, or makes a job of each that takes hours."""
 
@@ -57,8 +54,7 @@ class Reader:
     """Why lmms-eval 0.7.3 itself fails on every video."""
 
 
-_CLIENT = Reader(pictures=True, served=True)
-_ENGINE = Reader(pictures=True)
+_PICTURES = Reader(pictures=True)
 _QWEN2_5 = Reader("max_num_frames", fps="fps", most_fps=2.0, multiple=28)
 _QWEN3 = Reader("max_num_frames", fps="fps", multiple=32)
 _LINSPACE = Reader("max_frames_num", exact=True)
@@ -68,20 +64,20 @@ _SOUND = "its processor gets an argument audios, which transformers 5 refuses"
 READERS: dict[str, Reader] = {
     "aria": _LINSPACE,
     "async_hf_model": Reader(fails=_SOUND),
-    "async_openai": _CLIENT,
-    "batch_gpt4": Reader(pictures=True, served=True, one_call=True),
-    "claude": _CLIENT,
-    "gemini": _CLIENT,
+    "async_openai": _PICTURES,
+    "batch_gpt4": Reader(pictures=True, one_call=True),
+    "claude": _PICTURES,
+    "gemini": _PICTURES,
     "gemma3": Reader("max_num_frames"),
     "gemma4": Reader("max_num_frames"),
-    "gpt4v": _CLIENT,
+    "gpt4v": _PICTURES,
     "huggingface": Reader(fails=_SOUND),
     "internvideo2_5": Reader("max_frames_num", exact=True, spare=True),
     "internvl2": _INTERNVL,
     "internvl3": _INTERNVL,
     "internvl3_5": _INTERNVL,
     "internvl_hf": Reader("num_frames", exact=True),
-    "litellm": _CLIENT,
+    "litellm": _PICTURES,
     "llava_hf": Reader("max_frames_num", exact=True, fails="its processor gets an empty list of images, or no place for a video"),
     "llava_onevision": _LINSPACE,
     "llava_onevision1_5": Reader("max_num_frames", exact=True, multiple=28),
@@ -89,7 +85,7 @@ READERS: dict[str, Reader] = {
     "longva": _LINSPACE,
     "minicpm_o": Reader("max_num_frames", least_rate=1.0, most_fps=1.0),
     "numpro_oracle": Reader(),
-    "openai": _CLIENT,
+    "openai": _PICTURES,
     "oryx": _LINSPACE,
     "phi4_multimodal": _LINSPACE,
     "qwen2_5_omni": Reader("max_num_frames"),
@@ -99,13 +95,13 @@ READERS: dict[str, Reader] = {
     "qwen3_5": _QWEN3,
     "qwen3_omni": Reader(),
     "qwen3_vl": _QWEN3,
-    "sglang": _ENGINE,
-    "srt_api": Reader("max_frames_num", least_rate=1.0, most_fps=1.0, served=True, one_call=True),
+    "sglang": _PICTURES,
+    "srt_api": Reader("max_frames_num", least_rate=1.0, most_fps=1.0, one_call=True),
     "video_llava": Reader(fixed=8),
     "videollama3": Reader("max_num_frames", least_rate=1.0, most_fps=1.0),
     "vila": Reader("max_frames_num", exact=True, spare=True),
-    "vllm": _ENGINE,
-    "vllm_generate": _ENGINE,
+    "vllm": _PICTURES,
+    "vllm_generate": _PICTURES,
 }
 
 _LIMITS = ("max_num_frames", "max_frames_num", "max_frame_num", "max_frames", "video_max_frames", "num_video_frames")
