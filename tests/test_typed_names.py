@@ -57,6 +57,7 @@ HF_ARGUMENTS = (
     "pretrained adapter dtype attn_implementation max_new_tokens batch_size max_frames device_map device token_budget share_prefix "
     "workers resume"
 )
+WRAPPER_ARGUMENTS = "fps frame_size max_frames numbers position font_size color stroke_width stroke_color resume requests_per_call"
 VARIABLES = {
     "NUMPRO_FPS": "1",
     "NUMPRO_FRAME_SIZE": "448x336",
@@ -133,6 +134,12 @@ def test_models():
     assert set(manifests) == {"numpro", "numpro_hf", "numpro_oracle"}
     module, _, kind = manifests["numpro_hf"].chat_class_path.rpartition(".")
     assert set(inspect.signature(getattr(import_module(module), kind)).parameters) >= set(HF_ARGUMENTS.split())
+
+
+def test_arguments_of_the_wrapper():
+    from numpro_plugin.harness.wrap.model import RUN, SETTINGS
+
+    assert {*SETTINGS, *RUN} >= set(WRAPPER_ARGUMENTS.split())
 
 
 def test_variables(monkeypatch: pytest.MonkeyPatch):

@@ -29,6 +29,7 @@ from numpro_plugin.harness.lmms import (
 )
 from numpro_plugin.harness.session import Announcement
 from numpro_plugin.harness.sources import Source, VideoFile, message_sources, sources_of
+from numpro_plugin.harness.unanswered import asks_a_server
 from numpro_plugin.harness.wrap.background import BackgroundWork
 from numpro_plugin.harness.wrap.clip_maker import flat_settings
 from numpro_plugin.harness.wrap.pieces import Piece, cut, piece_size, prepare_call
@@ -188,7 +189,7 @@ class Rewriter:
         Not every base can be called with nothing, so it is asked its last request again. A client of a server, where that may cost
         money, is called with nothing.
         """
-        if self.replacer.frames.reader.served or not work.requests:
+        if asks_a_server(type(model)) or not work.requests:
             self._call(model, ask, [], None)
         elif work.pieces:
             self._call(model, ask, [work.requests[work.pieces[-1].indices[-1]]], work.pieces[-1].frames)
