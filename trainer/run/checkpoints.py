@@ -1,4 +1,4 @@
-"""Checkpoints that are either complete or absent, and whether a stopped run can be resumed."""
+"""Checkpoints that are either complete or absent, and the conditions for resuming a run."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 RECIPE = "recipe.yaml"
 _CHECKPOINT = re.compile(r"checkpoint-(\d+)")
 
-# Keys that may differ when a run is resumed: they change neither what is learned nor its order.
-_FREE = (
+# Keys that may differ when a run is resumed: they change neither the result nor the order of samples.
+_MAY_DIFFER = (
     "output",
     "resume",
     "run.",
@@ -120,7 +120,7 @@ def claim_output(recipe: Recipe, folder: Path, result: Path, now: dict[str, Any]
 
 def _check_same(recipe: Recipe, before: Recipe, file: Path) -> None:
     now, then = flat(recipe.to_dict()), flat(before.to_dict())
-    free = (*_FREE, "data.workers") if not recipe.data.streaming else _FREE
+    free = (*_MAY_DIFFER, "data.workers") if not recipe.data.streaming else _MAY_DIFFER
     for key, value in now.items():
         if then.get(key) != value and not key.startswith(free):
             raise NumProError(

@@ -1,4 +1,4 @@
-"""What training leaves behind: the result's record and model card, and a full checkpoint merged from base model and adapter."""
+"""The files of a training result: the record, the model card, and a full checkpoint merged from base model and adapter."""
 
 # mypy: allow-untyped-calls
 
@@ -26,7 +26,10 @@ _LIBRARIES = ("torch", "transformers", "peft", "accelerate", "deepspeed", "datas
 
 
 def training_record(recipe: Recipe, index: ShardIndex, *, processes: int, deepspeed: str = "none") -> dict[str, Any]:
-    """What is stored beside the weights: settings, recipe, data, processes (``deepspeed``: from ``deepspeed_used``), versions."""
+    """The record that is stored with the weights: settings, recipe, data, number of processes, versions.
+
+    ``deepspeed``: a value of ``deepspeed_used``.
+    """
     return {
         "settings": recipe.numpro.to_dict(),
         "base": recipe.model,
@@ -63,23 +66,23 @@ def write_record(folder: Path, record: dict[str, Any]) -> None:
 
 
 def merge(base: str | Path, adapter: str | Path, out: str | Path) -> Path:
-    """Base model + adapter -> a full checkpoint in ``out`` that ``load_model`` opens like any other.
+    """Merge an adapter into its base model and write a full checkpoint to ``out``, which ``load_model`` opens like any other.
 
-    ``adapter``: of this project or of the paper's code. Its record, if it has one, is copied.
+    ``adapter``: from this project or the paper's code. Its record, if it has one, is copied.
 
     Raises:
         NumProError: ``out`` exists, or the adapter does not fit the base model.
     """
     from numpro_plugin.families import load_model
 
-    place = Path(out)
-    if place.exists():
-        raise NumProError(f"{place} exists already: choose another folder")
+    folder = Path(out)
+    if folder.exists():
+        raise NumProError(f"{folder} already exists: choose another folder")
     record = read_record(adapter)
     loaded = load_model(base, adapter, merge=True)
-    with folder_written_whole(place) as part:
+    with folder_written_whole(folder) as part:
         loaded.model.save_pretrained(part)
         loaded.processor.save_pretrained(part)
         if record is not None:
             write_record(part, {**record, "tuning": "merged"})
-    return place
+    return folder

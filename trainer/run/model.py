@@ -1,4 +1,4 @@
-"""The model as it is trained: which weights learn, which are frozen, and how memory is saved."""
+"""Prepares a model for training: which weights are trained, which are frozen, and how memory is saved."""
 
 # mypy: allow-untyped-calls
 
@@ -31,21 +31,21 @@ def open_for_training(recipe: Recipe) -> Loaded:
     if recipe.memory.quantize == "4bit":
         options |= _four_bits()
     loaded = load_model(recipe.model, **options)
-    set_seed(recipe.seed)  # LoRA's first values depend on the seed alone, not on how the weights were loaded
+    set_seed(recipe.seed)  # LoRA's initial values must depend on the seed alone, not on how the weights were loaded
     return loaded._replace(model=make_trainable(loaded.model, loaded.family, recipe))
 
 
 def weights_dtype(recipe: Recipe) -> str:
-    """The type that the base model's weights are kept in.
+    """The data type of the base model's weights.
 
-    Trained weights are kept in 32 bit, so that small steps are not rounded away: by the model or, under ZeRO-3 in bf16, by the optimizer
-    alone (see ``_with_lora``).
+    Trained weights are kept in 32 bit, so that small updates are not rounded away: in the model or, under ZeRO-3 in bf16, in the
+    optimizer only (see ``_with_lora``).
     """
     return recipe.memory.dtype if recipe.tuning == "lora" else "float32"
 
 
 def make_trainable(model: Any, family: Family, recipe: Recipe) -> Any:
-    """Put LoRA on the language model and train the projector, or train everything; works on the device ``meta`` too.
+    """Add LoRA to the language model and make the projector trainable, or make every weight trainable. Also works on the device ``meta``.
 
     With ``tuning: lora`` the result is a ``PeftModel``. Everything else is frozen, and nothing before the projector needs gradients, so
     the vision tower runs without an autograd graph.
@@ -56,7 +56,7 @@ def make_trainable(model: Any, family: Family, recipe: Recipe) -> Any:
     else:
         model = _with_lora(model, family, recipe)
     if memory.gradient_checkpointing:
-        _checkpoint_layers(model, everywhere=recipe.tuning == "full")
+        _checkpoint_layers(model, vision_too=recipe.tuning == "full")
         for name in family.projector_modules(base_model_of(model)):
             recompute(base_model_of(model).get_submodule(name))
     tile_language_model(model, memory.tiling, tokens=memory.tile_tokens)
@@ -76,27 +76,27 @@ def _with_lora(model: Any, family: Family, recipe: Recipe) -> Any:
     )
     adapted: Any = get_peft_model(model, config)
     config.base_model_name_or_path = recipe.model  # as given in the recipe, not the folder of a download
-    # DeepSpeed's optimizer keeps its own 32-bit copies of trained weights. ZeRO-2 turns the weights themselves into bf16; ZeRO-3 leaves a
-    # model that was loaded in pieces as it is, and then LoRA's weights must have the type of a layer's input (bf16).
+    # DeepSpeed's optimizer keeps its own 32-bit copies of trained weights. ZeRO-2 converts the weights themselves to bf16. ZeRO-3 does not
+    # convert a model that was partitioned while loading, so LoRA's weights must have the type of a layer's input (bf16).
     dtype = torch.bfloat16 if recipe.memory.dtype == "bfloat16" and is_deepspeed_zero3_enabled() else torch.float32
     for parameter in adapted.parameters():
-        if parameter.requires_grad and parameter.dtype != dtype:  # the projector's copy; PEFT makes LoRA's own 32 bit
+        if parameter.requires_grad and parameter.dtype != dtype:  # the projector's copy; PEFT creates LoRA's weights in 32 bit
             parameter.data = parameter.data.to(dtype)
     if recipe.memory.dtype == "bfloat16":
         keep_input_dtype(adapted)
     return adapted
 
 
-def _checkpoint_layers(model: Any, *, everywhere: bool) -> None:
-    """Recompute the language model's layers in the backward pass; the vision tower's only if they are trained."""
-    part = base_model_of(model) if everywhere else base_model_of(model).model.language_model
-    checkpoint_layers(part, partial(checkpoint, use_reentrant=False))
+def _checkpoint_layers(model: Any, *, vision_too: bool) -> None:
+    """Recompute the language model's layers in the backward pass, and the vision tower's if they are trained."""
+    module = base_model_of(model) if vision_too else base_model_of(model).model.language_model
+    checkpoint_layers(module, partial(checkpoint, use_reentrant=False))
 
 
 def _four_bits() -> dict[str, Any]:
     try:
         import bitsandbytes  # noqa: F401
-    except Exception as error:  # it looks for a GPU's libraries on import, which fails in many ways
+    except Exception as error:  # on import it looks for the GPU's libraries, which fails in many ways
         raise NumProError(
             f"memory.quantize=4bit needs bitsandbytes, which does not load here ({error}): pip install 'numpro-plugin[qlora]', or set "
             "memory.quantize=none"

@@ -1,4 +1,4 @@
-"""A training run, from recipe to adapter, with transformers' Trainer, peft and DeepSpeed."""
+"""A training run with transformers' Trainer, PEFT and DeepSpeed: from a recipe to an adapter."""
 
 # mypy: allow-untyped-calls
 
@@ -44,14 +44,14 @@ log = logging.getLogger(__name__)
 
 
 def run(recipe: Recipe) -> Path:
-    """Train with a recipe. Every process of a launcher (torchrun, deepspeed, accelerate) calls this, or a single process.
+    """Train with a recipe. A single process calls this, or every process of a launcher (torchrun, deepspeed, accelerate).
 
-    Returns the folder of the result: ``output/adapter``, or ``output/model`` with ``tuning: full``. ``output`` also holds
+    Returns the folder of the result: ``output/adapter``, or ``output/model`` with ``tuning: full``. ``output`` also contains
     ``recipe.yaml``, ``log.jsonl``, ``loss.png`` and the last checkpoints.
 
     Raises:
-        NumProError: a recipe, shards or folder that cannot be used, a loss that is not finite, too many unreadable samples, a
-            checkpoint that cannot be written.
+        NumProError: the recipe, the shards or the output folder cannot be used, the loss is not finite, too many samples are unreadable,
+            or a checkpoint cannot be written.
     """
     for key, value in (("model", recipe.model), ("output", recipe.output), ("data.shards", recipe.data.shards)):
         if not value:
@@ -67,18 +67,18 @@ def run(recipe: Recipe) -> Path:
     set_seed(recipe.seed)
     loaded = open_for_training(recipe)
     trainer = NumProTrainer(recipe, loaded, args, index, held_out)
-    trainer.go(_newest(output))
+    trainer.train_from(_newest(output))
     trainer.export(result)
     last = trainer.state.global_step
     if held_out is not None and not any("eval_mIoU" in entry and entry["step"] == last for entry in trainer.state.log_history):
-        trainer.evaluate()  # after the export, so that the result exists whatever happens here
+        trainer.evaluate()  # after the export, so that the result exists even if this fails
     if trainer.is_world_process_zero():
         draw_loss_curve(read_log(output / LOG), output / CURVE)
     return result
 
 
 class NumProTrainer(Trainer):
-    """transformers' Trainer with this project's data, loss, checkpoints and held-out questions."""
+    """transformers' Trainer with this project's data, loss, checkpoints and held-out evaluation."""
 
     def __init__(self, recipe: Recipe, loaded: Loaded, args: TrainingArguments, index: ShardIndex, held_out: ShardIndex | None) -> None:
         self.recipe, self.loaded, self.index = recipe, loaded, index
@@ -100,92 +100,93 @@ class NumProTrainer(Trainer):
         self.model_accepts_loss_kwargs = True  # so that compute_loss gets the learned tokens of the whole accumulated batch
 
     def get_train_dataloader(self) -> DataLoader[Any]:
-        """This process's micro-batches; accelerate must not divide them again, so it never sees the loader."""
-        where = {"rank": self.args.process_index, "world": self.args.world_size}
+        """This process's micro-batches. The loader is not passed to accelerate, which would divide them again."""
+        process = {"rank": self.args.process_index, "world": self.args.world_size}
         return _Loader(
             self.samples,
-            batch_sampler=_batches(self.recipe, self.index, **where),
+            batch_sampler=_batches(self.recipe, self.index, **process),
             collate_fn=self.data_collator,
             num_workers=self.args.dataloader_num_workers,
             pin_memory=torch.cuda.is_available(),
             worker_init_fn=_start_worker,
-            # Its own generator: starting an epoch must not draw from the one that dropout uses.
+            # Its own generator, so that starting an epoch does not advance the one that dropout uses.
             generator=torch.Generator().manual_seed(self.recipe.seed),
         )
 
-    def go(self, checkpoint: str | None) -> None:
-        """Train to the end, from a checkpoint if there is one; its record of unreadable samples is restored."""
+    def train_from(self, checkpoint: str | None) -> None:
+        """Train to the end, from a checkpoint or from the beginning. The checkpoint's record of unreadable samples is restored."""
         if checkpoint is not None:
             data = (read_record(checkpoint) or {"data": {}})["data"]
             self.meter.unreadable |= data.get("unreadable", {})
-            self.meter.in_epoch = data.get("unreadable_in_epoch", 0) if self.is_world_process_zero() else 0
+            self.meter.unreadable_in_epoch = data.get("unreadable_in_epoch", 0) if self.is_world_process_zero() else 0
         self.train(resume_from_checkpoint=checkpoint)
         self._check_unreadable()
 
     def _run_epoch(self, *args: Any, **kwargs: Any) -> None:
-        if self.state.global_step >= self.state.max_steps:  # it was stopped between its last step and its export: no further step
+        if self.state.global_step >= self.state.max_steps:  # resumed after the last step: only the export is missing
             self.control.should_training_stop = True
             return
         resumed = kwargs["epoch"] == kwargs["epochs_trained"] and kwargs["steps_trained_in_current_epoch"]
         if not resumed:
-            self.meter.in_epoch = 0
+            self.meter.unreadable_in_epoch = 0
         self._unreadable_logged = 0
         super()._run_epoch(*args, **kwargs)
         self._check_unreadable()
 
     def _check_unreadable(self, count: int | None = None) -> None:
-        """Stop the run if too many samples of this epoch are unreadable; ``count``: those of all processes, if known."""
+        """Stop the run if too many samples of this epoch are unreadable; ``count``: their number over all processes, if known."""
         if count is None:  # between two log entries, or at the end
-            mine = torch.tensor([self.meter.in_epoch], device=self.args.device)
-            count = int(self.accelerator.gather(mine).sum())
+            own = torch.tensor([self.meter.unreadable_in_epoch], device=self.args.device)
+            count = int(self.accelerator.gather(own).sum())
             if count > self._unreadable_logged:
                 self.log({"unreadable": count})
         self._unreadable_logged = count
         if count > self.recipe.data.max_unreadable * self.index.samples:
             raise NumProError(
-                f"{count} of {self.index.samples} samples cannot be used, more than data.max_unreadable="
-                f"{self.recipe.data.max_unreadable:g}, for example: {next(iter(self.meter.unreadable.items()), 'see the log')}"
+                f"{count} of {self.index.samples} samples are unreadable, more than data.max_unreadable="
+                f"{self.recipe.data.max_unreadable:g} allows; {_example(self.meter.unreadable)}. Make their shards again, or raise "
+                "data.max_unreadable"
             )
 
     def _maybe_log_save_evaluate(self, tr_loss: Any, grad_norm: Any, *args: Any, **kwargs: Any) -> None:
-        # Gradients that are not finite show in the next step's loss; until then they must not get into a checkpoint or the result.
-        kept = self.control.should_save or self.state.global_step >= self.state.max_steps
-        if kept and grad_norm is not None and not math.isfinite(grad_norm):
+        # Gradients that are not finite show in the next step's loss. Until then they must not be saved in a checkpoint or the result.
+        saves = self.control.should_save or self.state.global_step >= self.state.max_steps
+        if saves and grad_norm is not None and not math.isfinite(grad_norm):
             raise NumProError(
-                f"the gradient's norm is {float(grad_norm)} at step {self.state.global_step}: a lower optimizer.lr or memory.dtype=float32 "
+                f"the gradient norm is {float(grad_norm)} at step {self.state.global_step}: a lower optimizer.lr or memory.dtype=float32 "
                 "may help. Earlier checkpoints are unchanged"
             )
         super()._maybe_log_save_evaluate(tr_loss, grad_norm, *args, **kwargs)
 
     def get_batch_samples(self, epoch_iterator: Any, num_batches: int, device: Any) -> Any:
         """The micro-batches of one optimizer step, and the number of learned tokens in them over all processes."""
-        began = time.perf_counter()
+        start = time.perf_counter()
         batches = [batch for _, batch in zip(range(num_batches), epoch_iterator, strict=False)]
-        self.meter.waited_s += time.perf_counter() - began
+        self.meter.waited_s += time.perf_counter() - start
         return batches, self._get_num_items_in_batch(batches, device)
 
     def compute_loss(self, model: Any, inputs: Any, return_outputs: bool = False, num_items_in_batch: Any = None) -> Any:
-        """Cross entropy per learned token of the whole step; gradients are averaged over processes, hence the division by their number."""
+        """Cross entropy per learned token of the whole step. Gradients are averaged over processes, hence the division by their number."""
         inputs = dict(inputs)
         ids = inputs.pop("ids")
         self.meter.count(inputs.pop("tokens"), inputs.pop("frames"), inputs.pop("unreadable"))
         loss = answer_loss(model, inputs, num_items=num_items_in_batch.clamp(min=1) / self.args.world_size)
         if not torch.isfinite(loss):
             raise NumProError(
-                f"the loss is {loss.item()} at step {self.state.global_step + 1}, on the samples {', '.join(ids)}: look at them; if they "
-                "are sound, a lower optimizer.lr or memory.dtype=float32 may help. Earlier checkpoints are unchanged"
+                f"the loss is {loss.item()} at step {self.state.global_step + 1}, on the samples {', '.join(ids)}: check them; if they "
+                "are correct, a lower optimizer.lr or memory.dtype=float32 may help. Earlier checkpoints are unchanged"
             )
         return loss
 
     def floating_point_ops(self, inputs: Any) -> int:
-        """Not counted here: transformers' estimate ignores frozen weights and logits that are not computed."""
+        """0: not counted, because transformers' estimate ignores frozen weights and logits that are not computed."""
         return 0
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
-        """Log speed, time waited for data and memory beside the loss; stop the run when too much of the data is unreadable."""
+        """Log speed, time waited for data and memory with the loss; stop the run when too many samples are unreadable."""
         if "loss" in logs:
-            mine = torch.tensor([self.meter.take()], dtype=torch.float32, device=self.args.device)
-            logs = {**logs, **summarise(self.accelerator.gather(mine).cpu())}
+            own = torch.tensor([self.meter.take()], dtype=torch.float32, device=self.args.device)
+            logs = {**logs, **summarise(self.accelerator.gather(own).cpu())}
             self._check_unreadable(int(logs["unreadable"]))
         super().log(logs, start_time)
 
@@ -193,17 +194,17 @@ class NumProTrainer(Trainer):
         """mIoU on the held-out questions, from generated answers."""
         if self.held_out is None:
             return {}
-        began = time.perf_counter()
-        more = {"synced_gpus": True} if self._zero3 else {}
-        where = {"rank": self.args.process_index, "world": self.args.world_size}
+        start = time.perf_counter()
+        options = {"synced_gpus": True} if self._zero3 else {}
+        process = {"rank": self.args.process_index, "world": self.args.world_size}
         self.loaded.model.eval()
         with self.accelerator.autocast():
-            scores = self.held_out.scores(self.loaded, **where, gather=gather_object, equal_rounds=self._zero3, **more)
+            scores = self.held_out.scores(self.loaded, **process, gather=gather_object, equal_rounds=self._zero3, **options)
         self.loaded.model.train()
-        metrics = {f"eval_{name}": value for name, value in scores.items()} | {"eval_seconds": round(time.perf_counter() - began, 2)}
+        metrics = {f"eval_{name}": value for name, value in scores.items()} | {"eval_seconds": round(time.perf_counter() - start, 2)}
         self.log(metrics)
         self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
-        self.meter.take()  # the time of the questions is not training time
+        self.meter.take()  # so that the time of the evaluation does not count as training time
         return metrics
 
     @property
@@ -231,7 +232,7 @@ class NumProTrainer(Trainer):
             forget_old(folder.parent, self.recipe.run.save_total_limit)
 
     def save_model(self, output_dir: str | None = None, _internal_call: bool = False) -> None:
-        """As in ``Trainer``, but without a copy of the whole base model in memory under ZeRO-2."""
+        """As in ``Trainer``, but under ZeRO-2 without a copy of the whole base model in memory."""
         if self.is_deepspeed_enabled and not self._zero3:
             self._save(output_dir)
         else:
@@ -239,16 +240,16 @@ class NumProTrainer(Trainer):
 
     def _save(self, output_dir: str | None = None, state_dict: Any = None) -> None:
         super()._save(output_dir, state_dict)
-        unreadable = dict(gather_object(list(self.meter.unreadable.items())))  # of all processes: each calls this
-        in_epoch = sum(gather_object([self.meter.in_epoch]))
+        unreadable = dict(gather_object(list(self.meter.unreadable.items())))  # every process takes part in gathering
+        in_epoch = sum(gather_object([self.meter.unreadable_in_epoch]))
         if self.args.should_save and output_dir is not None:
-            place = Path(output_dir)
-            (place / "training_args.bin").unlink(missing_ok=True)  # a pickle, and all of it is in the record
+            folder = Path(output_dir)
+            (folder / "training_args.bin").unlink(missing_ok=True)  # a pickle whose content is in the record as well
             if self.recipe.tuning == "full":
-                self.loaded.processor.save_pretrained(place)
+                self.loaded.processor.save_pretrained(folder)
             record = _record(self.recipe, self.index)
             record["data"] |= {"unreadable": unreadable, "unreadable_in_epoch": in_epoch}
-            write_record(place, record)
+            write_record(folder, record)
 
     def export(self, folder: Path) -> None:
         """Write the result: the adapter with its projector, or the whole model."""
@@ -256,7 +257,7 @@ class NumProTrainer(Trainer):
 
 
 class _Loader(DataLoader[Any]):
-    """A loader that passes the epoch on to its sampler."""
+    """A data loader that passes the epoch to its sampler."""
 
     def set_epoch(self, epoch: int) -> None:
         self.batch_sampler.set_epoch(epoch)  # type: ignore[union-attr]
@@ -269,8 +270,8 @@ def _record(recipe: Recipe, index: ShardIndex) -> dict[str, Any]:
 def _samples(recipe: Recipe, index: ShardIndex) -> Samples:
     if not recipe.data.streaming:
         return Samples(index, ArrowRows(index.files))
-    in_group = max(1, len(index.conversations) // len(index.group_rows))
-    return Samples(index, ParquetRows(index, keep=math.ceil(recipe.data.shuffle_buffer / in_group) + 2))
+    rows_per_group = max(1, len(index.conversations) // len(index.group_rows))
+    return Samples(index, ParquetRows(index, keep=math.ceil(recipe.data.shuffle_buffer / rows_per_group) + 2))
 
 
 def _batches(recipe: Recipe, index: ShardIndex, *, rank: int, world: int) -> ShuffledBatches | StreamingBatches:
@@ -286,9 +287,17 @@ def _start_worker(_: int) -> None:
     os.environ["TOKENIZERS_PARALLELISM"] = "false"
 
 
+def _example(unreadable: dict[str, str]) -> str:
+    """A sample that this process could not read; others may have been read by other processes."""
+    if not unreadable:
+        return "the output of the other processes names them"
+    sample, reason = next(iter(unreadable.items()))
+    return f"for example {sample}: {reason}"
+
+
 def _newest(output: Path) -> str | None:
-    found = checkpoints(output)
-    return str(found[-1]) if found else None
+    complete = checkpoints(output)
+    return str(complete[-1]) if complete else None
 
 
 def _rank() -> int:
