@@ -19,7 +19,11 @@ if TYPE_CHECKING:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command line; returns the exit code (0: success, 1: an error was found, 2: wrong usage)."""
+    """Run the command line.
+
+    Returns:
+        The exit code: 0 for success, 1 for an error, 2 for wrong usage, 143 or 130 for a run that was stopped by SIGTERM or Ctrl-C.
+    """
     return run_command(_parser(), argv)
 
 
@@ -113,6 +117,10 @@ def _add_run(verbs: Any) -> None:
     verb.add_argument("recipe", metavar="RECIPE", help="name of an included recipe, or a YAML file")
     verb.add_argument("overrides", nargs="*", metavar="KEY=VALUE", help="changes of the recipe, e.g. optimizer.lr=5e-5")
     verb.add_argument("--show", action="store_true", help="print the whole recipe with its changes as YAML and exit")
+    verb.add_argument(
+        "--time-limit", metavar="TIME", help="save a checkpoint and stop within this time: 90m, 3.5h, 23:30:00 or 1-12:00:00 (as in SLURM)"
+    )
+    verb.add_argument("--steal-lock", action="store_true", help="take over an output folder that a dead run on another machine has locked")
     verb.set_defaults(run=_run)
 
 
@@ -177,10 +185,18 @@ def _run(args: argparse.Namespace) -> int:
     if args.show:
         print(recipe.to_yaml(), end="")
         return 0
-    from .run.train import run
+    from .run.start import run
+    from .run.stop import Stopped, parse_time_limit
 
-    result = run(recipe)
-    if os.environ.get("RANK", "0") == "0":
+    time_limit_s = parse_time_limit(args.time_limit) if args.time_limit else None
+    main = os.environ.get("RANK", "0") == "0"
+    try:
+        result = run(recipe, steal_lock=args.steal_lock, time_limit_s=time_limit_s)
+    except Stopped as stopped:
+        if main or not stopped.agreed:
+            print(f"numpro-train: {stopped}", file=sys.stderr, flush=True)
+        return stopped.exit_code
+    if main:
         print(result)
     return 0
 

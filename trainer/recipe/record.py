@@ -171,6 +171,7 @@ class Recipe:
 
     ====================  ==========================================================================================
     ``model``             the base: folder or hub id of LongVA, Qwen2-VL, Qwen2.5-VL, Qwen3-VL, LLaVA-OneVision, ...
+    ``adapter``           adapter folder or hub id from which training starts, of this project or of the paper's authors
     ``output``            folder to write: checkpoints, ``adapter/`` (``model/`` with ``tuning: full``), logs, loss curve
     ``tuning``            ``lora``: LoRA on the language model, projector in full; ``full``: every parameter, also vision
     ``seed``              for all random choices
@@ -191,6 +192,7 @@ class Recipe:
     """
 
     model: str = ""
+    adapter: str = ""
     output: str = ""
     tuning: Literal["lora", "full"] = "lora"
     seed: int = 0
@@ -205,6 +207,13 @@ class Recipe:
     def __post_init__(self) -> None:
         if self.tuning == "full" and self.memory.quantize != "none":
             raise NumProError("memory.quantize=4bit works with tuning=lora only: 4-bit weights cannot be trained. Change one of them")
+        if self.adapter and self.tuning == "full":
+            raise NumProError(
+                f"adapter={self.adapter} works with tuning=lora only: merge it into the model first (numpro-train merge) and set model to "
+                "the result"
+            )
+        if self.adapter and self.memory.deepspeed == "zero3":
+            raise NumProError(f"adapter={self.adapter} does not work with memory.deepspeed=zero3: use zero2 or none")
         if self.memory.quantize != "none" and self.memory.deepspeed == "zero3":
             raise NumProError("memory.quantize=4bit does not work with memory.deepspeed=zero3: use zero2 or none")
         if self.data.numbering != "grid" and not self.numpro.numbers:

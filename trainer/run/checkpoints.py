@@ -1,4 +1,4 @@
-"""Checkpoints that are either complete or absent, and the conditions for resuming a run."""
+"""Checkpoints that are either complete or absent."""
 
 from __future__ import annotations
 
@@ -6,145 +6,170 @@ import errno
 import os
 import re
 import shutil
-from typing import TYPE_CHECKING, Any
-
-import yaml
+import time
+from contextlib import suppress
+from typing import TYPE_CHECKING
 
 from numpro_plugin.errors import NumProError
-from numpro_plugin.files import put_in_place, write_text_whole
-from numpro_plugin.weights.record import read_record
-
-from ..recipe.keys import flat
-from ..recipe.record import Recipe
+from numpro_plugin.files import put_in_place
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Collection
     from pathlib import Path
 
-RECIPE = "recipe.yaml"
 _CHECKPOINT = re.compile(r"checkpoint-(\d+)")
+_TEMPORARY = re.compile(r"\..+?(?:\.(?P<token>[0-9a-f]{12}))?\.(?:part|old)")
+_ABANDONED_S = 86_400
+_PROBE_BYTES = 4 << 20
 
-# Keys that may differ when a run is resumed: they change neither the result nor the order of samples.
-_MAY_DIFFER = (
-    "output",
-    "resume",
-    "run.",
-    "memory.gradient_checkpointing",
-    "memory.tiling",
-    "memory.tile_tokens",
-    "data.held_out",
-    "data.max_unreadable",
-)
+_REASONS = {
+    errno.ENOSPC: "the disk is full",
+    errno.EDQUOT: "the disk quota is used up",
+    errno.EROFS: "the file system is read-only",
+    errno.EACCES: "permission is denied",
+    errno.EPERM: "permission is denied",
+    errno.EIO: "the disk reports an input/output error",
+    errno.ESTALE: "the network file system lost the folder",
+    errno.ENOENT: "the folder was deleted",
+}
 
 
 def checkpoints(folder: Path) -> list[Path]:
     """The complete checkpoints of an output folder, oldest first."""
-    found = {int(match[1]): place for place in folder.glob("checkpoint-*") if (match := _CHECKPOINT.fullmatch(place.name))}
-    return [found[step] for step in sorted(found)]
+    by_step = {int(match[1]): path for path in folder.glob("checkpoint-*") if (match := _CHECKPOINT.fullmatch(path.name))}
+    return [by_step[step] for step in sorted(by_step)]
 
 
-def save_whole(folder: Path, write: Callable[[Path], None], *, main: bool, barrier: Callable[[], None], inner: str = "") -> None:
-    """Let ``write`` fill a folder beside ``folder``, then rename it. All processes call this; ``main`` is true in one.
+def save_whole(
+    folder: Path, write: Callable[[Path], None], *, main: bool, barrier: Callable[[], None], token: str = "0" * 12, inner: str = ""
+) -> None:
+    """Let ``write`` fill a temporary folder, then rename it to ``folder``, which replaces what was there. All processes call this.
 
-    ``inner``: the name of a folder that ``write`` makes inside the one it is given, if that one is to be renamed.
+    Args:
+        folder: what is to be written.
+        write: fills the folder that it is given.
+        main: true in one process, which makes and renames the folder.
+        barrier: waits for all processes.
+        token: identifies the run, in the temporary folder's name; the same in all processes.
+        inner: the name of a folder that ``write`` makes in the one it is given, if that is to be renamed.
 
     Raises:
-        NumProError: it could not be written (a full disk, say). Nothing is left of it, and earlier checkpoints are unchanged.
+        NumProError: it could not be written, and why. Nothing is left of it, and earlier checkpoints are unchanged.
     """
-    part = folder.with_name(f".{folder.name}.part")
-    if main:
-        shutil.rmtree(part, ignore_errors=True)
-        part.mkdir(parents=True)
-    barrier()
+    part = folder.with_name(f".{folder.name}.{token}.part")
     try:
+        if main:
+            shutil.rmtree(part, ignore_errors=True)  # of an earlier attempt of this run
+            part.mkdir(parents=True)
+        barrier()
         write(part)
+        barrier()
+        if main:
+            _replace(part / inner, folder, token)
+            if inner:
+                part.rmdir()
     except Exception as error:
         # Any exception: torch and safetensors raise their own for a full disk.
+        reason, remedy = _reason(error, part if part.is_dir() else folder.parent)
         if main:
             shutil.rmtree(part, ignore_errors=True)
-        good = checkpoints(folder.parent)
-        full = isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
-        raise NumProError(
-            f"{folder} could not be written: {'the disk is full' if full else error}. "
-            + (
-                f"The last complete checkpoint is {good[-1]}: make room and continue with resume=true"
-                if good
-                else "There is no checkpoint yet: make room and start again"
-            )
-        ) from error
-    barrier()
-    if main:
-        put_in_place(part / inner, folder)
-        if inner:
-            part.rmdir()
+        raise NumProError(f"{folder} could not be written: {reason}. {_way_out(folder.parent, remedy)}") from error
     barrier()
 
 
-def forget_old(folder: Path, keep: int) -> None:
+def delete_old(folder: Path, keep: int, *, token: str = "0" * 12) -> None:
     """Delete all but the newest ``keep`` checkpoints; 0 keeps all."""
-    for place in checkpoints(folder)[:-keep] if keep else []:
-        gone = place.with_name(f".{place.name}.old")
-        os.replace(place, gone)  # first renamed: a half-deleted folder must not look like a checkpoint
-        shutil.rmtree(gone)
+    for path in checkpoints(folder)[:-keep] if keep else []:
+        _delete(path, token)
 
 
-def claim_output(recipe: Recipe, folder: Path, result: Path, now: dict[str, Any]) -> Path | None:
-    """Claim the output folder for this run; returns the checkpoint to resume from, or None to start from the beginning.
+def delete_leftovers(folder: Path, dead: Collection[str]) -> None:
+    """Delete the temporary folders of dead runs, by their tokens, and those that did not change for a day."""
+    for path in folder.glob(".*"):
+        match = _TEMPORARY.fullmatch(path.name)
+        if match and path.is_dir() and (match["token"] in dead or time.time() - _last_change(path) > _ABANDONED_S):
+            shutil.rmtree(path, ignore_errors=True)
 
-    ``now``: the ``training_record`` that this run would write.
 
-    Raises:
-        NumProError: the folder is not empty and ``resume`` is false, or its checkpoints are of another recipe, of other shards, or of a
-            launch that this one cannot continue.
+def _replace(part: Path, folder: Path, token: str) -> None:
+    """Rename a finished folder to ``folder``. A folder there is moved out of the way first, and deleted last."""
+    old = folder.with_name(f".{folder.name}.{token}.old")
+    replaces = folder.exists()
+    if replaces:
+        shutil.rmtree(old, ignore_errors=True)
+        os.replace(folder, old)
+    try:
+        put_in_place(part, folder)
+    except BaseException:
+        if replaces:
+            os.replace(old, folder)
+        raise
+    if replaces:
+        shutil.rmtree(old, ignore_errors=True)
+
+
+def _delete(folder: Path, token: str) -> None:
+    """Delete a folder. It is renamed first, so that a partly deleted one does not look like a checkpoint."""
+    old = folder.with_name(f".{folder.name}.{token}.old")
+    os.replace(folder, old)
+    shutil.rmtree(old)
+
+
+def _last_change(folder: Path) -> float:
+    """When a folder or anything in it was changed last."""
+    times = [folder.stat().st_mtime]
+    for place, _, files in os.walk(folder):
+        for file in files:
+            with suppress(OSError):
+                times.append(os.stat(os.path.join(place, file)).st_mtime)
+    return max(times)
+
+
+def _reason(error: BaseException, folder: Path) -> tuple[str, str]:
+    """Why writing to ``folder`` failed, and what to do.
+
+    torch and safetensors report a full disk as their own errors, mostly without its number. Then a test file shows what is wrong.
     """
-    there = folder / RECIPE
-    if folder.exists() and not folder.is_dir():
-        raise NumProError(f"output={folder} is a file: pass a folder")
-    begun = {place.name for place in folder.iterdir()} - {RECIPE} if folder.is_dir() else set()  # with a recipe alone no training has begun
-    if begun:
-        if not recipe.resume:
-            raise NumProError(f"output={folder} exists and is not empty: choose another folder, or continue the run in it with resume=true")
-        if not there.is_file():
-            raise NumProError(f"output={folder} was not written by `numpro-train run` (it has no {RECIPE}): choose another folder")
-        if result.exists():
-            raise NumProError(f"output={folder} is finished: its result is {result}. Choose another folder to train again")
-        if checkpoints(folder):
-            _check_same(recipe, Recipe.from_dict(yaml.safe_load(there.read_text(encoding="utf-8"))), there)
-            _check_goes_on(recipe, now, read_record(checkpoints(folder)[-1]), checkpoints(folder)[-1])
-        for half in (*folder.glob(".*.part"), *folder.glob(".*.old")):
-            shutil.rmtree(half)
-    folder.mkdir(parents=True, exist_ok=True)
-    write_text_whole(there, recipe.to_yaml())
-    return next(iter(reversed(checkpoints(folder))), None)
+    number = _errno(error) or _probe(folder)
+    known = _REASONS.get(number or 0)
+    if number in (errno.ENOSPC, errno.EDQUOT):
+        return str(known), "make room"
+    if number is not None:
+        return known or os.strerror(number), "make the folder writable"
+    text = (str(error).strip() or type(error).__name__).splitlines()[0]
+    return f"{type(error).__name__}: {text}", "correct this"
 
 
-def _check_same(recipe: Recipe, before: Recipe, file: Path) -> None:
-    now, then = flat(recipe.to_dict()), flat(before.to_dict())
-    free = (*_MAY_DIFFER, "data.workers") if not recipe.data.streaming else _MAY_DIFFER
-    for key, value in now.items():
-        if then.get(key) != value and not key.startswith(free):
-            raise NumProError(
-                f"{key}={value!r}, but the run in {file.parent} was started with {key}={then.get(key)!r}: use that, or choose "
-                "another output"
-            )
+def _errno(error: BaseException | None) -> int | None:
+    """The error number of an exception or of one that it was raised from."""
+    while error is not None:
+        if isinstance(error, OSError) and error.errno in _REASONS:
+            return error.errno
+        match = re.search(r"os error (\d+)", str(error))  # safetensors
+        if match:
+            return int(match[1])
+        error = error.__cause__ or error.__context__
+    return None
 
 
-def _check_goes_on(recipe: Recipe, now: dict[str, Any], then: dict[str, Any] | None, checkpoint: Path) -> None:
-    """Check that shards are unchanged, and that processes will find their part of the optimizer and of the order of samples."""
-    if then is None:
-        raise NumProError(f"{checkpoint} has no record of its run (numpro.json): choose another output")
-    if then["data"].get("fingerprint") != now["data"]["fingerprint"]:
-        sizes = [f"{one['data']['samples']} samples in {len(one['data']['files'])} files" for one in (then, now)]
-        raise NumProError(
-            f"the shards changed since {checkpoint} was written: then {sizes[0]}, now {sizes[1]}. Restore those shards, or choose "
-            "another output"
-        )
-    launches = [(one["processes"], one.get("deepspeed", "none")) for one in (then, now)]
-    # Without DeepSpeed every process has the whole optimizer, and the random order of samples does not depend on the processes.
-    free = {choice for _, choice in launches} == {"none"} and not recipe.data.streaming
-    if launches[0] != launches[1] and not free:
-        launched = [f"{count} process{'es' if count > 1 else ''} with memory.deepspeed={choice}" for count, choice in launches]
-        raise NumProError(
-            f"{checkpoint} was written by {launched[0]}, this run is {launched[1]} and could not restore the optimizer or the order of "
-            "samples: launch it as before, or choose another output"
-        )
+def _probe(folder: Path) -> int | None:
+    """The error number of an attempt to write a few megabytes to a folder; None if that works."""
+    file = folder / f".probe.{os.getpid()}"
+    try:
+        with open(file, "wb") as out:
+            out.write(b"\1" * _PROBE_BYTES)
+            out.flush()
+            os.fsync(out.fileno())
+    except OSError as error:
+        return error.errno
+    finally:
+        with suppress(OSError):
+            file.unlink(missing_ok=True)
+    return None
+
+
+def _way_out(output: Path, remedy: str) -> str:
+    complete = checkpoints(output)
+    if complete:
+        return f"The last complete checkpoint is {complete[-1]}: {remedy} and continue with resume=true"
+    return f"There is no checkpoint yet: {remedy} and start again"

@@ -14,8 +14,11 @@ from typing import TYPE_CHECKING, Any
 from numpro_plugin import __version__
 from numpro_plugin.errors import NumProError
 from numpro_plugin.files import folder_written_whole
+from numpro_plugin.weights.adapter import adapter_identities
+from numpro_plugin.weights.folder import local_folder
 from numpro_plugin.weights.record import RECORD, read_record
 
+from .arguments import deepspeed_used, processes
 from .model_card import model_card
 
 if TYPE_CHECKING:
@@ -49,6 +52,11 @@ def training_record(recipe: Recipe, index: ShardIndex, *, processes: int, deepsp
     }
 
 
+def run_record(recipe: Recipe, index: ShardIndex) -> dict[str, Any]:
+    """The record of a run with the processes of this launch."""
+    return training_record(recipe, index, processes=processes(), deepspeed=deepspeed_used(recipe))
+
+
 def _versions() -> dict[str, str]:
     found = {}
     for name in _LIBRARIES:
@@ -60,29 +68,32 @@ def _versions() -> dict[str, str]:
 
 
 def write_record(folder: Path, record: dict[str, Any]) -> None:
-    """Write the record and the model card made from it."""
+    """Write the record and, if it has settings, the model card made from it."""
     (folder / RECORD).write_text(json.dumps(record, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-    model_card(record).save(folder / "README.md")
+    if record["settings"] is not None:
+        model_card(record).save(folder / "README.md")
 
 
 def merge(base: str | Path, adapter: str | Path, out: str | Path) -> Path:
     """Merge an adapter into its base model and write a full checkpoint to ``out``, which ``load_model`` opens like any other.
 
-    ``adapter``: from this project or the paper's code. Its record, if it has one, is copied.
+    ``adapter``: from this project or the paper's code. Its record, if it has one, is copied. The checkpoint's record also says which
+    adapters it contains.
 
     Raises:
-        NumProError: ``out`` exists, or the adapter does not fit the base model.
+        NumProError: ``out`` exists, or the adapter does not fit the base model, or was already merged into it.
     """
     from numpro_plugin.families import load_model
 
     folder = Path(out)
     if folder.exists():
         raise NumProError(f"{folder} already exists: choose another folder")
-    record = read_record(adapter)
-    loaded = load_model(base, adapter, merge=True)
+    adapter_folder = local_folder(adapter)
+    record = read_record(adapter_folder) or {"settings": None, "base": str(base), "versions": {"numpro-plugin": __version__, **_versions()}}
+    loaded = load_model(base, adapter_folder, merge=True)
+    contains = adapter_identities(adapter_folder) | set((read_record(local_folder(base)) or {}).get("contains") or ())
     with folder_written_whole(folder) as part:
         loaded.model.save_pretrained(part)
         loaded.processor.save_pretrained(part)
-        if record is not None:
-            write_record(part, {**record, "tuning": "merged"})
+        write_record(part, {**record, "tuning": "merged", "contains": sorted(contains)})
     return folder

@@ -75,19 +75,26 @@ class HeldOut:
         world: int = 1,
         gather: Callable[[list[Any]], list[Any]] = list,
         equal_rounds: bool = False,
+        stop: Callable[[], int] = int,
         **generate_options: Any,
-    ) -> dict[str, float]:
+    ) -> dict[str, float] | None:
         """mIoU and R@IoU in percent over all moment questions, which are divided among the processes; ``samples``: the number of questions.
 
         As in evaluation, the IoU is that of the times of the numbers (3 to 9 is six long), except that two equal spans of a single frame,
         whose length is 0, have an IoU of 1. ``equal_rounds``: every process generates equally often, as weights that are partitioned over
-        the processes require; a question that is answered twice counts once. ``generate_options``: further arguments of ``generate``.
+        the processes require; a question that is answered twice counts once. ``stop``: called before each question, equally often by every
+        process; if it returns anything but 0, the evaluation ends and the result is None. ``generate_options``: further arguments of
+        ``generate``.
         """
         generator = Generator(loaded)
         options = GenerationOptions(max_new_tokens=self._max_new_tokens, more=tuple(generate_options.items()))
         count = len(self._questions)
         results: list[tuple[float, bool]] = []
-        for k in range(rank, -(-count // world) * world if equal_rounds else count, world):
+        for k in range(rank, -(-count // world) * world, world):
+            if stop():
+                return None
+            if k >= count and not equal_rounds:
+                continue
             sample_index, truth = self._questions[k % count]
             raw = self.samples[0, sample_index]
             try:

@@ -16,6 +16,9 @@ from numpro_plugin.errors import NumProError
 from numpro_plugin.families import Loaded, base_model_of, load_model
 from numpro_plugin.internals.of_peft import keep_input_dtype
 from numpro_plugin.internals.of_transformers import checkpoint_layers
+from numpro_plugin.longva.adapters import NON_LORA
+from numpro_plugin.weights.adapter import read_adapter_config
+from numpro_plugin.weights.folder import local_folder
 
 from .tiling import recompute, tile_language_model
 
@@ -25,12 +28,15 @@ if TYPE_CHECKING:
     from ..recipe.record import Recipe
 
 
-def open_for_training(recipe: Recipe) -> Loaded:
-    """The recipe's base model, ready to be trained (see ``make_trainable``), with its processor and family."""
+def open_for_training(recipe: Recipe, *, adapter: str | None = None) -> Loaded:
+    """The recipe's base model, ready to be trained (see ``make_trainable``), with its processor and family.
+
+    ``adapter``: the adapter on it, instead of the recipe's: that of the checkpoint from which a run with an adapter is resumed.
+    """
     options: dict[str, Any] = {"dtype": weights_dtype(recipe), "attn_implementation": recipe.memory.attention}
     if recipe.memory.quantize == "4bit":
         options |= _four_bits()
-    loaded = load_model(recipe.model, **options)
+    loaded = load_model(recipe.model, adapter or recipe.adapter or None, trainable=True, **options)
     set_seed(recipe.seed)  # LoRA's initial values must depend on the seed alone, not on how the weights were loaded
     return loaded._replace(model=make_trainable(loaded.model, loaded.family, recipe))
 
@@ -47,8 +53,8 @@ def weights_dtype(recipe: Recipe) -> str:
 def make_trainable(model: Any, family: Family, recipe: Recipe) -> Any:
     """Add LoRA to the language model and make the projector trainable, or make every weight trainable. Also works on the device ``meta``.
 
-    With ``tuning: lora`` the result is a ``PeftModel``. Everything else is frozen, and nothing before the projector needs gradients, so
-    the vision tower runs without an autograd graph.
+    With ``tuning: lora`` the result is a ``PeftModel``; LoRA that the model already has is trained on. Everything else is frozen, and
+    nothing before the projector needs gradients, so the vision tower runs without an autograd graph.
     """
     memory = recipe.memory
     if recipe.tuning == "full":
@@ -64,18 +70,21 @@ def make_trainable(model: Any, family: Family, recipe: Recipe) -> Any:
 
 
 def _with_lora(model: Any, family: Family, recipe: Recipe) -> Any:
-    from peft import LoraConfig, get_peft_model
+    from peft import LoraConfig, PeftModel, get_peft_model
 
     lora = recipe.lora
-    config = LoraConfig(
-        r=lora.rank,
-        lora_alpha=lora.alpha,  # type: ignore[arg-type]
-        lora_dropout=lora.dropout,
-        target_modules=family.lora_modules(model),
-        modules_to_save=[name.removeprefix("model.") for name in family.projector_modules(model)] if lora.projector else None,
-    )
-    adapted: Any = get_peft_model(model, config)
-    config.base_model_name_or_path = recipe.model  # as given in the recipe, not the folder of a download
+    if isinstance(model, PeftModel):
+        adapted: Any = _with_dropout(model, lora.dropout)
+    else:
+        config = LoraConfig(
+            r=lora.rank,
+            lora_alpha=lora.alpha,  # type: ignore[arg-type]
+            lora_dropout=lora.dropout,
+            target_modules=family.lora_modules(model),
+            modules_to_save=[name.removeprefix("model.") for name in family.projector_modules(model)] if lora.projector else None,
+        )
+        adapted = get_peft_model(model, config)
+    adapted.peft_config["default"].base_model_name_or_path = recipe.model  # as given in the recipe, not the folder of a download
     # DeepSpeed's optimizer keeps its own 32-bit copies of trained weights. ZeRO-2 converts the weights themselves to bf16. ZeRO-3 does not
     # convert a model that was partitioned while loading, so LoRA's weights must have the type of a layer's input (bf16).
     dtype = torch.bfloat16 if recipe.memory.dtype == "bfloat16" and is_deepspeed_zero3_enabled() else torch.float32
@@ -84,6 +93,40 @@ def _with_lora(model: Any, family: Family, recipe: Recipe) -> Any:
             parameter.data = parameter.data.to(dtype)
     if recipe.memory.dtype == "bfloat16":
         keep_input_dtype(adapted)
+    return adapted
+
+
+def check_adapter(recipe: Recipe) -> None:
+    """Check that the recipe's adapter is one, and that LoRA in the recipe is as in the adapter.
+
+    Raises:
+        NumProError: it is not; the message names the keys to set.
+    """
+    config, lora = read_adapter_config(local_folder(recipe.adapter)), recipe.lora
+    projector = bool(config.get("modules_to_save")) or (local_folder(recipe.adapter) / NON_LORA).is_file()
+    values = {"lora.rank": (lora.rank, config.get("r")), "lora.alpha": (lora.alpha, config.get("lora_alpha"))}
+    values["lora.projector"] = (lora.projector, projector)
+    wrong = {key: (here, there) for key, (here, there) in values.items() if here != there}
+    if wrong:
+        described = ", ".join(f"{key}={str(here).lower()}" for key, (here, _) in wrong.items())
+        changes = " ".join(f"{key}={str(there).lower()}" for key, (_, there) in wrong.items())
+        raise NumProError(f"the recipe has {described}, but the adapter {recipe.adapter} was trained otherwise: set {changes}")
+
+
+def _with_dropout(adapted: Any, dropout: float) -> Any:
+    """Set the dropout of an adapter's LoRA, and freeze what it has in the vision tower.
+
+    The authors' adapters have LoRA there, too. It stays as it is: training it would give the tower an autograd graph.
+    """
+    from peft.tuners.lora import LoraLayer
+
+    adapted.peft_config["default"].lora_dropout = dropout
+    for name, module in adapted.named_modules():
+        if isinstance(module, LoraLayer):
+            trained = ".language_model." in f".{name}."
+            module.lora_dropout["default"] = torch.nn.Dropout(dropout) if dropout and trained else torch.nn.Identity()
+            if not trained:
+                module.requires_grad_(False)
     return adapted
 
 

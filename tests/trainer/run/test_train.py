@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import errno
 import multiprocessing
 import os
@@ -23,6 +22,7 @@ from PIL import Image
 from safetensors.torch import load_file, save_file
 from support.shards import video_row, write_shard
 from support.tiny_longva import save_tiny_longva
+from support.training import SIZE, World, changes_of, losses, make_world, weights
 
 from numpro_plugin.errors import NumProError
 from numpro_plugin.families import load_model
@@ -32,44 +32,17 @@ from numpro_plugin.trainer.recipe.record import Recipe, load_recipe
 from numpro_plugin.trainer.run.callbacks import read_log
 from numpro_plugin.trainer.run.checkpoints import checkpoints
 from numpro_plugin.trainer.run.held_out import HeldOut
-from numpro_plugin.trainer.run.train import NumProTrainer, run
+from numpro_plugin.trainer.run.start import run
+from numpro_plugin.trainer.run.trainer import NumProTrainer
 from numpro_plugin.trainer.shards.index import ShardIndex
 from numpro_plugin.weights.record import numpro_settings_of, read_record
 
 pytestmark = pytest.mark.usefixtures("datasets_cache")
-SIZE = (16, 16)
-
-
-@dataclasses.dataclass(frozen=True)
-class World:
-    root: Path
-    model: Path
-    shards: Path
-    held_out: Path
-
-    def recipe(self, output: str, **changes: Any) -> Recipe:
-        """25 samples of 17 videos, 8 a step: four steps an epoch, the last one of a single sample."""
-        base = {"model": str(self.model), "output": str(self.root / output), "data__shards": str(self.shards), "data__workers": 0}
-        base |= {"numpro__frame_size": list(SIZE), "numpro__max_frames": 8, "optimizer__lr": 0.01, "optimizer__epochs": 2}
-        return load_recipe("tiny").replace(**{**base, "lora__rank": 4, "run__save_steps": 2, "run__max_new_tokens": 8, **changes})
 
 
 @pytest.fixture(scope="module")
 def world(tmp_path_factory: pytest.TempPathFactory) -> World:
-    root = tmp_path_factory.mktemp("train")
-    for file in range(2):
-        rows = [video_row(f"v{file}_{k}", 3.0 + 2 * k, conversations=1 + k % 2, size=SIZE) for k in range(8 + file)]
-        write_shard(root / "shards" / f"made-{file}.parquet", rows, size=SIZE)
-    write_shard(root / "held" / "held.parquet", [video_row(f"h{k}", 8.0, conversations=2, size=SIZE) for k in range(2)], size=SIZE)
-    return World(root, save_tiny_longva(root / "model"), root / "shards", root / "held")
-
-
-def losses(output: str | Path) -> list[tuple[int, float, float]]:
-    return [(line["step"], line["loss"], line["grad_norm"]) for line in read_log(Path(output) / "log.jsonl") if "loss" in line]
-
-
-def weights(output: str | Path, name: str = "adapter/adapter_model.safetensors") -> dict[str, torch.Tensor]:
-    return load_file(Path(output) / name)
+    return make_world(tmp_path_factory.mktemp("train"))
 
 
 def assert_same_curve(one: list[tuple[int, float, float]], other: list[tuple[int, float, float]]) -> None:
@@ -112,7 +85,8 @@ def plain(world: World, datasets_cache: str) -> Recipe:
 @pytest.mark.slow
 def test_a_run_writes_adapter_checkpoints_log_curve_and_recipe(plain: Recipe, world: World) -> None:
     output = Path(plain.output)
-    assert {p.name for p in output.iterdir()} == {"adapter", "checkpoint-6", "checkpoint-8", "log.jsonl", "loss.png", "recipe.yaml"}
+    files = {"adapter", "checkpoint-6", "checkpoint-8", "log.jsonl", "loss.png", "recipe.yaml", "status.json"}
+    assert {p.name for p in output.iterdir()} == files
     assert load_recipe(output / "recipe.yaml") == plain
     lines = [line for line in read_log(output / "log.jsonl") if "loss" in line]
     assert [line["step"] for line in lines] == list(range(1, 9))
@@ -188,7 +162,7 @@ def test_two_processes_under_zero2_give_the_same_curve_even_when_killed(plain: R
     """The command under torchrun; all its processes are killed at a random step, and it is started again."""
     recipe = world.recipe("zero2", lora__dropout=0.0, resume=True)
     environment = {**os.environ, "DS_ACCELERATOR": "cpu", "OMP_NUM_THREADS": "1", "HF_DATASETS_CACHE": datasets_cache}
-    changes = [f"{key}={value}" for key, value in _changes(recipe).items()]
+    changes = [f"{key}={value}" for key, value in changes_of(recipe).items()]
     launch = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node", "2", "--master_port", str(random.randrange(20000, 60000))]
     command = [*launch, "-m", "numpro_plugin.trainer.cli", "run", "tiny", *changes]
     process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
@@ -216,7 +190,7 @@ _RECORDING_DTYPES = """
 import sys
 from pathlib import Path
 from numpro_plugin.trainer.cli import main
-from numpro_plugin.trainer.run.train import NumProTrainer
+from numpro_plugin.trainer.run.trainer import NumProTrainer
 
 export = NumProTrainer.export
 def record_dtypes(self, folder):
@@ -238,7 +212,7 @@ def test_two_processes_under_zero3_in_bf16_with_three_questions(world: World, da
     script.write_text(_RECORDING_DTYPES, encoding="utf-8")
     environment = {**os.environ, "DS_ACCELERATOR": "cpu", "OMP_NUM_THREADS": "1", "HF_DATASETS_CACHE": datasets_cache}
     launch = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node", "2", "--master_port", str(random.randrange(20000, 60000))]
-    overrides = [f"{key}={value}" for key, value in _changes(recipe).items()]
+    overrides = [f"{key}={value}" for key, value in changes_of(recipe).items()]
     done = subprocess.run([*launch, str(script), "run", "tiny", *overrides], env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr[-3000:]
     output = Path(recipe.output)
@@ -249,17 +223,6 @@ def test_two_processes_under_zero3_in_bf16_with_three_questions(world: World, da
     assert all(weight.isfinite().all() for weight in weights(output).values())
     assert read_record(output / "checkpoint-3")["deepspeed"] == "zero3"
     load_model(world.model, output / "adapter")
-
-
-def _changes(recipe: Recipe) -> dict[str, Any]:
-    """The keys in which a recipe differs from the recipe ``tiny``."""
-    base, changes = load_recipe("tiny").to_dict(), {}
-    for name, value in recipe.to_dict().items():
-        if isinstance(value, dict):
-            changes |= {f"{name}.{key}": item for key, item in value.items() if item != base[name][key]}
-        elif value != base[name]:
-            changes[name] = value
-    return changes
 
 
 @pytest.mark.slow
