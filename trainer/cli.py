@@ -213,7 +213,7 @@ def _plan(args: argparse.Namespace) -> int:
 
 
 def _merge(args: argparse.Namespace) -> int:
-    from .run.export import merge
+    from .output.export import merge
 
     print(merge(args.base, args.adapter, args.out))
     return 0

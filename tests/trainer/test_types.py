@@ -12,7 +12,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 FUNCTIONS = {
-    "run/resume.py": ("def claim_output(", "recipe"),
+    "output/resume.py": ("def claim_output(", "recipe"),
     "shards/make.py": ("def _is_done(", "chunk"),
     "instructions/sources.py": ("def read_inputs(", "files"),
 }

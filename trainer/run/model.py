@@ -122,7 +122,7 @@ def _with_dropout(adapted: Any, dropout: float) -> Any:
 
     adapted.peft_config["default"].lora_dropout = dropout
     for name, module in adapted.named_modules():
-        if isinstance(module, LoraLayer):
+        if isinstance(module, LoraLayer) and isinstance(module, torch.nn.Module):
             trained = ".language_model." in f".{name}."
             module.lora_dropout["default"] = torch.nn.Dropout(dropout) if dropout and trained else torch.nn.Identity()
             if not trained:

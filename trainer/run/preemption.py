@@ -12,7 +12,7 @@ import torch.distributed as dist
 from transformers import TrainerCallback
 
 if TYPE_CHECKING:
-    from .lock import OutputLock
+    from ..output.lock import OutputLock
     from .stop import StopRequests
 
 LOST_LOCK = 1000

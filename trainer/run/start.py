@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from numpro_plugin.errors import NumProError
 
-from .lock import OutputLock
+from ..output.lock import OutputLock
 from .stop import Interrupted, Stopped, StopRequests, request_name
 
 if TYPE_CHECKING:

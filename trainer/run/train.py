@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import uuid
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,24 +13,29 @@ from typing import TYPE_CHECKING
 from accelerate.utils import broadcast_object_list
 from transformers import set_seed
 
+from numpro_plugin.errors import NumProError
 from numpro_plugin.weights.adapter import adapter_identities
 from numpro_plugin.weights.folder import local_folder
 from numpro_plugin.weights.record import read_record
 
+from ..output.checkpoints import checkpoints, delete_leftovers
+from ..output.export import training_record
+from ..output.resume import claim_output
+from ..output.status import write_status
 from ..shards.index import ShardIndex
-from .arguments import training_arguments
+from .arguments import deepspeed_used, processes, training_arguments
 from .callbacks import CURVE, LOG, draw_loss_curve, read_log
-from .checkpoints import delete_leftovers
-from .export import run_record
 from .model import check_adapter, open_for_training
 from .preemption import StopCallback
-from .resume import claim_output
-from .status import failure_recorded, write_status
+from .stop import Stopped
 from .trainer import NumProTrainer
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from ..output.lock import OutputLock
+    from ..output.status import State
     from ..recipe.record import Recipe
-    from .lock import OutputLock
     from .stop import StopRequests
 
 
@@ -37,15 +43,17 @@ def train(recipe: Recipe, *, lock: OutputLock | None, requests: StopRequests) ->
     """Train in a locked output folder; see ``start.run``. ``lock``: None in all processes but the main one."""
     output = Path(recipe.output)
     result = output / ("adapter" if recipe.tuning == "lora" else "model")
-    if recipe.adapter:
+    if recipe.adapter and not (recipe.resume and checkpoints(output)):
         check_adapter(recipe)
     index = ShardIndex.read(recipe.data.shards, recipe.numpro)
     held_out = ShardIndex.read(recipe.data.held_out, recipe.numpro) if recipe.data.held_out else None
     checkpoint = None
     if lock is not None:
-        checkpoint = claim_output(recipe, output, result, run_record(recipe, index))
+        checkpoint = claim_output(
+            recipe, output, result, training_record(recipe, index, processes=processes(), deepspeed=deepspeed_used(recipe))
+        )
         delete_leftovers(output, lock.dead)
-    with failure_recorded(output, lock):
+    with _failure_recorded(output, lock):
         args = training_arguments(recipe)  # before the model: ZeRO-3 partitions weights while they are loaded
         [run] = broadcast_object_list([RunState.of(recipe, checkpoint, lock)])
         set_seed(recipe.seed)
@@ -87,3 +95,16 @@ class RunState:
         saved = (read_record(checkpoint) if checkpoint else None) or {}
         started_from = saved.get("contains") or (sorted(adapter_identities(local_folder(recipe.adapter))) if recipe.adapter else [])
         return cls(str(checkpoint) if checkpoint else None, lock.owner.token, saved.get("run") or uuid.uuid4().hex, tuple(started_from))
+
+
+@contextmanager
+def _failure_recorded(folder: Path, lock: OutputLock | None) -> Iterator[None]:
+    """Record in the process that holds the ``lock`` that the run failed, or was interrupted before its first step."""
+    try:
+        yield
+    except BaseException as error:
+        if lock is not None and not lock.lost and not isinstance(error, Stopped):
+            state: State = "failed" if isinstance(error, Exception) else "stopped"
+            with suppress(OSError):
+                write_status(folder, state, reason=f"{error}" if isinstance(error, NumProError) else f"{type(error).__name__}: {error}")
+        raise

@@ -20,15 +20,16 @@ from numpro_plugin.families import base_model_of
 from numpro_plugin.weights.record import read_record
 
 from ..batches.collator import Collator
+from ..output.checkpoints import delete_old, save_whole
+from ..output.export import training_record, write_record
+from ..output.resume import extend_schedule
+from ..output.status import write_status
+from .arguments import deepspeed_used, processes
 from .callbacks import JsonLog, Meter, summarise
-from .checkpoints import delete_old, save_whole
-from .export import run_record, write_record
 from .held_out import HeldOut
 from .loader import training_loader, training_samples
 from .loss import answer_loss
 from .preemption import LOST_LOCK
-from .schedule import extend_schedule
-from .status import write_status
 from .stop import Stopped, request_name
 
 if TYPE_CHECKING:
@@ -270,7 +271,8 @@ class NumProTrainer(Trainer):
             (folder / "training_args.bin").unlink(missing_ok=True)  # a pickle whose content is in the record as well
             if self.recipe.tuning == "full":
                 self.loaded.processor.save_pretrained(folder)
-            record = run_record(self.recipe, self.index) | {"run": self.run_state.id, "step": self.state.global_step}
+            record = training_record(self.recipe, self.index, processes=processes(), deepspeed=deepspeed_used(self.recipe))
+            record |= {"run": self.run_state.id, "step": self.state.global_step}
             if self.run_state.started_from:
                 record["contains"] = list(self.run_state.started_from)
             record["data"] |= self._unreadable

@@ -28,9 +28,9 @@ from numpro_plugin.errors import NumProError
 from numpro_plugin.families import load_model
 from numpro_plugin.inference.generation import Generated, Generator
 from numpro_plugin.trainer.batches.collator import Collator
+from numpro_plugin.trainer.output.checkpoints import checkpoints
 from numpro_plugin.trainer.recipe.record import Recipe, load_recipe
 from numpro_plugin.trainer.run.callbacks import read_log
-from numpro_plugin.trainer.run.checkpoints import checkpoints
 from numpro_plugin.trainer.run.held_out import HeldOut
 from numpro_plugin.trainer.run.start import run
 from numpro_plugin.trainer.run.trainer import NumProTrainer

@@ -19,8 +19,8 @@ from numpro_plugin.families import Loaded, load_model
 from numpro_plugin.settings import NumProSettings
 from numpro_plugin.trainer.batches.collator import Collator, RawSample
 from numpro_plugin.trainer.cli import main
+from numpro_plugin.trainer.output.export import merge, training_record, write_record
 from numpro_plugin.trainer.recipe.record import load_recipe
-from numpro_plugin.trainer.run.export import merge, training_record, write_record
 from numpro_plugin.trainer.run.model import open_for_training
 from numpro_plugin.trainer.shards.index import ShardIndex
 from numpro_plugin.weights.record import numpro_settings_of, read_record
@@ -50,6 +50,10 @@ def test_an_adapter_loads_and_merges_with_the_same_logits(family: str, tmp_path:
     expected = logits(trained)
     assert (expected - logits(load_model(base, dtype="float32"))).abs().max() > 1e-2
     assert torch.allclose(logits(load_model(base, tmp_path / "adapter", dtype="float32")), expected, atol=1e-5)
+    continued = open_for_training(recipe.replace(adapter=str(tmp_path / "adapter")))
+    assert torch.allclose(logits(continued), expected, atol=1e-5)
+    trainable = [{name for name, weight in one.model.named_parameters() if weight.requires_grad} for one in (trained, continued)]
+    assert trainable[0] == trainable[1]
     merged = merge(base, tmp_path / "adapter", tmp_path / "merged")
     assert torch.allclose(logits(load_model(merged, dtype="float32")), expected, atol=1e-4)
     assert numpro_settings_of(merged) == recipe.numpro

@@ -16,7 +16,7 @@ import pytest
 
 from numpro_plugin.errors import NumProError
 from numpro_plugin.trainer.cli import main
-from numpro_plugin.trainer.run.lock import EXPIRY_S, LOCK, OutputLock, Owner
+from numpro_plugin.trainer.output.lock import EXPIRY_S, LOCK, OutputLock, Owner
 
 ENDED = subprocess.Popen([sys.executable, "-c", ""])
 ENDED.wait()

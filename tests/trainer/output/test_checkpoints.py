@@ -14,10 +14,10 @@ import pytest
 
 from numpro_plugin.errors import NumProError
 from numpro_plugin.settings import NumProSettings
+from numpro_plugin.trainer.output import checkpoints as checkpoints_module
+from numpro_plugin.trainer.output.checkpoints import delete_leftovers, save_whole
+from numpro_plugin.trainer.output.resume import claim_output
 from numpro_plugin.trainer.recipe.record import Recipe
-from numpro_plugin.trainer.run import checkpoints as checkpoints_module
-from numpro_plugin.trainer.run.checkpoints import delete_leftovers, save_whole
-from numpro_plugin.trainer.run.resume import claim_output
 
 
 def training_record(processes: int = 2, deepspeed: str = "zero2", fingerprint: str = "a", samples: int = 25) -> dict[str, Any]:

@@ -108,7 +108,8 @@ class OutputLock:
 
     @classmethod
     def _take(cls, folder: Path, *, steal: bool, created: bool) -> OutputLock:
-        owner, dead = Owner.current(), set()
+        owner = Owner.current()
+        dead: set[str] = set()
         for _ in range(_ATTEMPTS):
             age_s = _create(folder, owner)
             if age_s is None:

@@ -18,7 +18,6 @@ from numpro_plugin.weights.adapter import adapter_identities
 from numpro_plugin.weights.folder import local_folder
 from numpro_plugin.weights.record import RECORD, read_record
 
-from .arguments import deepspeed_used, processes
 from .model_card import model_card
 
 if TYPE_CHECKING:
@@ -50,11 +49,6 @@ def training_record(recipe: Recipe, index: ShardIndex, *, processes: int, deepsp
         "recipe": recipe.to_dict(),
         "versions": {"numpro-plugin": __version__, "python": platform.python_version(), **_versions()},
     }
-
-
-def run_record(recipe: Recipe, index: ShardIndex) -> dict[str, Any]:
-    """The record of a run with the processes of this launch."""
-    return training_record(recipe, index, processes=processes(), deepspeed=deepspeed_used(recipe))
 
 
 def _versions() -> dict[str, str]:

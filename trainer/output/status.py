@@ -4,19 +4,12 @@ from __future__ import annotations
 
 import json
 import time
-from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, Literal
 
-from numpro_plugin.errors import NumProError
 from numpro_plugin.files import write_text_whole
 
-from .stop import Stopped
-
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
-
-    from .lock import OutputLock
 
 STATUS = "status.json"
 
@@ -36,16 +29,3 @@ def read_status(folder: Path) -> dict[str, Any] | None:
         return None
     values: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
     return values
-
-
-@contextmanager
-def failure_recorded(folder: Path, lock: OutputLock | None) -> Iterator[None]:
-    """Record in the process that holds the ``lock`` that the run failed, or was interrupted before its first step."""
-    try:
-        yield
-    except BaseException as error:
-        if lock is not None and not lock.lost and not isinstance(error, Stopped):
-            state: State = "failed" if isinstance(error, Exception) else "stopped"
-            with suppress(OSError):
-                write_status(folder, state, reason=f"{error}" if isinstance(error, NumProError) else f"{type(error).__name__}: {error}")
-        raise
