@@ -112,7 +112,7 @@ def difference(recipe: Recipe, wanted: Recipe) -> str:
     ours, theirs = weights(recipe.output), weights(wanted.output)
     if any(not torch.equal(value, ours[name]) for name, value in theirs.items()):
         return "another adapter"
-    left = [path.name for path in Path(recipe.output).iterdir() if path.name.startswith(".") or path.name == "run.lock"]
+    left = [path.name for path in Path(recipe.output).iterdir() if path.name.startswith(".") or path.name == "lock.json"]
     return f"left {left}" if left else ""
 
 

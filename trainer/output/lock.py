@@ -18,7 +18,7 @@ from numpro_plugin.errors import NumProError
 if TYPE_CHECKING:
     from types import TracebackType
 
-LOCK = "run.lock"
+LOCK = "lock.json"
 HEARTBEAT_S = 30.0
 """Seconds between the updates of a lock's time stamp, by which other machines see that its run is alive."""
 

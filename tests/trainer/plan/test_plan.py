@@ -71,6 +71,7 @@ def test_extrapolation_from_few_layers_equals_the_simulation_of_all(changes: dic
     assert extrapolated.flops == pytest.approx(full_depth.flops, rel=1e-9)
 
 
+@pytest.mark.slow
 def test_extrapolation_from_few_frames_equals_the_simulation_of_the_tower() -> None:
     simulation = Simulation(small_config(1), small_recipe(memory__tiling="none"))
     memory, flops = _run_tower(simulation.config, simulation.recipe, 90)

@@ -95,7 +95,7 @@ def test_a_run_stopped_by_time_limit_sigterm_and_ctrl_c_equals_an_uninterrupted_
         assert status is not None
         assert (status["state"], status["step"], status["max_steps"], status["checkpoint"]) == ("stopped", step, 8, f"checkpoint-{step}")
         assert not (output / "adapter").exists()
-        assert not (output / "run.lock").exists()
+        assert not (output / "lock.json").exists()
     assert main(command_of(recipe)) == 0
     status = read_status(output)
     assert status is not None

@@ -355,6 +355,7 @@ def test_too_many_unreadable_samples_stop_the_run_even_between_log_entries(world
     assert [line["unreadable"] for line in read_log(Path(recipe.output) / "log.jsonl")][-1] == 8
 
 
+@pytest.mark.slow
 def test_resuming_restores_the_count_of_unreadable_samples(world: World, tmp_path: Path) -> None:
     shard = damaged_shard(tmp_path / "bad.parquet", 24, range(12))
     changes = {"data__shards": shard, "data__max_unreadable": 0.9, "optimizer__epochs": 1}
