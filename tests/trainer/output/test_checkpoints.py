@@ -56,6 +56,7 @@ def test_the_recipe_is_compared_with_that_of_the_checkpoint_not_with_the_folders
         ({"max_steps": 100}, {"max_steps": 150}, None),
         ({"epochs": 2}, {"epochs": 2}, r"is finished: its result is .*adapter\. .*larger optimizer\.epochs or optimizer\.max_steps"),
         ({"epochs": 2}, {"epochs": 1}, "is finished"),
+        ({"max_steps": 100}, {"max_steps": 100}, "is finished"),
         ({"epochs": 2}, {"max_steps": 500}, "is finished"),
         ({"epochs": 2}, {"epochs": 3, "lr": 0.5}, r"optimizer\.lr=0\.5, but the run in .* was started with optimizer\.lr=0\.0001"),
     ],

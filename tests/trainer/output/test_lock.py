@@ -98,6 +98,25 @@ def test_a_run_that_lost_its_lock_writes_nothing_and_leaves_the_new_lock(tmp_pat
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_lock_that_another_start_takes_in_the_meantime_is_put_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    locked_by(tmp_path, pid=ENDED.pid)
+    judge, faster = Owner.is_alive, []
+
+    def meanwhile(self: Owner) -> bool | None:
+        alive = judge(self)
+        if not faster:
+            faster.append(self)  # before the faster start judges the same lock
+            faster[0] = OutputLock.take(tmp_path)
+        return alive
+
+    monkeypatch.setattr(Owner, "is_alive", meanwhile)
+    with pytest.raises(NumProError, match="is in use by another run"):
+        OutputLock.take(tmp_path)
+    faster[0].check()
+    faster[0].release()
+    assert list(tmp_path.iterdir()) == []
+
+
 @pytest.mark.parametrize("hard_links", [True, False])
 def test_of_many_starts_at_once_one_gets_the_folder(tmp_path: Path, hard_links: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     if not hard_links:
