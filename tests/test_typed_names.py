@@ -40,7 +40,7 @@ FLAGS = {
     "numpro-train shards": "INPUT --out --videos --yfcc-hash --fps --frame-size --max-frames --jpeg-quality --chroma --workers --shard "
     "--engine --rows-per-file --file-mb --allow-skipped --retry-skipped --past-last",
     "numpro-train run": "RECIPE KEY=VALUE --show --time-limit --steal-lock",
-    "numpro-train plan": "RECIPE KEY=VALUE --gpus",
+    "numpro-train plan": "RECIPE KEY=VALUE --gpus --hours",
     "numpro-train merge": "BASE ADAPTER OUT",
 }
 BENCHMARKS = ("charades", "didemo", "activitynet", "qvhighlights", "qvhighlights_hd", "custom")

@@ -129,6 +129,14 @@ def _add_plan(verbs: Any) -> None:
     verb.add_argument("recipe", metavar="RECIPE", help="name of an included recipe, or a YAML file")
     verb.add_argument("overrides", nargs="*", metavar="KEY=VALUE", help="changes of the recipe, e.g. numpro.max_frames=120")
     verb.add_argument("--gpus", type=int, default=8, help="number of GPUs to compare ZeRO with (default: 8)")
+    verb.add_argument(
+        "--hours",
+        type=float,
+        nargs="?",
+        const=0.4,
+        metavar="FRACTION",
+        help="also print the hours that the run takes on A100, H100 and H200, if this fraction of their rated FLOPs is used (default: 0.4)",
+    )
     verb.set_defaults(run=_plan)
 
 
@@ -208,7 +216,7 @@ def _plan(args: argparse.Namespace) -> int:
     from .plan.plan import plan
 
     print("simulating; this takes half a minute ...", file=sys.stderr, flush=True)
-    print(plan(recipe, gpus=args.gpus))
+    print(plan(recipe, gpus=args.gpus, utilisation=args.hours))
     return 0
 
 

@@ -71,11 +71,7 @@ class Collator:
         self.settings, self.data = recipe.numpro, recipe.data
         self.pixels_dtype = pixels_dtype
         self._blank: dict[int, PreparedVideo] = {}
-        if not family.takes(self.settings.frame_size):
-            raise NumProError(
-                f"numpro.frame_size={self.settings.frame_size}, but {family.model_types[0]} takes {family.frame_size}: make shards of that "
-                "size and set it in the recipe"
-            )
+        family.with_frame_size(self.settings.frame_size)  # checks that the model takes it
 
     def __call__(self, raw_samples: Sequence[RawSample]) -> dict[str, Any]:
         """A batch of one or more samples. An unreadable sample is replaced with a filler and listed under ``unreadable``."""

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import json
 import math
-from dataclasses import dataclass, field
 from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,86 +18,42 @@ from typing import TYPE_CHECKING, Any
 from numpro_plugin.errors import NumProError
 
 from .known_models import model_config
+from .result import CARDS_GIB, GIB, MOST_FRAMES, USABLE, ConstantMemory, Hours, Option, Plan
 from .simulate import Simulation
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from ..recipe.record import Recipe
-    from .simulate import Step, Weights
-
-GIB = 2**30
-CARDS_GIB = (24, 40, 48, 80)
-USABLE = 0.92
-"""The fraction of a card's memory that a plan may fill; the rest is for CUDA itself and for gaps between tensors."""
+    from ..shards.index import ShardIndex
+    from .simulate import Weights
 
 _NF4_BYTES = 0.5 + 0.127 / 8  # a 4-bit weight, and its share of a block's quantized scale
 _LIVE_PARAMETERS = 1e9  # DeepSpeed's stage3_max_live_parameters: the maximum that ZeRO-3 keeps gathered
 
 
-@dataclass(frozen=True)
-class ConstantMemory:
-    """Bytes that a GPU holds throughout training."""
+def plan(recipe: Recipe, *, gpus: int = 8, utilisation: float | None = None) -> Plan:
+    """Simulate a recipe.
 
-    weights: float
-    trained: float
-    """Trained weights, their gradients and AdamW's states."""
-
-    buffers: float = 0.0
-    """For exchanging gradients and weights with other GPUs, or for one layer's weights, dequantized from 4 bits."""
-
-    @property
-    def total(self) -> float:
-        """The sum."""
-        return self.weights + self.trained + self.buffers
-
-
-@dataclass(frozen=True)
-class Option:
-    """The longest sample's peak memory after one change of the recipe."""
-
-    change: str
-    peak: float
-    """Bytes."""
-
-
-@dataclass(frozen=True)
-class Plan:
-    """The result of ``plan``; its ``str`` is the table."""
-
-    recipe: Recipe
-    weights: Weights
-    constant: ConstantMemory
-    longest: Step
-    mean: Step
-    mean_source: str
-    gpus: int
-    options: tuple[Option, ...]
-    largest: dict[str, dict[int, int]] = field(default_factory=dict)
-    """Largest ``max_frames`` by setup and card in GiB; 0: not even one frame fits."""
-
-    def peak(self, step: Step) -> float:
-        """Bytes on one GPU."""
-        return self.constant.total + step.peak
-
-    def __str__(self) -> str:
-        return "\n".join([*_heading(self), "", *_samples(self), "", *_options(self), "", *_cards(self)])
-
-
-def plan(recipe: Recipe, *, gpus: int = 8) -> Plan:
-    """Simulate a recipe; ``gpus``: the number of GPUs for which ZeRO is compared.
+    Args:
+        recipe: the recipe. What a run would refuse is refused here, as far as it does not depend on the machine.
+        gpus: the number of GPUs for which ZeRO is compared.
+        utilisation: if given, the plan has the hours that a run takes on cards of which this fraction of the rated FLOPs is used.
 
     Raises:
-        NumProError: the model is not found, or the shards or the DeepSpeed file cannot be read.
+        NumProError: the model is not found, the model, shards, adapter and recipe do not fit, or the DeepSpeed file cannot be read.
     """
     if gpus < 2:
         raise NumProError(f"gpus={gpus} must be at least 2: one GPU is always part of the plan")
+    if utilisation is not None and not 0 < utilisation <= 1:
+        raise NumProError(f"utilisation={utilisation:g} must be above 0 and at most 1: 0.4 is usual")
     if not recipe.model:
         raise NumProError("model is missing: set it in the recipe or pass model=...")
+    index = _checked_index(recipe)
+    samples = _samples_of_run(recipe, index) if utilisation is not None else 0
     simulation = Simulation(model_config(recipe.model), recipe)
+    longest_frames, longest_source = _longest(simulation)
     weights, memory = simulation.weights, recipe.memory
-    mean_frames, mean_source = _mean_frames(recipe)
-    longest, mean = simulation.step(recipe.numpro.max_frames), simulation.step(mean_frames)
+    mean_frames, mean_source = _mean_frames(recipe, index, most=longest_frames)
+    longest, mean = simulation.step(longest_frames), simulation.step(mean_frames)
     setups = {"1 GPU": constant_memory(weights, recipe)}
     if recipe.tuning == "lora" and memory.quantize == "none":
         setups["1 GPU, 4bit"] = constant_memory(weights, recipe.replace(memory__quantize="4bit"))
@@ -110,10 +65,12 @@ def plan(recipe: Recipe, *, gpus: int = 8) -> Plan:
         weights=weights,
         constant=setups["1 GPU"],
         longest=longest,
+        longest_source=longest_source,
         mean=mean,
         mean_source=mean_source,
         gpus=gpus,
-        options=tuple(_options_of(simulation, setups)),
+        options=tuple(_options_of(simulation, setups, longest_frames)),
+        hours=Hours(samples, mean.flops / recipe.optimizer.micro_batch_size * samples, utilisation) if utilisation is not None else None,
         largest={
             name: {card: curve.max_frames(card * GIB * USABLE - constant.total) for card in CARDS_GIB} for name, constant in setups.items()
         },
@@ -167,8 +124,10 @@ class Curve:
     def max_frames(self, available: float) -> int:
         """The most frames whose step fits into ``available`` bytes; 0 if not even one does."""
         low, high = 0, 1
-        while self.memory(high) <= available and high < 1 << 20:
+        while self.memory(high) <= available:
             low, high = high, high * 2
+            if low >= MOST_FRAMES:
+                return MOST_FRAMES
         while high - low > 1:
             middle = (low + high) // 2
             low, high = (middle, high) if self.memory(middle) <= available else (low, middle)
@@ -181,9 +140,39 @@ def _max_frames_in(simulation: Simulation, tokens: float) -> int:
     return int((tokens - simulation.tokens(1)) // per_frame) + 1
 
 
-def _options_of(simulation: Simulation, setups: dict[str, ConstantMemory]) -> list[Option]:
+def _checked_index(recipe: Recipe) -> ShardIndex | None:
+    """The index of the recipe's shards, if it names any. What else a run checks before it loads the model is checked, too."""
+    from ..run.model import check_adapter
+    from ..shards.index import ShardIndex
+
+    _zero_config(recipe.memory.deepspeed)
+    if recipe.adapter:
+        check_adapter(recipe)
+    if recipe.data.held_out:
+        ShardIndex.read(recipe.data.held_out, recipe.numpro)
+    return ShardIndex.read(recipe.data.shards, recipe.numpro) if recipe.data.shards else None
+
+
+def _samples_of_run(recipe: Recipe, index: ShardIndex | None) -> int:
+    """How many samples the whole run trains on."""
+    if recipe.memory.dtype != "bfloat16":
+        raise NumProError(f"--hours is for memory.dtype=bfloat16, whose speed cards are rated by, not {recipe.memory.dtype}")
+    if recipe.optimizer.max_steps:
+        return recipe.optimizer.max_steps * recipe.optimizer.batch_size
+    if index is None:
+        raise NumProError("--hours needs the length of the run: pass data.shards=... or optimizer.max_steps=...")
+    return math.ceil(index.samples * recipe.optimizer.epochs)
+
+
+def _longest(simulation: Simulation) -> tuple[int, str]:
+    """The frames of the longest sample, and the key that limits them."""
+    most, fit = simulation.recipe.numpro.max_frames, _max_frames_in(simulation, simulation.recipe.data.max_tokens)
+    return (most, "max_frames") if most <= fit else (max(1, fit), "max_tokens")
+
+
+def _options_of(simulation: Simulation, setups: dict[str, ConstantMemory], frames: int) -> list[Option]:
     """The longest sample's peak with other memory settings, one change at a time."""
-    recipe, frames = simulation.recipe, simulation.recipe.numpro.max_frames
+    recipe = simulation.recipe
     memory, constant = recipe.memory, setups["1 GPU"].total
     step = simulation.step(frames)
     options = []
@@ -198,15 +187,11 @@ def _options_of(simulation: Simulation, setups: dict[str, ConstantMemory]) -> li
     return options
 
 
-def _mean_frames(recipe: Recipe) -> tuple[int, str]:
+def _mean_frames(recipe: Recipe, index: ShardIndex | None, *, most: int) -> tuple[int, str]:
     """The mean number of frames of a sample, and its source."""
-    limit = recipe.numpro.max_frames
-    if recipe.data.shards:
-        from ..shards.index import ShardIndex
-
-        index = ShardIndex.read(recipe.data.shards, recipe.numpro)
-        return max(1, min(limit, round(float(index.sample_frames.mean())))), "mean of the shards"
-    return min(limit, max(1, math.ceil(60 * recipe.numpro.fps))), "a minute (no data.shards)"
+    if index is not None:
+        return max(1, round(float(index.sample_frames.clip(max=most).mean()))), "mean of the shards"
+    return min(most, max(1, math.ceil(60 * recipe.numpro.fps))), "a minute (no data.shards)"
 
 
 def _zero_config(choice: str) -> dict[str, Any]:
@@ -222,66 +207,3 @@ def _zero_config(choice: str) -> dict[str, Any]:
             "path of a JSON file"
         ) from None
     return config
-
-
-def _heading(plan: Plan) -> list[str]:
-    recipe, weights, memory = plan.recipe, plan.weights, plan.recipe.memory
-    lora = f"LoRA of rank {recipe.lora.rank}" + (", projector in full" if recipe.lora.projector else "")
-    trained = lora if recipe.tuning == "lora" else "all"
-    saving = f"tiling={memory.tiling}, gradient_checkpointing={str(memory.gradient_checkpointing).lower()}, quantize={memory.quantize}"
-    return [
-        f"{recipe.model}: {_rounded(weights.frozen + weights.trained)} parameters, {_rounded(weights.trained)} trained ({trained})",
-        f"{memory.dtype}, {saving}, {recipe.optimizer.micro_batch_size} sample(s) per forward pass",
-    ]
-
-
-def _samples(plan: Plan) -> list[str]:
-    rows = [["one GPU, GiB", "frames", "tokens", "weights", "training", "step", "PEAK", "TFLOPs"]]
-    for name, step in (("longest (max_frames)", plan.longest), (plan.mean_source, plan.mean)):
-        memory = [plan.constant.weights + plan.constant.buffers, plan.constant.trained, step.peak, plan.peak(step)]
-        rows.append(
-            [name, str(step.frames), f"{step.tokens:,}", *map(_gib, memory), f"{step.flops / 1e12:,.{0 if step.flops > 1e14 else 2}f}"]
-        )
-    batch, micro = plan.recipe.optimizer.batch_size, plan.recipe.optimizer.micro_batch_size
-    total = plan.mean.flops / micro * batch / 1e15
-    return [
-        *_table(rows),
-        "training: trained weights, their gradients and AdamW's states in 32 bit; TFLOPs: forward and backward, recomputation included;",
-        f"a step of {batch} samples like the one in the last line: {total:,.1f} PFLOPs",
-    ]
-
-
-def _options(plan: Plan) -> list[str]:
-    peak = plan.peak(plan.longest)
-    rows = [[f"peak at {plan.longest.frames} frames, GiB", "each GPU", "instead of"]]
-    rows += [[option.change, _gib(option.peak), _gib(peak)] for option in plan.options]
-    return _table(rows)
-
-
-def _cards(plan: Plan) -> list[str]:
-    setups = list(plan.largest)
-    rows = [["largest max_frames", *setups]]
-    for card in CARDS_GIB:
-        rows.append([f"{card} GB", *[f"{plan.largest[name][card]:,}" if plan.largest[name][card] else "-" for name in setups]])
-    limit = plan.recipe.data.max_tokens
-    return [
-        *_table(rows),
-        f"with {1 - USABLE:.0%} of the card left for CUDA and gaps between tensors; data.max_tokens={limit:,} also limits samples",
-    ]
-
-
-def _rounded(parameters: int) -> str:
-    return f"{parameters / 1e9:.2f} billion" if parameters > 1e9 else f"{parameters / 1e6:,.{0 if parameters > 1e7 else 2}f} million"
-
-
-def _gib(size: float) -> str:
-    return f"{size / GIB:.{1 if size > GIB or not size else 3}f}"
-
-
-def _table(rows: Sequence[Sequence[str]]) -> list[str]:
-    """Aligned columns, the first to the left and the others to the right; the first row is the heading."""
-    widths = [max(len(row[k]) for row in rows) for k in range(len(rows[0]))]
-    lines = [
-        "  ".join([row[0].ljust(widths[0]), *[cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True)]]) for row in rows
-    ]
-    return [lines[0], "-" * len(lines[0]), *lines[1:]]

@@ -33,6 +33,8 @@ from .tracker import Tracker
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from numpro_plugin.families import Family
+
     from ..recipe.record import Recipe
 
 
@@ -111,7 +113,7 @@ class Simulation:
 
     def tokens(self, frames: int) -> int:
         """Number of tokens of a sample with ``frames`` frames."""
-        return family_of(self.config).video_tokens(frames) + self.text_tokens + self.answer_tokens
+        return _family(self.config, self.recipe).video_tokens(frames) + self.text_tokens + self.answer_tokens
 
     def step(self, frames: int, *, layers: tuple[int, int] | None = (1, 2)) -> Step:
         """The step of a sample with ``frames`` frames. ``layers``: the depths to simulate; None: the real depth."""
@@ -133,6 +135,11 @@ class Simulation:
         return Step(frames, sizes[1], memory, sum(flops.values()))
 
 
+def _family(config_or_model: Any, recipe: Recipe) -> Family:
+    """The model's family for frames of the recipe's size."""
+    return family_of(config_or_model).with_frame_size(recipe.numpro.frame_size)
+
+
 def _extrapolated(at: tuple[int, ...], values: list[float], target: int) -> float:
     """The value at ``target`` of the straight line through two points, or of the constant through one."""
     if len(at) == 1:
@@ -145,7 +152,7 @@ def _run(
 ) -> tuple[dict[str, float], dict[str, float]]:
     """Memory, without parameters and gradients, and FLOPs by phase; ``with_tower=False``: without the vision tower."""
     model = meta_model(config if with_tower else family_of(config).with_shallow_tower(), recipe, layers=layers)
-    family, rows = family_of(model), recipe.optimizer.micro_batch_size
+    family, rows = _family(model, recipe), recipe.optimizer.micro_batch_size
     with FakeTensorMode(allow_non_fake_inputs=True), Tracker() as tracker:
         use_fake_tensors(model)
         for parameter in model.parameters():  # gradients exist from a step's second micro-batch on
@@ -177,7 +184,7 @@ def _run(
 def _run_tower(config: Any, recipe: Recipe, frames: int) -> tuple[float, float]:
     """Memory, without parameters, and FLOPs of the frozen vision tower."""
     model = meta_model(config, recipe, layers=1)
-    family, rows = family_of(model), recipe.optimizer.micro_batch_size
+    family, rows = _family(model, recipe), recipe.optimizer.micro_batch_size
     with FakeTensorMode(allow_non_fake_inputs=True), Tracker() as tracker:
         use_fake_tensors(model)
         constant = tracker.allocated

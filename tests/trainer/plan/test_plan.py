@@ -12,7 +12,8 @@ from support.tiny_families import FAMILIES, save_tiny
 from numpro_plugin.errors import NumProError
 from numpro_plugin.trainer.cli import main
 from numpro_plugin.trainer.plan.known_models import model_config
-from numpro_plugin.trainer.plan.plan import GIB, Curve, constant_memory
+from numpro_plugin.trainer.plan.plan import Curve, _longest, constant_memory, plan
+from numpro_plugin.trainer.plan.result import GIB, MOST_FRAMES, Hours
 from numpro_plugin.trainer.plan.simulate import Simulation, Weights, _run_tower
 from numpro_plugin.trainer.plan.tracker import Tracker
 from numpro_plugin.trainer.recipe.record import Recipe, load_recipe
@@ -88,7 +89,8 @@ def test_the_simulated_step_equals_a_real_step(family: str) -> None:
     """The storages of a real model that trains on a real sample are compared with the simulation of its configuration."""
     frames = 8
     loaded = adapted(family).loaded
-    recipe = small_recipe(memory__dtype="float32", lora__dropout=0.0, lora__alpha=8)
+    size = list(loaded.family.frame_size)
+    recipe = small_recipe(memory__dtype="float32", lora__dropout=0.0, lora__alpha=8, numpro__frame_size=size)
     inputs = batch(loaded, frames=frames, rows=1)
     base = type(loaded.model)._from_config(copy.deepcopy(loaded.model.config), attn_implementation="sdpa")
     model = make_trainable(base, loaded.family, recipe)
@@ -142,6 +144,7 @@ def test_memory_between_the_simulated_lengths_is_never_too_low() -> None:
     available = curve.memory(57)
     assert curve.max_frames(available) == 57
     assert curve.max_frames(0) == 0
+    assert curve.max_frames(1e18) == MOST_FRAMES
 
 
 def test_constant_memory_falls_with_more_gpus_and_fewer_bits() -> None:
@@ -162,12 +165,15 @@ def test_constant_memory_falls_with_more_gpus_and_fewer_bits() -> None:
 @pytest.mark.slow
 def test_the_command_prints_the_plan(tmp_path, capsys: pytest.CaptureFixture[str]) -> None:
     folder = save_tiny("longva", tmp_path / "model")
-    assert main(["plan", "--gpus", "4", "tiny", f"model={folder}", "numpro.max_frames=20"]) == 0
+    steps = ["memory.dtype=bfloat16", "optimizer.max_steps=50", "--hours"]
+    assert main(["plan", "--gpus", "4", "tiny", f"model={folder}", "numpro.max_frames=20", *steps]) == 0
     out = capsys.readouterr().out.splitlines()
     out = out[next(k for k, line in enumerate(out) if line.startswith(f"{folder}: 0.")) :]  # libraries may print before it
     assert next(line for line in out if line.startswith("longest (max_frames)")).split()[2:4] == ["20", "490"]
     for change in ("memory.tiling=mlp", "memory.gradient_checkpointing=true", "memory.quantize=4bit", "4 GPUs, zero2", "4 GPUs, zero3"):
         assert any(change in line for line in out)
+    assert any(line.split() == ["hours", "for", "400", "samples", "A100", "H100", "H200"] for line in out)
+    assert "if 40% of the rated TFLOPs are used" in out[-1]
     cards = [[int(cell.replace(",", "")) for cell in line.split()[2:]] for line in out if line.split()[1:2] == ["GB"]]
     assert len(cards) == 4
     assert all(len(row) == 4 for row in cards)
@@ -183,6 +189,47 @@ def test_the_command_prints_the_plan(tmp_path, capsys: pytest.CaptureFixture[str
     assert "model is missing" in capsys.readouterr().err
     assert main(["plan", "--gpus", "1", "tiny", f"model={folder}"]) == 1
     assert "gpus=1 must be at least 2" in capsys.readouterr().err
+
+
+def test_the_frame_size_and_the_token_budget_count() -> None:
+    """448 x 448 pixels are (448 / 28)^2 tokens a pair of frames, 336 x 336 are (336 / 28)^2."""
+    config = model_config("Qwen/Qwen2.5-VL-7B-Instruct")
+    small, large = (
+        Simulation(config, load_recipe("qwen2_5_vl_7b").replace(numpro__frame_size=[side, side], numpro__max_frames=240))
+        for side in (336, 448)
+    )
+    assert small.tokens(240) - 170 - 2 == 120 * 144
+    assert large.tokens(240) - 170 - 2 == 120 * 256
+    assert _longest(small) == (240, "max_frames")
+    frames, limit = _longest(large)
+    assert (limit, large.tokens(frames) <= 20_000 < large.tokens(frames + 2)) == ("max_tokens", True)
+
+
+def test_the_plan_refuses_what_a_run_refuses(tmp_path) -> None:
+    for name, changes, message in (
+        ("longva_7b", {"numpro__frame_size": [448, 448]}, r"numpro\.frame_size=\(448, 448\), but longva takes 336 x 336"),
+        ("qwen2_vl_7b", {"numpro__frame_size": [340, 340]}, r"frame_size=\(340, 340\), but qwen2_vl takes multiples of 28"),
+        ("longva_7b", {"memory__deepspeed": "nowhere.json"}, r"memory\.deepspeed=nowhere\.json"),
+        ("longva_7b", {"adapter": str(tmp_path)}, "is not an adapter"),
+        ("longva_7b", {"data__held_out": str(tmp_path / "none")}, "no shards at"),
+        ("longva_7b", {"data__shards": str(tmp_path / "none")}, "no shards at"),
+    ):
+        with pytest.raises(NumProError, match=message):
+            plan(load_recipe(name).replace(**changes))
+    for changes, message in (
+        ({}, r"--hours needs the length of the run: pass data\.shards=\.\.\. or optimizer\.max_steps"),
+        ({"memory__dtype": "float32"}, r"--hours is for memory\.dtype=bfloat16"),
+    ):
+        with pytest.raises(NumProError, match=message):
+            plan(load_recipe("longva_7b").replace(**changes), utilisation=0.4)
+    with pytest.raises(NumProError, match="utilisation=40 must be above 0 and at most 1"):
+        plan(load_recipe("longva_7b"), utilisation=40)
+
+
+def test_hours_follow_from_flops_cards_and_utilisation() -> None:
+    hours = Hours(samples=1000, flops=312e12 * 0.5 * 3600 * 16, utilisation=0.5)
+    assert hours.on("A100", 8) == pytest.approx(2)
+    assert hours.on("H100", 1) == pytest.approx(16 * 312 / 989)
 
 
 @pytest.mark.parametrize("name", ["lmms-lab/LongVA-7B-DPO", "Qwen/Qwen2-VL-7B-Instruct", "Qwen/Qwen2.5-VL-7B-Instruct"])
