@@ -39,8 +39,8 @@ FLAGS = {
     "numpro-train": "shards run plan merge --version",
     "numpro-train shards": "INPUT --out --videos --yfcc-hash --fps --frame-size --max-frames --jpeg-quality --chroma --workers --shard "
     "--engine --rows-per-file --file-mb --allow-skipped --retry-skipped --past-last",
-    "numpro-train run": "RECIPE KEY=VALUE --show",
-    "numpro-train plan": "RECIPE KEY=VALUE --gpus",
+    "numpro-train run": "RECIPE KEY=VALUE --show --time-limit --steal-lock",
+    "numpro-train plan": "RECIPE KEY=VALUE --gpus --hours",
     "numpro-train merge": "BASE ADAPTER OUT",
 }
 BENCHMARKS = ("charades", "didemo", "activitynet", "qvhighlights", "qvhighlights_hd", "custom")
@@ -76,7 +76,7 @@ VARIABLES = {
     "NUMPRO_DECODER": "decord",
 }
 RECIPE_KEYS = """
-    model output tuning seed resume
+    model adapter output tuning seed resume
     numpro.fps numpro.frame_size numpro.max_frames numpro.numbers numpro.prompt
     numpro.style.position numpro.style.font_size numpro.style.color numpro.style.stroke_width numpro.style.stroke_color
     data.shards data.held_out data.streaming data.shuffle_buffer data.group_by_length data.numbering data.highest_number
