@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import json
 import re
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from numpro_plugin.benchmarks.annotations import Query, duration, plain_text, query_id, raise_all, seconds, span, spans, video_name
@@ -12,7 +13,7 @@ from numpro_plugin.benchmarks.text_files import file_kind, read_csv, read_json, 
 from numpro_plugin.errors import NumProError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
     from pathlib import Path
 
 COLUMNS: dict[str, tuple[str, ...]] = {
@@ -78,6 +79,27 @@ def _read_parquet(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
         raise NumProError(f"{path}: cannot be read as parquet ({error})") from None
 
 
+def read_each(
+    path: Path, rows: Iterable[tuple[int, dict[str, Any]]], read: Callable[[int, dict[str, Any]], Query], remedy: str
+) -> list[Query]:
+    """``read(position, row)`` of every row, positions from 0.
+
+    Raises:
+        NumProError: rows for which it raises ValueError, or KeyError for a key that they lack; all are listed, ``remedy`` at the end.
+    """
+    queries: list[Query] = []
+    problems: list[tuple[int, str]] = []
+    for position, (number, row) in enumerate(rows):
+        try:
+            queries.append(read(position, row))
+        except KeyError as error:
+            problems.append((number, f"has no {error}"))
+        except ValueError as error:
+            problems.append((number, str(error)))
+    raise_all(path, problems, remedy)
+    return queries
+
+
 def queries_of_rows(path: Path, rows: Iterable[tuple[int, dict[str, Any]]], *, only_known: bool, spans_needed: bool) -> list[Query]:
     """The query of each row. Without an ``id`` a query is known by its position, from 0.
 
@@ -90,15 +112,7 @@ def queries_of_rows(path: Path, rows: Iterable[tuple[int, dict[str, Any]]], *, o
     Raises:
         NumProError: rows with a missing or impossible value; all are listed.
     """
-    queries: list[Query] = []
-    problems: list[tuple[int, str]] = []
-    for number, row in rows:
-        try:
-            queries.append(_query(len(queries), row, only_known=only_known, spans_needed=spans_needed))
-        except ValueError as error:
-            problems.append((number, str(error)))
-    raise_all(path, problems, _REMEDY)
-    return queries
+    return read_each(path, rows, partial(_query, only_known=only_known, spans_needed=spans_needed), _REMEDY)
 
 
 def _query(position: int, row: dict[str, Any], *, only_known: bool, spans_needed: bool) -> Query:

@@ -136,6 +136,11 @@ def _print_report(report: Report, table: Path) -> None:
     print(f"{report.videos_used} of {report.videos_expected} videos used")
     if report.n_with_spans is not None and report.n_with_spans < report.n_expected:
         print(f"  {report.n_with_spans} of {report.n_expected} queries have spans; the others get answers and no score")
+    if report.unlike_official:
+        print(f"  not the official file: {report.unlike_official}; every result says so")
+    if report.left_out:
+        reasons = ", ".join(f"{reason}: {count}" for reason, count in report.left_out.items())
+        print(printable(f"  not evaluated by the benchmark's rules: {reasons}"))
     print(f"  spans that end after their video: {report.beyond_end} (normal, kept)")
     if report.reversed_spans:
         print(f"  spans annotated end before start: {report.reversed_spans} (kept; the metrics read them the other way round)")
