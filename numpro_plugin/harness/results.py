@@ -94,7 +94,7 @@ def _logged(doc: Mapping[str, Any], timeline: Timeline, settings: NumProSettings
         "id": doc["id"],
         "video": doc["video"],
         "duration_s": doc["duration_s"],
-        **({} if doc.get("end_s") is None else {"end_s": doc["end_s"]}),
+        **{name: doc[name] for name in ("start_s", "end_s") if doc.get(name) is not None},
         "query": doc["query"],
         "settings": settings.to_dict(),
         "fps": settings.fps,

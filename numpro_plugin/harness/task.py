@@ -72,7 +72,7 @@ class TaskFunctions:
         """
         video, settings = source_video(doc), self.settings
         try:
-            clip = numbered_clip(video, settings, end_s=doc.get("end_s"))
+            clip = numbered_clip(video, settings, start_s=doc.get("start_s") or 0.0, end_s=doc.get("end_s"))
             self.session.note_shown(doc, None)
         except NumProError as error:
             log.error("query %s: %s; it will count as request_fail", doc["id"], error)

@@ -46,6 +46,7 @@ def read_request(request: Instance, doc: Mapping[str, Any], options: GenerationO
         settings,
         (Question(request.args[0], options),),
         frames=min(settings.max_frames, Timeline(doc["duration_s"], settings.fps).count),
+        start_s=doc.get("start_s") or 0.0,
         end_s=doc.get("end_s"),
     )
 
