@@ -39,11 +39,13 @@ _SETTINGS: dict[str, tuple[str, Callable[[str], Any]]] = {
     "NUMPRO_STROKE_WIDTH": ("stroke_width", float),
     "NUMPRO_STROKE_COLOR": ("stroke_color", str),
 }
-# Where things are stored and how they are read. None of these changes an answer.
+# Which rows are asked about, how long answers may be, where things are stored and how they are read.
 _OTHERS = (
     *("NUMPRO_DATA", "NUMPRO_SPLIT", "NUMPRO_CUSTOM", "NUMPRO_CACHE", "NUMPRO_CACHE_GB", "NUMPRO_DECODER", "NUMPRO_SHARED"),
-    "NUMPRO_UNPACKED_GB",
+    *("NUMPRO_MAX_NEW_TOKENS", "NUMPRO_UNPACKED_GB"),
 )
+TOKEN_LIMIT_NAMES = ("max_new_tokens", "max_gen_toks", "max_tokens", "max_completion_tokens", "max_output_tokens")
+"""What lmms-eval, its models and servers call the token limit of an answer."""
 
 
 def settings_from_environment(
@@ -107,6 +109,38 @@ def setting_in_environment(name: str) -> str | None:
 def variable_of(name: str) -> str:
     """Name of a setting's variable."""
     return f"NUMPRO_{name.upper()}"
+
+
+def answer_token_limit(given: Mapping[str, Any] | None = None, *, source: str = "") -> int | None:
+    """``$NUMPRO_MAX_NEW_TOKENS``: the token limit of answers in NumPro's tasks, in place of the tasks' own; None if it is unset.
+
+    Args:
+        given: arguments among which there may be a limit as well.
+        source: where they come from, for errors.
+
+    Raises:
+        NumProError: it is not an integer of 1 or more, or differs from the limit in ``given``.
+    """
+    text = os.environ.get("NUMPRO_MAX_NEW_TOKENS")
+    if text is None:
+        return None
+    try:
+        limit = int(text)
+    except ValueError:
+        limit = 0
+    if limit < 1:
+        raise NumProError(f"NUMPRO_MAX_NEW_TOKENS={text[:80]!r} must be a whole number of tokens, 1 or more")
+    check_token_limit(limit, given or {}, source=source)
+    return limit
+
+
+def check_token_limit(limit: int, given: Mapping[str, Any], *, source: str) -> None:
+    """Raise NumProError if ``given``, the arguments of ``source``, have another limit than ``NUMPRO_MAX_NEW_TOKENS``."""
+    for name in TOKEN_LIMIT_NAMES:
+        if (value := given.get(name)) is not None and str(value) != str(limit):
+            raise NumProError(
+                f"NUMPRO_MAX_NEW_TOKENS={limit} differs from {name}={value} of {source}: change one of them, or unset the variable"
+            )
 
 
 def user_folder() -> Path:

@@ -64,6 +64,7 @@ VARIABLES = {
     "NUMPRO_COLOR": "blue",
     "NUMPRO_STROKE_WIDTH": "2",
     "NUMPRO_STROKE_COLOR": "white",
+    "NUMPRO_MAX_NEW_TOKENS": "2048",
     "NUMPRO_DATA": "folder",
     "NUMPRO_SPLIT": "val_1",
     "NUMPRO_CACHE": "folder",

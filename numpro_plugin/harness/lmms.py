@@ -1,4 +1,4 @@
-"""All that is known of lmms-eval's insides: the order of a request's arguments, how a failed request is marked, and four patches.
+"""All that is known of lmms-eval's insides: the order of a request's arguments, how a failed request is marked, and five patches.
 
 Written against lmms-eval 0.7.3. Whatever here is private or undocumented there is named, one by one, in
 ``tests/harness/test_lmms_internals.py``.
@@ -135,6 +135,35 @@ def follow_evaluations() -> None:
 
     _patch(lmms, "__init__", begin)
     _patch(lmms, "clean", end)
+
+
+def remember_model_arguments() -> None:
+    """Have the session of a model know what lmms-eval made it with."""
+    from lmms_eval.api.model import lmms
+    from lmms_eval.utils import simple_parse_args_string
+
+    original = lmms.__dict__["create_from_arg_string"].__func__
+    if getattr(original, "_numpro", False):
+        return
+
+    @wraps(original)
+    def create_from_arg_string(cls: Any, arg_string: str, additional_config: dict[str, Any] | None = None) -> Any:
+        model = original(cls, arg_string, additional_config)
+        session.current().model_arguments = simple_parse_args_string(arg_string)
+        return model
+
+    create_from_arg_string._numpro = True  # type: ignore[attr-defined]
+    lmms.create_from_arg_string = classmethod(create_from_arg_string)
+
+
+def keep_task_token_limits(model: Any) -> None:
+    """Have a vLLM model of lmms-eval keep to the token limit of each task.
+
+    It takes the larger of that and its own, which is 1,024 or 4,096 where nobody has chosen it.
+    """
+    own = getattr(model, "_select_max_new_tokens", None)
+    if own is not None:
+        model._select_max_new_tokens = lambda of_task: own(of_task) if of_task is None else int(of_task)
 
 
 def guard_response_cache(kind: type) -> None:

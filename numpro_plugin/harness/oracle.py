@@ -13,7 +13,7 @@ from tqdm import tqdm
 from numpro_plugin.answers.highlights import format_highlights
 from numpro_plugin.clips.metadata import read_clip_info
 from numpro_plugin.errors import NumProError
-from numpro_plugin.harness.lmms import document, messages_of, protocol_of
+from numpro_plugin.harness.lmms import document, generation_options, messages_of, protocol_of
 from numpro_plugin.harness.session import Announcement
 from numpro_plugin.metrics.highlights import CLIP_S
 from numpro_plugin.metrics.moments import best_numbers
@@ -53,7 +53,7 @@ class NumProOracle(lmms):
             protocol = protocol_of(request)
             if protocol is None:
                 raise NumProError(f"numpro_oracle only answers NumPro's tasks; {request.task_name!r} is another")
-            Announcement().check_task(request.task_name, protocol)
+            Announcement().check_task(request.task_name, protocol, generation_options(request))
             doc = document(self, request)
             numbers = self._drawn(request, doc, settings := NumProSettings.from_dict(protocol["settings"]))
             if not len(numbers):

@@ -26,6 +26,7 @@ def register() -> list[ModelManifest]:
     from lmms_eval.models.registry_v2 import ModelManifest
 
     lmms.follow_evaluations()
+    lmms.remember_model_arguments()
     try:
         lmms.add_tasks_folder(str(tasks_path()))
     except Exception as error:

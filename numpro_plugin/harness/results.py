@@ -9,6 +9,7 @@ import numpy as np
 from numpro_plugin.answers.failures import failure_reason
 from numpro_plugin.answers.highlights import HighlightAnswer, parse_highlights
 from numpro_plugin.answers.moments import MomentAnswer, parse_moment
+from numpro_plugin.answers.thoughts import UNCLOSED
 from numpro_plugin.answers.timechat import parse_highlights_timechat
 from numpro_plugin.benchmarks.annotations import EXTRA_COLUMNS
 from numpro_plugin.metrics.highlights import CLIP_S, LEVELS, Rule, clip_scores, query_highlight_scores, saliency_matrix
@@ -34,7 +35,7 @@ def moment_results(doc: Mapping[str, Any], answers: list[str], settings: NumProS
     timeline = Timeline(doc["duration_s"], settings.fps)
     answer = MomentAnswer(None, None, problem) if problem else parse_moment(answers[0], last_number=timeline.count - 1)
     span_s = timeline.span_seconds(*answer.numbers) if answer.numbers else None
-    reason = answer.reason
+    reason = _reason(answer)
     if answer.unit == "seconds":
         reason += "; the task asks for frames, so this counts as not understood"
     logged = {
@@ -81,7 +82,7 @@ def highlight_results(doc: Mapping[str, Any], answers: list[str], settings: NumP
             **_logged(doc, Timeline(doc["duration_s"], settings.fps), settings),
             "frames": list(answer.frames),
             "scores": list(answer.scores),
-            "reason": answer.reason,
+            "reason": _reason(answer),
         },
     }
 
@@ -101,6 +102,11 @@ def _logged(doc: Mapping[str, Any], timeline: Timeline, settings: NumProSettings
         "numbers": numbers,
         **truth,
     }
+
+
+def _reason(answer: MomentAnswer | HighlightAnswer) -> str:
+    """How an answer was read, with the way out where it has no end."""
+    return f"{UNCLOSED} (NUMPRO_MAX_NEW_TOKENS)" if answer.reason == UNCLOSED else answer.reason
 
 
 def _failure(answers: list[str]) -> str | None:

@@ -32,9 +32,9 @@ def __getattr__(name: str) -> Any:
 
     - ``visual``, ``moment_text``, ``moment_target``, ``moment_results``, ``highlight_text``, ``highlight_target``, ``highlight_results``:
       methods of `TaskFunctions`; with ``_plain`` behind them those of tasks whose frames have no numbers
-    - ``BENCHMARK_table``: dataset arguments
+    - ``BENCHMARK_table``, ``BENCHMARK_table_hd``: dataset arguments
     - ``BENCHMARK_protocol``, ``BENCHMARK_protocol_plain``, ``BENCHMARK_protocol_hd``, ``BENCHMARK_protocol_hd_plain``: metadata
-    - ``highlight_generation``: generation arguments
+    - ``moment_generation``, ``highlight_generation``: generation arguments
     """
     function = name.removesuffix("_plain")
     if function in _FUNCTIONS:
@@ -130,9 +130,13 @@ def source_video(doc: Mapping[str, Any]) -> str:
 
 
 _FUNCTIONS = {name for name in vars(TaskFunctions) if name.startswith(("moment_", "highlight_")) or name == "visual"}
-_VALUES: dict[str, Callable[[Session], Any]] = {"highlight_generation": protocol.highlight_generation}
+_VALUES: dict[str, Callable[[Session], Any]] = {
+    "moment_generation": protocol.moment_generation,
+    "highlight_generation": protocol.highlight_generation,
+}
 for _benchmark in BENCHMARKS:
     _VALUES[f"{_benchmark}_table"] = partial(protocol.table, _benchmark)
+    _VALUES[f"{_benchmark}_table_hd"] = partial(protocol.table, _benchmark, highlights=True)
     for _suffix in ("", "_plain", "_hd", "_hd_plain"):
         _VALUES[f"{_benchmark}_protocol{_suffix}"] = partial(
             protocol.protocol, _benchmark, numbers=not _suffix.endswith("_plain"), highlights="_hd" in _suffix

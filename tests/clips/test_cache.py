@@ -20,7 +20,7 @@ from support.videos import write_counter_video
 
 from numpro_plugin import NumProError, NumProSettings, numbered_clip
 from numpro_plugin.clips import cache as cache_module
-from numpro_plugin.clips import clip as clips
+from numpro_plugin.clips import clip as clip_module
 from numpro_plugin.clips.cache import ClipCache, reading
 from numpro_plugin.clips.checksum import _BOX, verify_checksum
 from numpro_plugin.clips.clip import blank_clip
@@ -151,7 +151,7 @@ def test_a_damaged_clip_is_made_again(tmp_path, make, damage):
     assert verify_checksum(again) == "intact"
 
 
-def test_damage_is_said(tmp_path, caplog):
+def test_a_damaged_clip_is_reported(tmp_path, caplog):
     video = video_of(tmp_path, 8)
     clip = numbered_clip(video, SMALL)
     clip.write_bytes(DAMAGES["a hole"](clip.read_bytes()))
@@ -165,7 +165,7 @@ def test_an_old_cached_clip_without_checksum_is_made_again_once(tmp_path, monkey
     whole = clip.read_bytes()
     clip.write_bytes(whole[: -_BOX.size])  # all that the older version wrote
     assert numbered_clip(video, SMALL).read_bytes() == whole
-    monkeypatch.setattr(clips, "sample_frames", None)
+    monkeypatch.setattr(clip_module, "sample_frames", None)
     assert numbered_clip(video, SMALL) == clip
 
 

@@ -122,6 +122,7 @@ def test_simple_and_chat_models_get_the_clip_and_the_question(table, simple):
     assert sample["numpro"]["iou"] == 1
 
 
+@pytest.mark.slow
 def test_every_kind_of_answer_is_counted(table):
     answers = [
         "From Frame 2 to Frame 6.",
@@ -325,6 +326,7 @@ def test_the_right_numbers_reach_a_stock_model(table, tiny_qwen, what_qwen_sees,
 
 @pytest.mark.shared
 @pytest.mark.parametrize("force_simple", [False, True])
+@pytest.mark.slow
 def test_real_video_through_a_stock_model(shared, tmp_path, tiny_qwen, what_qwen_sees, force_simple):
     prepare(
         CHARADES, shared / "annotations/charades_sta/charades_sta_test.txt", videos=shared / "videos", allow_missing=True, progress=False
@@ -391,6 +393,18 @@ def test_the_groups_run_every_benchmark_without_averaging(every_table):
     assert results["configs"]["numpro_qvhighlights_hd"]["generation_kwargs"]["max_new_tokens"] == 512
 
 
+def test_highlights_need_saliency_scores_in_the_table(every_table, tmp_path):
+    rows = [json.loads(line) for line in every_table["qvhighlights"].read_text().splitlines()]
+    windows_alone = [{key: row[key] for key in ("qid", "vid", "query", "duration", "relevant_windows")} for row in rows]
+    (tmp_path / "windows_val.jsonl").write_text("".join(json.dumps(row) + "\n" for row in windows_alone))
+    prepare(BENCHMARKS["qvhighlights"], tmp_path / "windows_val.jsonl", progress=False)
+    model = Scripted([], simple=False)
+    with pytest.raises(NumProError, match=r"val\.parquet: the table has no saliency scores, .* alone with --tasks numpro_qvhighlights$"):
+        run(model, ["numpro_qvhighlights", "numpro_qvhighlights_hd_plain"])
+    assert not model.texts
+    assert scores(run(tasks=["numpro_qvhighlights"]), "numpro_qvhighlights")["mIoU"] == 100
+
+
 def test_highlights_follow_the_prompt_kind(every_table, monkeypatch):
     monkeypatch.setenv("NUMPRO_PROMPT", "ft")
     results = run(tasks=["numpro_qvhighlights_hd"])
@@ -409,6 +423,7 @@ def test_another_split_by_environment(every_table, monkeypatch):
         run(tasks=["numpro_activitynet"])
 
 
+@pytest.mark.slow
 def test_didemo_sees_thirty_seconds_and_scores_by_three_annotators(tmp_path):
     (tmp_path / "videos").mkdir()
     files = write_official(tmp_path)

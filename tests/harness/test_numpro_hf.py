@@ -117,6 +117,7 @@ def texts_of(model: NumProHF, monkeypatch) -> list[str]:
 
 @pytest.mark.shared
 @pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.slow
 def test_every_family_on_a_real_video(family, checkpoints, shared, tmp_path):
     videos = tmp_path / "videos"
     videos.mkdir()
@@ -136,6 +137,7 @@ def test_every_family_on_a_real_video(family, checkpoints, shared, tmp_path):
 
 
 @pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.slow
 def test_batches_and_sharing_change_no_answer(family, checkpoints, tables):
     wanted = answers(run(model_of(checkpoints[family], share_prefix=False, resume=False)))
     assert len(set(wanted)) > 1
@@ -154,6 +156,7 @@ def test_plain_tasks_show_the_same_frames_without_numbers(checkpoints, tmp_path,
     assert not any("red numbers" in turn["content"] for turns in texts for turn in turns)
 
 
+@pytest.mark.slow
 def test_no_clip_is_made(checkpoints, tables):
     run(model_of(checkpoints["longva"]))
     assert not list(Path(os.environ["NUMPRO_CACHE"]).rglob("*.mp4"))
@@ -198,6 +201,7 @@ def adapter(checkpoints, tmp_path_factory) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_an_adapter_changes_the_answers_and_the_wording_is_minded(checkpoints, adapter, tables, monkeypatch, caplog):
     base = answers(run(model_of(checkpoints["longva"])))
     assert answers(run(model_of(checkpoints["longva"], adapter=str(adapter)))) != base
@@ -259,6 +263,7 @@ simple_evaluate(model=model, tasks=["numpro_charades"], bootstrap_iters=0)
 """
 
 
+@pytest.mark.slow
 def test_a_killed_run_goes_on_where_it_stopped(checkpoints, tables, monkeypatch):
     folder = checkpoints["longva"]
     wanted = answers(run(model_of(folder, resume=False)))
@@ -274,6 +279,7 @@ def test_a_killed_run_goes_on_where_it_stopped(checkpoints, tables, monkeypatch)
     assert sum(asked) == len(CHARADES)
 
 
+@pytest.mark.slow
 def test_a_retrained_adapter_is_asked_again(checkpoints, adapter, tables, monkeypatch, tmp_path):
     """Neither our own log nor lmms-eval's cache serves the answers of the adapter that was at this path before."""
     asked = count_questions(monkeypatch)
@@ -307,6 +313,7 @@ def test_equal_questions_are_asked_once(checkpoints, tmp_path, videos, monkeypat
     assert sum(asked) == 5
 
 
+@pytest.mark.slow
 def test_two_processes_give_what_one_gives(checkpoints, tables, tmp_path):
     """Data parallel by torchrun. Queries of one video stay together though lmms-eval deals them out in turn."""
     model = ["--model", "numpro_hf", "--model_args", f"pretrained={checkpoints['longva']},dtype=float32,max_new_tokens=4,resume=False"]
@@ -329,6 +336,7 @@ def test_two_processes_give_what_one_gives(checkpoints, tables, tmp_path):
     assert max(totals) == 3  # the video with three queries is one process's
 
 
+@pytest.mark.slow
 def test_a_process_whose_answers_are_all_cached_still_takes_part(checkpoints, tables, tmp_path, monkeypatch):
     """lmms-eval's response cache would not call its model, and the others would wait for ever."""
     calls, original = [], NumProHF.generate_until
@@ -491,6 +499,7 @@ def test_what_is_not_one_question_about_one_video_is_refused(checkpoints, videos
         foreign(model_of(checkpoints["longva"]), row(str(videos / "SHORT.mp4")))
 
 
+@pytest.mark.slow
 def test_of_other_tasks_too_an_unreadable_video_does_not_end_the_run(checkpoints, videos, tmp_path, foreign):
     """And neither the failure nor answers made with other settings come out of lmms-eval's response cache."""
     broken = tmp_path / "broken.mp4"

@@ -75,6 +75,7 @@ def check(results: dict[str, dict], oracle_alone: float) -> None:
 
 
 @ORDERS
+@pytest.mark.slow
 def test_by_name_with_one_task_manager(order, checkpoint, table, oracle_alone):
     results = {}
     for model in order:

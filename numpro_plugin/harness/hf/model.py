@@ -23,7 +23,7 @@ from lmms_eval.utils import simple_parse_args_string as parsed
 from tqdm import tqdm
 
 from numpro_plugin import __version__
-from numpro_plugin.environment import setting_in_environment, settings_from_environment
+from numpro_plugin.environment import answer_token_limit, setting_in_environment, settings_from_environment
 from numpro_plugin.errors import NumProError
 from numpro_plugin.families import load_model
 from numpro_plugin.files import digest, folder_state
@@ -87,7 +87,7 @@ class NumProHF(lmms):
         adapter: folder or hub id of a NumPro-FT adapter (this project's or the reference's); merged into the weights.
         dtype: "auto" (the checkpoint's), "bfloat16", "float16" or "float32".
         attn_implementation: "sdpa", "eager", "flash_attention_2", ...
-        max_new_tokens: instead of the tasks' own.
+        max_new_tokens: instead of the tasks' own, for all tasks; ``NUMPRO_MAX_NEW_TOKENS`` is for NumPro's.
         batch_size: answers generated at once (lmms-eval's ``--batch_size``); "auto": as many as ``token_budget`` allows.
         max_frames: instead of ``NUMPRO_MAX_FRAMES``; stands in the results' protocol.
         device_map: "auto" spreads one model over all GPUs of a process.
@@ -131,6 +131,7 @@ class NumProHF(lmms):
             raise NumProError(f"max_frames={max_frames!r} of {name} must be an integer, 1 or more")
         answers_at_once = _batch_size(batch_size)
         settings_from_environment()  # what is wrong with it shows before the model is loaded
+        answer_token_limit({"max_new_tokens": max_new_tokens}, source=name)
         self._max_new_tokens = max_new_tokens
         guard_response_cache(NumProHF)
         self.calls = 0
@@ -204,7 +205,7 @@ class NumProHF(lmms):
 
     def _read(self, request: Instance, index: int) -> _Request:
         if protocol := protocol_of(request):
-            self._session.announcement.check_task(request.task_name, protocol)
+            self._session.announcement.check_task(request.task_name, protocol, generation_options(request))
         options = GenerationOptions.from_lmms_eval(generation_options(request), max_new_tokens=self._max_new_tokens)
         asked = read_request(request, document(self, request), options, self._settings)
         self._check_question(asked, protocol)

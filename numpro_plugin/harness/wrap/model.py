@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from lmms_eval.api.model import lmms
 
 from numpro_plugin.clips.cache import ClipCache
-from numpro_plugin.environment import decoder_name, settings_from_environment
+from numpro_plugin.environment import answer_token_limit, decoder_name, settings_from_environment
 from numpro_plugin.errors import NumProError
-from numpro_plugin.harness.lmms import use_prompts_of
+from numpro_plugin.harness.lmms import keep_task_token_limits, use_prompts_of
 from numpro_plugin.harness.wrap.clip_maker import ClipMaker, flat_settings
 from numpro_plugin.harness.wrap.messages import Replacer
 from numpro_plugin.harness.wrap.readers import constructor_defaults, frame_arguments
@@ -164,6 +164,7 @@ def _wrapped(base_class: type, arguments: _Arguments, configuration: Mapping[str
 
     settings = arguments.settings
     tasks = settings_from_environment()
+    answer_token_limit(arguments.of_base, source=f"base={arguments.base}")
     # Where model_args are silent the clips of NumPro's tasks follow the environment; where they speak both must agree.
     expected = replace(
         settings,
@@ -184,6 +185,8 @@ def _wrapped(base_class: type, arguments: _Arguments, configuration: Mapping[str
     log.info("numpro: base %s with %s; %s", arguments.base, frames.values or "its own arguments", flat_settings(settings))
     combined = type(f"NumPro_{base_class.__name__}", (NumProMixin, base_class), {"__module__": __name__})
     model = combined(**frames.values, **arguments.of_base, **configuration)
+    if "max_new_tokens" not in arguments.of_base:
+        keep_task_token_limits(model)
     for name, value in frames.attributes.items():
         setattr(model, name, value)
     replacer = Replacer(clips, frames, timestamps=bool(getattr(model, "is_qwen3_vl", False)))

@@ -108,7 +108,7 @@ class Rewriter:
         for request in requests:
             task = request.task_name
             if task not in asked and (protocol := protocol_of(request)) is not None:
-                Announcement().check_task(task, protocol)
+                Announcement().check_task(task, protocol, generation_options(request))
             asked[task] = asked.get(task, 0) + 1
             if asked[task] <= _PROBED:
                 seen.setdefault(task, []).extend(self._sources(model, request))

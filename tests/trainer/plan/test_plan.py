@@ -71,6 +71,7 @@ def test_few_layers_tell_what_all_need(changes: dict[str, object]) -> None:
     assert few.flops == pytest.approx(all_of_them.flops, rel=1e-9)
 
 
+@pytest.mark.slow
 def test_few_frames_tell_what_the_tower_needs() -> None:
     simulation = Simulation(small_config(1), small_recipe(memory__tiling="none"))
     memory, flops = _run_tower(simulation.config, simulation.recipe, 90)

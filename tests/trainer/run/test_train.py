@@ -391,6 +391,7 @@ def test_too_many_unreadable_samples_stop_the_run_even_between_log_entries(world
     assert [line["unreadable"] for line in read_log(Path(recipe.output) / "log.jsonl")][-1] == 8
 
 
+@pytest.mark.slow
 def test_unreadable_samples_are_not_forgotten_when_a_run_is_gone_on_with(world: World, tmp_path: Path) -> None:
     shard = bad_rows(tmp_path / "bad.parquet", 24, range(12))
     changes = {"data__shards": shard, "data__max_unreadable": 0.9, "optimizer__epochs": 1}

@@ -149,6 +149,7 @@ def test_jobs_that_share_the_work_make_the_same_files(uninterrupted, videos, ins
     assert sources(out) == sources(uninterrupted)
 
 
+@pytest.mark.slow
 def test_killed_at_any_moment_it_goes_on_without_duplicates_or_losses(uninterrupted, videos, instruct, tmp_path):
     out = tmp_path / "out"
     command = [COMMAND, "shards", str(instruct), "--videos", f"anet={videos}", "--out", str(out), "--frame-size", "96x48"]
