@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from pathlib import Path
 
+    from numpro_plugin.prompts import SetQuestion
+
 _MOST_SHOWN = 10
 
 LONGEST_S = 1e6
@@ -92,8 +94,8 @@ class Benchmark:
     end_s: float | None = None
     """Only so much of each video is annotated."""
 
-    several: bool = False
-    """Whether all moments are asked for, of which a query may have any number, none included; what has no span then says so."""
+    set_question: SetQuestion | None = None
+    """Which question asks for all moments of a query, which may have any number, none included; None: one moment is asked for."""
 
 
 def seconds(value: Any) -> float:

@@ -83,7 +83,7 @@ def prepare(
             split=split,
             name=path.parent.name if path.parent.name != benchmark.name else None,
             n_expected=len(queries),
-            n_with_spans=sum(bool(query.spans_s) or benchmark.several for query in queries),
+            n_with_spans=sum(bool(query.spans_s or benchmark.set_question) for query in queries),
             videos_expected=len({query.video for query in queries}),
             truth="majority" if majority else "official",
             with_videos=videos is not None,

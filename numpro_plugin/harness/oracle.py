@@ -11,12 +11,14 @@ from lmms_eval.api.model import lmms
 from tqdm import tqdm
 
 from numpro_plugin.answers.highlights import format_highlights
+from numpro_plugin.answers.sets import format_set
 from numpro_plugin.clips.metadata import read_clip_info
 from numpro_plugin.errors import NumProError
 from numpro_plugin.harness.lmms import document, generation_options, messages_of, protocol_of
 from numpro_plugin.harness.session import Announcement
 from numpro_plugin.metrics.highlights import CLIP_S
 from numpro_plugin.metrics.moments import best_numbers
+from numpro_plugin.metrics.sets import best_number_set
 from numpro_plugin.settings import NumProSettings
 from numpro_plugin.timeline import Timeline, kept_numbers
 
@@ -60,6 +62,8 @@ class NumProOracle(lmms):
                 answers.append("There are no numbers on the frames.")
             elif protocol["task"] == "highlight":
                 answers.append(perfect_highlights(doc, numbers, settings.fps))
+            elif protocol["task"] == "set":
+                answers.append(format_set(best_number_set(doc["spans_s"], numbers, settings.fps)[0]))
             elif not doc["spans_s"]:
                 answers.append("Nobody told me when it happens.")
             else:

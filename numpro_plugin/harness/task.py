@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from numpro_plugin.harness.session import Session
+    from numpro_plugin.prompts import SetQuestion
     from numpro_plugin.settings import NumProSettings
 
 log = logging.getLogger(__name__)
@@ -32,9 +33,10 @@ def __getattr__(name: str) -> Any:
 
     - ``visual``, ``moment_text``, ``moment_target``, ``moment_results``, ``highlight_text``, ``highlight_target``, ``highlight_results``:
       methods of `TaskFunctions`; with ``_plain`` behind them those of tasks whose frames have no numbers
+    - ``set_target``, ``set_results`` and, with the benchmark's question for all moments, ``BENCHMARK_text``; ``_plain`` as above
     - ``BENCHMARK_table``, ``BENCHMARK_table_hd``: dataset arguments
     - ``BENCHMARK_protocol``, ``BENCHMARK_protocol_plain``, ``BENCHMARK_protocol_hd``, ``BENCHMARK_protocol_hd_plain``: metadata
-    - ``moment_generation``, ``highlight_generation``: generation arguments
+    - ``moment_generation``, ``set_generation``, ``highlight_generation``: generation arguments
     """
     function = name.removesuffix("_plain")
     if function in _FUNCTIONS:
@@ -82,7 +84,11 @@ class TaskFunctions:
 
     def moment_text(self, doc: Mapping[str, Any]) -> str:
         """The question of moment retrieval for a row, as lmms-eval's ``doc_to_text``."""
-        return protocol.question(doc["query"], self.settings, highlights=False)
+        return protocol.question(doc["query"], self.settings)
+
+    def set_text(self, doc: Mapping[str, Any], *, question: SetQuestion) -> str:
+        """A question for all moments, as lmms-eval's ``doc_to_text``."""
+        return protocol.question(doc["query"], self.settings, set_question=question)
 
     def highlight_text(self, doc: Mapping[str, Any]) -> str:
         """The question of highlight detection for a row, as lmms-eval's ``doc_to_text``."""
@@ -92,6 +98,10 @@ class TaskFunctions:
         """The annotated spans of a row in words, for sample logs."""
         return ", ".join(f"{start:g}-{end:g} s" for start, end in doc["spans_s"]) or "not annotated"
 
+    def set_target(self, doc: Mapping[str, Any]) -> str:
+        """The annotated spans of a row in words, for sample logs; none is an annotation too."""
+        return self.moment_target(doc) if doc["spans_s"] else "no such moment"
+
     def highlight_target(self, doc: Mapping[str, Any]) -> str:
         """The relevant clips of a row in words, for sample logs."""
         return "clips of 2 s: " + ", ".join(map(str, doc["relevant_clip_ids"]))
@@ -99,6 +109,10 @@ class TaskFunctions:
     def moment_results(self, doc: Mapping[str, Any], answers: list[str]) -> dict[str, Any]:
         """The scores of one moment answer, as lmms-eval's ``process_results``."""
         return results.moment_results(doc, answers, self.settings, video_problem=self._video_problem(doc))
+
+    def set_results(self, doc: Mapping[str, Any], answers: list[str]) -> dict[str, Any]:
+        """The scores of one answer about all moments, as lmms-eval's ``process_results``."""
+        return results.set_results(doc, answers, self.settings, video_problem=self._video_problem(doc))
 
     def highlight_results(self, doc: Mapping[str, Any], answers: list[str]) -> dict[str, Any]:
         """The scores of one highlight answer, as lmms-eval's ``process_results``."""
@@ -129,12 +143,22 @@ def source_video(doc: Mapping[str, Any]) -> str:
     return str(doc["video"])
 
 
-_FUNCTIONS = {name for name in vars(TaskFunctions) if name.startswith(("moment_", "highlight_")) or name == "visual"}
+_FUNCTIONS = {name for name in vars(TaskFunctions) if name.startswith(("moment_", "set_", "highlight_")) or name == "visual"}
 _VALUES: dict[str, Callable[[Session], Any]] = {
     "moment_generation": protocol.moment_generation,
+    "set_generation": protocol.set_generation,
     "highlight_generation": protocol.highlight_generation,
 }
-for _benchmark in BENCHMARKS:
+
+
+def _set_text(asked: SetQuestion, session: Session, *, numbers: bool) -> Callable[[Mapping[str, Any]], str]:
+    return partial(TaskFunctions(session, numbers=numbers).set_text, question=asked)
+
+
+for _benchmark, _record in BENCHMARKS.items():
+    if _record.set_question:
+        _VALUES[f"{_benchmark}_text"] = partial(_set_text, _record.set_question, numbers=True)
+        _VALUES[f"{_benchmark}_text_plain"] = partial(_set_text, _record.set_question, numbers=False)
     _VALUES[f"{_benchmark}_table"] = partial(protocol.table, _benchmark)
     _VALUES[f"{_benchmark}_table_hd"] = partial(protocol.table, _benchmark, highlights=True)
     for _suffix in ("", "_plain", "_hd", "_hd_plain"):

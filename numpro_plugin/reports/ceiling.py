@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from numpro_plugin.benchmarks import BENCHMARKS
 from numpro_plugin.benchmarks.table import read_report, read_rows
 from numpro_plugin.errors import NumProError
 from numpro_plugin.metrics.moments import best_numbers, moment_scores
+from numpro_plugin.reports.set_ceiling import set_ceilings
 from numpro_plugin.timeline import Timeline, kept_numbers
 
 if TYPE_CHECKING:
@@ -18,7 +20,7 @@ if TYPE_CHECKING:
 
 
 def ceilings(table: Path, rates: Sequence[float] = (0.5, 1.0, 2.0), *, max_frames: int | None = None) -> dict[float, dict[str, float]]:
-    """R@IoU and mIoU in percent that no answer in drawn numbers can exceed, by numbers per second.
+    """R@IoU and mIoU in percent that no answer in drawn numbers can exceed, by numbers per second; of sets where all moments are asked for.
 
     Args:
         table: of a benchmark, made by ``numpro prepare`` (one without videos will do).
@@ -28,7 +30,9 @@ def ceilings(table: Path, rates: Sequence[float] = (0.5, 1.0, 2.0), *, max_frame
     Raises:
         NumProError: there is no such table, or it has no annotated spans.
     """
-    read_report(table)
+    benchmark = read_report(table).benchmark
+    if benchmark in BENCHMARKS and BENCHMARKS[benchmark].set_question:
+        return set_ceilings(table, rates, max_frames=max_frames)
     rows = [row for row in read_rows(table) if row["spans_s"]]
     if not rows:
         raise NumProError(f"{table}: has no annotated spans, so there is no ceiling")

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import math
+from itertools import combinations, pairwise
 
 import numpy as np
 import pytest
@@ -10,7 +11,7 @@ from hypothesis import strategies as st
 
 from numpro_plugin import NumProError
 from numpro_plugin.metrics.moments import span_iou
-from numpro_plugin.metrics.sets import merge_spans, set_iou, set_scores
+from numpro_plugin.metrics.sets import best_number_set, merge_spans, set_iou, set_scores
 
 TIMES = st.integers(0, 40).map(lambda quarters: quarters / 4)
 SPANS = st.lists(st.tuples(TIMES, TIMES).map(lambda ends: tuple(sorted(ends))), max_size=6)
@@ -102,3 +103,23 @@ def test_scores():
     assert all(math.isnan(value) for value in set_scores([]).values())
     with pytest.raises(NumProError, match="shape"):
         set_scores(np.zeros((2, 2)))
+
+
+@given(SPANS, st.lists(st.integers(0, 12), min_size=1, max_size=7, unique=True).map(sorted), st.sampled_from([0.5, 1, 2]))
+def test_the_best_set_of_numbers_is_the_best_of_all_sets(truth, drawn, fps):
+    """All sets of intervals between drawn numbers: every answer in drawn numbers, merged, is one of them."""
+    spans, iou = best_number_set(truth, drawn, fps)
+    assert set(np.ravel(spans).tolist()) <= set(drawn)
+    steps = list(pairwise(drawn))
+    answers = [[] if not truth else [(0, 0)], *(list(some) for n in range(1, len(steps) + 1) for some in combinations(steps, n))]
+    best = max(set_iou(np.array(answer) / fps, truth) if answer else set_iou([], truth) for answer in answers)
+    assert iou == pytest.approx(best, abs=1e-9)
+    assert set_iou(np.array(spans).reshape(-1, 2) / fps, truth) == pytest.approx(iou, abs=1e-9)
+
+
+def test_best_sets_by_hand():
+    assert best_number_set([(4, 8), (14, 18)], range(16), 0.5) == ([(2, 4), (7, 9)], 1.0)
+    assert best_number_set([], range(16), 0.5) == ([], 1.0)
+    assert best_number_set([(4, 8)], [3], 0.5) == ([(3, 3)], 0.0)
+    with pytest.raises(NumProError, match="at least one drawn number"):
+        best_number_set([(4, 8)], [], 0.5)

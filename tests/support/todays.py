@@ -93,7 +93,7 @@ TODAYS: dict[str, tuple[str, Any]] = {
         },
     ),
     "hirest": (
-        "all_data_val.json",
+        "all_data_test.json",
         {
             "Make Vegan Gumbo": {"AAAAAAAAAAA.mp4": {"relevant": True, "clip": True, "v_duration": 30.5, "bounds": [5, 21], "steps": []}},
             "Make Lanyards": {"AAAAAAAAAAA.mp4": {"relevant": True, "clip": False, "v_duration": 30.5, "bounds": [0, 0], "steps": []}},

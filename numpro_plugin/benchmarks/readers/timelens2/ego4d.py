@@ -59,7 +59,7 @@ EGO4D_NLQ = Benchmark(
     title="Ego4D-NLQ",
     read_annotations=read_annotations,
     splits=("val", "train"),
-    several=True,
+    set_question="single",
     video_form=r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}(\.\w+)?",
     sources="""\
 annotations  nlq_val.json, nlq_train.json (v2): from ego4d-data.org after its licence was signed, with the ego4d command

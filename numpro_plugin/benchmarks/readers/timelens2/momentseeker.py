@@ -48,7 +48,7 @@ MOMENTSEEKER = Benchmark(
     title="MomentSeeker",
     read_annotations=read_annotations,
     splits=("test",),
-    several=True,
+    set_question="grounding",
     sources="""\
 annotations  t2v.json: data set avery00/MomentSeeker on the Hugging Face hub
 videos       videos.tar.gz.part_* of the same data set: join the parts (cat), then unpack to videos/""",

@@ -48,7 +48,7 @@ def _benchmark(name: str, title: str, queries: int, file: str) -> Benchmark:
         read_annotations=read_annotations,
         splits=("test",),
         sizes={"test": (None, queries)},
-        several=True,
+        set_question="retrieval",
         sources=f"""\
 annotations  {file}: repository bytedance/vidi on GitHub, folder {folder} (first release of VUE-TR: the repository's root)
 videos       on YouTube, by the ids in {folder}/video_id.txt of that repository; name each file by its id""",
