@@ -94,6 +94,9 @@ class Benchmark:
     end_s: float | None = None
     """Only so much of each video is annotated."""
 
+    reading: str = ""
+    """How a file was read whose columns and unit were given; part of the protocol."""
+
     set_question: SetQuestion | None = None
     """Which question asks for all moments of a query, which may have any number, none included; None: one moment is asked for."""
 

@@ -90,6 +90,7 @@ def prepare(
             annotations=str(annotations.resolve()),
             annotations_sha256=sha256_of(annotations),
             numpro_version=__version__,
+            reading=benchmark.reading,
             left_out=left_out,
             unlike_official=unlike_official(benchmark, split, of_split),
         )

@@ -71,6 +71,8 @@ class Report:
     """Queries in the annotation file that have a span; None in tables of older versions."""
     left_out: dict[str, int] = field(default_factory=dict)
     """Rows of the annotation file that the benchmark's rules do not evaluate, by reason; not among ``n_expected``."""
+    reading: str = ""
+    """How a file was read whose columns and unit were given."""
     unlike_official: str = ""
     """How the annotation file's size differs from the official one's."""
 
@@ -85,6 +87,7 @@ class Report:
             "with_videos": self.with_videos,
             "annotations_sha256": self.annotations_sha256,
             **({"name": self.name} if self.name else {}),
+            **({"reading": self.reading} if self.reading else {}),
             **({"left_out": self.left_out} if self.left_out else {}),
             **({"unlike_official": self.unlike_official} if self.unlike_official else {}),
         }

@@ -16,6 +16,16 @@ if TYPE_CHECKING:
     from numpro_plugin.benchmarks.table import Report
 
 
+_COLUMNS_HELP = (
+    "what a file of other columns calls ours: video=path,query=caption,spans=timestamp (or start_time, end_time); also id, duration, fps, "
+    "part_start, part_end. Columns that are not named are looked for under the usual names, and else ignored"
+)
+_UNIT_HELP = (
+    "what its times count: seconds (default); frames:RATE, or frames with a column fps; clips:SECONDS, from the start of the first to the "
+    "end of the last"
+)
+
+
 def add_data_verbs(verbs: Any) -> None:
     """The verbs on the command's parser."""
     tables: dict[str, Any] = {"type": Path, "metavar": "DIR", "help": "folder of tables (default: $NUMPRO_DATA, else the user cache)"}
@@ -41,6 +51,7 @@ def add_data_verbs(verbs: Any) -> None:
         source.add_argument("--videos", type=Path, metavar="DIR", help="folder with the videos, searched with its subfolders")
         source.add_argument("--without-videos", action="store_true", help="for checks that need no pixels")
         one.set_defaults(durations=None, yfcc_hash=None, majority=False, name=None, force=False, run=_prepare)
+        one.set_defaults(columns=None, unit="seconds")
         if benchmark.read_durations:
             one.add_argument("--durations", type=Path, metavar="FILE", help="official file with video lengths")
         if name == "didemo":
@@ -49,6 +60,8 @@ def add_data_verbs(verbs: Any) -> None:
         if name == "custom":
             one.add_argument("--name", help="of this set, if you have several; tasks evaluate the one that NUMPRO_CUSTOM names")
             one.add_argument("--force", action="store_true", help="replace the set's table if it exists")
+            one.add_argument("--columns", metavar="NAME=COLUMN,...", help=_COLUMNS_HELP)
+            one.add_argument("--unit", default="seconds", help=_UNIT_HELP)
             one.add_argument("--split", choices=benchmark.splits, help="which part of the set this is (default: test)")
         else:
             one.add_argument("--split", choices=benchmark.splits, help="if neither the annotation file's content nor its name says it")
@@ -66,12 +79,16 @@ def add_data_verbs(verbs: Any) -> None:
 
 
 def _prepare(args: argparse.Namespace) -> int:
+    from numpro_plugin.benchmarks.columns import parse_reading, with_reading
     from numpro_plugin.benchmarks.prepare import prepare
     from numpro_plugin.environment import chosen_custom_set, data_folder
 
     _check_json_path(args.json)
+    benchmark = benchmark_named(args.benchmark)
+    if args.columns is not None or args.unit != "seconds":
+        benchmark = with_reading(benchmark, parse_reading(args.columns, args.unit))
     path, report = prepare(
-        benchmark_named(args.benchmark),
+        benchmark,
         args.annotations,
         videos=args.videos,
         durations=args.durations,

@@ -43,6 +43,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     shutil.copytree(place / "Charades_v1_480", place / "kitchen")
     (place / "kitchen.csv").write_text("video,query,start_time,end_time\nAAAAA.mp4,a yellow circle,0:04,12\n")
     (place / "predictions.json").write_text(json.dumps([PREDICTION]))
+    (place / "soccer.jsonl").write_text(json.dumps({"path": "a.mp4", "caption": "a goal", "moments": [[50, 175]], "seconds": 90}) + "\n")
     windows = {"qid": 11, "query": "A boat on a lake", "vid": "vid1_0.0_20.0", "pred_saliency_scores": [0.1] * 10}
     submission = [windows, {**windows, "qid": 12, "query": "Two men talk"}]
     (place / "submission.jsonl").write_text("".join(json.dumps(row) + "\n" for row in submission))
@@ -79,7 +80,7 @@ def test_commands_run_in_the_order_of_the_page(page: str, folder: Path, capsys: 
 
 
 def test_pages_with_commands_are_found():
-    assert set(PAGES_WITH_COMMANDS) >= {"README.md", "docs/evaluate.md", "docs/metrics.md", "docs/your_videos.md"}
+    assert set(PAGES_WITH_COMMANDS) >= {"README.md", "docs/benchmarks.md", "docs/evaluate.md", "docs/metrics.md", "docs/your_videos.md"}
 
 
 def test_the_recipe_is_shown_as_the_page_says(capsys: pytest.CaptureFixture[str]):
