@@ -29,7 +29,7 @@ FLAGS = {
     "numpro check": "charades --split --out",
     "numpro number": "video -o --output --fps --frame-size --max-frames --end --position --font-size --color --stroke-width "
     "--stroke-color --force",
-    "numpro score": "moment highlight predictions --truth --fps --compatible --json",
+    "numpro score": "moment highlight set predictions --truth --fps --compatible --json",
     "numpro compare": "run_a run_b --json",
     "numpro ceiling": "charades --fps --max-frames --split --out --json",
     "numpro cache": "info clear",

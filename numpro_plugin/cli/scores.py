@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 def add_score_verbs(verbs: Any) -> None:
     """The verbs on the command's parser."""
     verb = verbs.add_parser("ceiling", help="what integer frame numbers can reach at best on a prepared benchmark")
-    verb.add_argument("benchmark", choices=list(BENCHMARKS))
+    verb.add_argument("benchmark", nargs="?", choices=list(BENCHMARKS), help="default: all that are prepared, in one table")
     verb.add_argument("--fps", type=float, nargs="+", default=[0.5, 1.0, 2.0], help="numbers per second (default: 0.5 1 2)")
     verb.add_argument("--max-frames", type=int, help="most frames a video; longer videos are thinned, as in the tasks (default: no limit)")
     verb.add_argument("--split", help="default: the one that is evaluated")
@@ -27,7 +27,7 @@ def add_score_verbs(verbs: Any) -> None:
     verb.set_defaults(run=_ceiling)
 
     verb = verbs.add_parser("score", help="score anybody's prediction file, without a model")
-    verb.add_argument("kind", choices=["moment", "highlight"])
+    verb.add_argument("kind", choices=["moment", "highlight", "set"], help="set: all moments of a query, as VUE-TR asks for")
     verb.add_argument(
         "predictions",
         type=Path,
@@ -57,6 +57,8 @@ def _ceiling(args: argparse.Namespace) -> int:
     from numpro_plugin.benchmarks.table import default_split, table_path
     from numpro_plugin.reports.ceiling import ceilings
 
+    if args.benchmark is None:
+        return _every_ceiling(args)
     split = args.split or default_split(BENCHMARKS[args.benchmark])
     found = ceilings(table_path(args.benchmark, split, args.out), args.fps, max_frames=args.max_frames)
     title = f"{args.benchmark} {split}: the best that integer frame numbers can reach, in percent"
@@ -65,13 +67,43 @@ def _ceiling(args: argparse.Namespace) -> int:
     return 0
 
 
+def _every_ceiling(args: argparse.Namespace) -> int:
+    """Of all prepared benchmarks, the highest mIoU and the share of queries that no answer in numbers can reach."""
+    from numpro_plugin.benchmarks.table import default_split, table_path
+    from numpro_plugin.metrics.moments import THRESHOLDS, recall_name
+    from numpro_plugin.metrics.sets import set_recall_name
+    from numpro_plugin.reports.ceiling import ceilings
+
+    if args.split:
+        raise NumProError(f"--split {args.split}: is for one benchmark; name it before the flag")
+    places = {name: table_path(name, default_split(benchmark), args.out) for name, benchmark in BENCHMARKS.items()}
+    prepared = {name: path for name, path in places.items() if path.exists()}
+    if not prepared:
+        raise NumProError(f"no benchmark is prepared in {next(iter(places.values())).parents[1]}; run: numpro prepare BENCHMARK --help")
+    rows: dict[str, dict[str, float]] = {}
+    for name, path in prepared.items():
+        for fps, scores in ceilings(path, args.fps, max_frames=args.max_frames).items():
+            of_sets = BENCHMARKS[name].set_question is not None
+            out_of_reach = {f"not at {t:g}": 100.0 - scores[(set_recall_name if of_sets else recall_name)(t)] for t in THRESHOLDS}
+            rows[f"{name} {path.stem}, {fps:g} a second"] = {"mIoU": scores["mIoU_set" if of_sets else "mIoU"], **out_of_reach}
+    title = "the best mIoU that integer frame numbers can reach, and the share of queries that they cannot bring to an IoU, in percent"
+    finish(f"{title}\n{table(rows)}", args.json, rows)
+    return 0
+
+
 def _score(args: argparse.Namespace) -> int:
     check_json_target(args.json)
     from numpro_plugin.reports.score import score_highlights, score_moments
+    from numpro_plugin.reports.set_score import score_sets
 
-    score = (score_moments if args.kind == "moment" else score_highlights)(
-        args.predictions, args.truth, fps=args.fps, compatible=args.compatible
-    )
+    if args.kind == "set":
+        if args.compatible:
+            raise NumProError(f"--compatible {args.compatible}: there is one rule for sets, that of VUE-TR and TimeLens2")
+        score = score_sets(args.predictions, args.truth, fps=args.fps)
+    else:
+        score = (score_moments if args.kind == "moment" else score_highlights)(
+            args.predictions, args.truth, fps=args.fps, compatible=args.compatible
+        )
     width = max(map(len, score.metrics))
     lines = [f"{name:{width}}  {value:6.2f}" for name, value in score.metrics.items()]
     finish("\n".join([*lines, "", ", ".join(f"{name}: {count}" for name, count in score.counts.items())]), args.json, asdict(score))
