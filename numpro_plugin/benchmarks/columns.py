@@ -82,8 +82,10 @@ def read_file(path: Path, reading: Reading) -> list[Query]:
         NumProError: a column that no row has, or rows with missing or impossible values; all are listed.
     """
     content = read_json(path) if file_kind(path) == "json" else None
-    by_video = isinstance(content, dict)
-    rows = list(_flattened(path, content, reading) if by_video else read_rows(path) if content is None else rows_of_list(path, content))
+    if isinstance(content, dict):
+        rows = list(_flattened(path, content, reading))
+    else:
+        rows = list(read_rows(path) if content is None else rows_of_list(path, content))
     held = {name: None for _, row in rows for name in row}
     for ours, theirs in reading.columns.items():
         if theirs not in held:
@@ -96,7 +98,7 @@ def _flattened(path: Path, content: dict[str, Any], reading: Reading) -> Iterabl
     queries, spans = reading.columns.get("query", "sentences"), reading.columns.get("spans", "timestamps")
     position = 0
     for name, video in content.items():
-        lists = [video.get(key) for key in (queries, spans)] if isinstance(video, dict) else [None]
+        lists: list[Any] = [video.get(key) for key in (queries, spans)] if isinstance(video, dict) else [None]
         if not all(isinstance(one, list) for one in lists) or len(lists[0]) != len(lists[1]):
             raise NumProError(f"{path}: video {name!r}: {queries!r} and {spans!r} must be lists of the same length. {_REMEDY}")
         about = {key: value for key, value in video.items() if key not in (queries, spans)}

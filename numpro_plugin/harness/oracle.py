@@ -19,7 +19,7 @@ from numpro_plugin.harness.session import Announcement
 from numpro_plugin.metrics.highlights import CLIP_S
 from numpro_plugin.metrics.moments import best_numbers
 from numpro_plugin.metrics.sets import best_number_set
-from numpro_plugin.settings import NumProSettings
+from numpro_plugin.settings import SettingsByVideo
 from numpro_plugin.timeline import Timeline, kept_numbers
 
 if TYPE_CHECKING:
@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
     from lmms_eval.api.instance import Instance
     from numpy.typing import NDArray
+
+    from numpro_plugin.settings import NumProSettings
 
 
 class NumProOracle(lmms):
@@ -57,7 +59,7 @@ class NumProOracle(lmms):
                 raise NumProError(f"numpro_oracle only answers NumPro's tasks; {request.task_name!r} is another")
             Announcement().check_task(request.task_name, protocol, generation_options(request))
             doc = document(self, request)
-            numbers = self._drawn(request, doc, settings := NumProSettings.from_dict(protocol["settings"]))
+            numbers = self._drawn(request, doc, settings := SettingsByVideo.from_dict(protocol["settings"]).of(doc["duration_s"]))
             if not len(numbers):
                 answers.append("There are no numbers on the frames.")
             elif protocol["task"] == "highlight":

@@ -64,10 +64,11 @@ def protocol(benchmark: str, session: Session, *, numbers: bool, highlights: boo
     """A task's metadata: lmms-eval writes it into the results file and into its response cache's keys."""
     try:
         path = _path(benchmark)
-        data, settings = read_report(path).protocol(), session.settings(numbers=numbers)
+        data, by_video = read_report(path).protocol(), session.settings_by_video(numbers=numbers)
         limit = session.token_limit()
     except NumProError:
         return {"version": 1}  # the table's part of the task says what is wrong
+    settings = by_video.base
     asked = None if highlights else BENCHMARKS[benchmark].set_question
     kind = f"highlight_{settings.prompt}" if highlights else f"set_{asked}" if asked else "moment"
     identity = session.announcement.identity
@@ -76,7 +77,7 @@ def protocol(benchmark: str, session: Session, *, numbers: bool, highlights: boo
         "numpro": {
             **data,
             "task": kind.partition("_")[0],
-            "settings": settings.to_dict(),
+            "settings": by_video.to_dict(),
             "prompt_id": kind if numbers else f"{kind}_plain",
             "prompt": question("{query}", settings, highlights=highlights, set_question=asked),
             **({} if limit is None else {"max_new_tokens": limit}),

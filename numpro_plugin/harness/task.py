@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from numpro_plugin.harness.session import Session
     from numpro_plugin.prompts import SetQuestion
-    from numpro_plugin.settings import NumProSettings
+    from numpro_plugin.settings import NumProSettings, SettingsByVideo
 
 log = logging.getLogger(__name__)
 
@@ -53,7 +53,7 @@ class TaskFunctions:
         self.session = session
         self._numbers = numbers
         with contextlib.suppress(NumProError):  # what is wrong with the environment is raised when the table is opened
-            self.settings  # noqa: B018 (read now: the settings are fixed when the task is loaded)
+            self._by_video  # noqa: B018 (read now: the settings are fixed when the task is loaded)
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}(numbers={self._numbers})"  # stands in results files and in the response cache's keys
@@ -62,9 +62,17 @@ class TaskFunctions:
         return self  # copies of a task belong to the same evaluation
 
     @cached_property
+    def _by_video(self) -> SettingsByVideo:
+        return self.session.settings_by_video(numbers=self._numbers)
+
+    @property
     def settings(self) -> NumProSettings:
-        """How frames are sampled, numbered and asked about."""
-        return self.session.settings(numbers=self._numbers)
+        """How frames are numbered and asked about, the same for all videos; for how they are sampled see `settings_of`."""
+        return self._by_video.base
+
+    def settings_of(self, doc: Mapping[str, Any]) -> NumProSettings:
+        """How frames of a row's video are sampled, numbered and asked about."""
+        return self._by_video.of(doc["duration_s"])
 
     def visual(self, doc: Mapping[str, Any]) -> list[str]:
         """The clip of a row, as lmms-eval's ``doc_to_visual``.
@@ -72,7 +80,7 @@ class TaskFunctions:
         A video that has become unreadable since the table was made does not end the run: the model gets a blank clip, and the query
         counts as ``request_fail`` whatever it answers.
         """
-        video, settings = source_video(doc), self.settings
+        video, settings = source_video(doc), self.settings_of(doc)
         try:
             clip = numbered_clip(video, settings, start_s=doc.get("start_s") or 0.0, end_s=doc.get("end_s"))
             self.session.note_shown(doc, None)
@@ -108,15 +116,15 @@ class TaskFunctions:
 
     def moment_results(self, doc: Mapping[str, Any], answers: list[str]) -> dict[str, Any]:
         """The scores of one moment answer, as lmms-eval's ``process_results``."""
-        return results.moment_results(doc, answers, self.settings, video_problem=self._video_problem(doc))
+        return results.moment_results(doc, answers, self.settings_of(doc), video_problem=self._video_problem(doc))
 
     def set_results(self, doc: Mapping[str, Any], answers: list[str]) -> dict[str, Any]:
         """The scores of one answer about all moments, as lmms-eval's ``process_results``."""
-        return results.set_results(doc, answers, self.settings, video_problem=self._video_problem(doc))
+        return results.set_results(doc, answers, self.settings_of(doc), video_problem=self._video_problem(doc))
 
     def highlight_results(self, doc: Mapping[str, Any], answers: list[str]) -> dict[str, Any]:
         """The scores of one highlight answer, as lmms-eval's ``process_results``."""
-        return results.highlight_results(doc, answers, self.settings, video_problem=self._video_problem(doc))
+        return results.highlight_results(doc, answers, self.settings_of(doc), video_problem=self._video_problem(doc))
 
     def _video_problem(self, doc: Mapping[str, Any]) -> str | None:
         """Why a row's video could not be shown; None if it was, and for rows of a table without videos.

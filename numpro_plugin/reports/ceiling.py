@@ -11,21 +11,22 @@ from numpro_plugin.benchmarks import BENCHMARKS
 from numpro_plugin.benchmarks.table import read_report, read_rows
 from numpro_plugin.errors import NumProError
 from numpro_plugin.metrics.moments import best_numbers, moment_scores
-from numpro_plugin.reports.set_ceiling import set_ceilings
-from numpro_plugin.timeline import Timeline, kept_numbers
+from numpro_plugin.reports.set_ceiling import drawn_numbers, set_ceilings
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
+    from numpro_plugin.settings import Rate
 
-def ceilings(table: Path, rates: Sequence[float] = (0.5, 1.0, 2.0), *, max_frames: int | None = None) -> dict[float, dict[str, float]]:
+
+def ceilings(table: Path, rates: Sequence[Rate] = (0.5, 1.0, 2.0), *, max_frames: int | None = None) -> dict[Rate, dict[str, float]]:
     """R@IoU and mIoU in percent that no answer in drawn numbers can exceed, by numbers per second; of sets where all moments are asked for.
 
     Args:
         table: of a benchmark, made by ``numpro prepare`` (one without videos will do).
-        rates: numbers per second.
-        max_frames: as in the settings, where long videos are thinned; None thins none.
+        rates: numbers per second, or "auto" for the rate that each video has with ``NUMPRO_FPS=auto``.
+        max_frames: as in the settings, where long videos are thinned; None thins none (with "auto" it is the settings' default).
 
     Raises:
         NumProError: there is no such table, or it has no annotated spans.
@@ -39,13 +40,12 @@ def ceilings(table: Path, rates: Sequence[float] = (0.5, 1.0, 2.0), *, max_frame
     return {fps: moment_scores([_best_iou(row, fps, max_frames) for row in rows]) for fps in rates}
 
 
-def _best_iou(row: dict[str, Any], fps: float, max_frames: int | None) -> float:
+def _best_iou(row: dict[str, Any], fps: Rate, max_frames: int | None) -> float:
     spans, annotators = (tuple(map(tuple, row.get(key) or ())) for key in ("spans_s", "annotators"))
     return _best_of(spans, annotators, row["duration_s"], fps, max_frames)
 
 
 @cache  # DiDeMo has few different annotations
-def _best_of(spans: tuple[Any, ...], annotators: tuple[Any, ...], duration_s: float, fps: float, max_frames: int | None) -> float:
-    count = Timeline(duration_s, fps).count
-    numbers = kept_numbers(count, max_frames or count)
-    return best_numbers(np.array(spans), numbers, fps, annotators=np.array(annotators) if annotators else None)[2]
+def _best_of(spans: tuple[Any, ...], annotators: tuple[Any, ...], duration_s: float, fps: Rate, max_frames: int | None) -> float:
+    numbers, of_video = drawn_numbers(duration_s, fps, max_frames)
+    return best_numbers(np.array(spans), numbers, of_video, annotators=np.array(annotators) if annotators else None)[2]

@@ -16,6 +16,7 @@ import pytest
 from PIL import Image
 from support.annotations import write_official
 from support.pages import PAGES, ROOT, Block, Command, blocks, commands
+from support.todays import TODAYS, vue_tr_row, write_one
 
 from numpro_plugin.cli import main as numpro
 from numpro_plugin.demo.rendering import Event, render_video
@@ -44,6 +45,9 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (place / "kitchen.csv").write_text("video,query,start_time,end_time\nAAAAA.mp4,a yellow circle,0:04,12\n")
     (place / "predictions.json").write_text(json.dumps([PREDICTION]))
     (place / "soccer.jsonl").write_text(json.dumps({"path": "a.mp4", "caption": "a goal", "moments": [[50, 175]], "seconds": 90}) + "\n")
+    shutil.copy(write_one(place, "vue_tr", "VUE-TR_ground_truth.json", [vue_tr_row(0, [[4, 8]])]), place)
+    shutil.copy(write_one(place, "tvgbench", *TODAYS["tvgbench"]), place)
+    (place / "results_Vidi.json").write_text(json.dumps([{"query_id": 0, "query": "a boat 0", "answer": [[4, 9]]}]))
     windows = {"qid": 11, "query": "A boat on a lake", "vid": "vid1_0.0_20.0", "pred_saliency_scores": [0.1] * 10}
     submission = [windows, {**windows, "qid": 12, "query": "Two men talk"}]
     (place / "submission.jsonl").write_text("".join(json.dumps(row) + "\n" for row in submission))

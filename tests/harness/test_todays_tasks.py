@@ -18,6 +18,7 @@ from numpro_plugin.benchmarks.prepare import prepare
 from numpro_plugin.clips.metadata import read_clip_info
 from numpro_plugin.demo.world import tiny_model_folder
 from numpro_plugin.harness import task
+from numpro_plugin.harness.hf import model as hf
 from numpro_plugin.harness.results import set_results
 from numpro_plugin.prompts import set_prompt
 from numpro_plugin.reports.ceiling import ceilings
@@ -189,3 +190,46 @@ def test_a_tiny_model_on_a_real_video(shared, tmp_path):
         assert sample["filtered_resps"][0]
     logged = results["samples"]["numpro_tvgbench"][0]["numpro"]
     assert (logged["duration_s"], logged["numbers"]) == (16, list(range(8)))
+
+
+@pytest.fixture
+def two_lengths(tmp_path, monkeypatch):
+    """Videos of 10 and 30 s under at most 20 frames: 2 numbers a second and one every two seconds."""
+    monkeypatch.setenv("NUMPRO_FPS", "auto")
+    monkeypatch.setenv("NUMPRO_MAX_FRAMES", "20")
+    (tmp_path / "videos").mkdir()
+    for name, seconds in (("AAAAA", 10), ("BBBBB", 30)):
+        write_counter_video(tmp_path / "videos" / f"{name}.mp4", [k * 250 for k in range(seconds * 4)], rate=4)
+    content = {
+        name: {"duration": length, "spans": [span], "queries": ["a man sits"]}
+        for name, length, span in (("AAAAA", 10, [3.4, 6]), ("BBBBB", 30, [3.4, 6]))
+    }
+    path = write_one(tmp_path, "t", "charades-timelens.json", content)
+    return prepare(BENCHMARKS["timelens_charades"], path, videos=tmp_path / "videos", progress=False)[0]
+
+
+def test_the_rate_may_follow_each_videos_length(two_lengths):
+    model = Scripted({"AAAAA:0": "From Frame 7 to Frame 12.", "BBBBB:0": "From Frame 2 to Frame 3."})
+    results = evaluate(model, ["numpro_timelens_charades"])
+    short, long = results["samples"]["numpro_timelens_charades"]
+    assert [(one["numpro"]["fps"], len(one["numpro"]["numbers"]), one["numpro"]["span_s"]) for one in (short, long)] == [
+        (2, 20, [3.5, 6]),
+        (0.5, 15, [4, 6]),
+    ]
+    clips = [read_clip_info(clip) for clip, _ in model.shown.values()]
+    assert [(len(clip.numbers), clip.settings["fps"]) for clip in clips] == [(20, 2), (15, 0.5)]
+    assert short["numpro"]["settings"]["fps"] == 2
+    assert results["configs"]["numpro_timelens_charades"]["metadata"]["numpro"]["settings"]["fps"] == "auto"
+
+
+def test_the_oracle_and_a_local_model_follow_the_rate(two_lengths, monkeypatch):
+    found = evaluate("numpro_oracle", ["numpro_timelens_charades"])["results"]["numpro_timelens_charades"]
+    ceiling = ceilings(two_lengths, ["auto"], max_frames=20)["auto"]
+    assert {name: found[f"{name},none"] for name in ceiling} == pytest.approx(ceiling)
+    assert ceiling["mIoU"] == pytest.approx(100 * (2.5 / 2.6 + 2 / 2.6) / 2)
+    asked = []
+    original = hf.Asker.ask
+    monkeypatch.setattr(hf.Asker, "ask", lambda self, work: original(self, asked.extend(work) or work))
+    arguments = f"pretrained={tiny_model_folder()},dtype=float32,device=cpu"
+    evaluate("numpro_hf", ["numpro_timelens_charades"], model_args=arguments, batch_size=1)
+    assert sorted((one.settings.fps, one.frames) for one in asked) == [(0.5, 15), (2, 20)]
