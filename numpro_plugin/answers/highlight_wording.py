@@ -6,6 +6,8 @@ import re
 import unicodedata
 from itertools import islice
 
+from numpro_plugin.answers.languages import FRAME_NOUNS
+
 ECHO = re.compile(r"output format should be like\s*:?\s*(?:\"[^\"]*\"?|'[^']*'?|[^\n]*)")
 _QUOTED = re.compile(r"(?<!\w)(?:\"[^\"\n]{1,300}\"|'[^'\n]{1,300}')(?!\w)")
 _BULLET = re.compile(r"(?m)^[ >+•·-]*(?:\(?\d{1,3}[.)](?= (?!their\b)\S))?[ >+•·-]*|(?<=[.;] )\d{1,3}[.)] (?=frame)")
@@ -75,7 +77,13 @@ _REJECTED = re.compile(
 _SCORE_FIRST = re.compile(
     r"(?<![\d.])(\d+\.\d+) (?:(?:is |was )?(?:given|assigned) )?(?:to|for) (?:the )?frame (\d+)\b"
 )  # "2.5 to frame 3"
-_TWO_COLUMNS = re.compile(r"\s*(?P<frame>\d{1,6}) ?[,;\t] ?(?P<score>\d\d?(?:\.\d+)?)\s*")
+_TAG = re.compile(r"<(/?)(frame|score|saliency)(?:[ _]?(?:number|score|id))?>")
+_FOREIGN_FRAME = re.compile(rf"(?<!\w)(?:{FRAME_NOUNS})(?= ?#?\d)")
+_DECIMAL_COMMA = re.compile(r"(\bframe ?\d+\b(?:(?!frame)[^\d\n]){1,30}\d),(\d)(?![\d,])")
+_FRAME_AND_FRAME = re.compile(r"\bframe \d+(?:(?:,| and|, and) frame \d+)* and frame \d+\b(?! ?[:=(|-])")
+_FRAME_WITH_TIME = re.compile(r"(\bframe ?\d+), ?(?=\d+(?:\.\d+)? ?s)")
+_SCORE_IN_BRACKETS = re.compile(r"(?m)^\W{0,6}[a-z]{3,12} \((\d(?:\.\d+)?)\) ?: ?(?=frames?\b)")  # "High (5): frames 3, 4"
+_TWO_COLUMNS = re.compile(r"\s*(?P<frame>\d{1,6})(?: ?[,;\t] ?| )(?P<score>\d\d?(?:\.\d+)?)\s*")
 
 
 def _one_layout(text: str) -> str:
@@ -83,7 +91,12 @@ def _one_layout(text: str) -> str:
     if re.search("[帧幀]", text):
         for pattern, replacement in _CHINESE:
             text = pattern.sub(replacement, text)  # type: ignore[arg-type]
-    text = _PERCENT.sub(r"\1", text)
+    text = _PERCENT.sub(r"\1", _TAG.sub(lambda m: " " if m[1] else f" {m[2]} ", text))
+    text = _FRAME_WITH_TIME.sub(r"\1: ", _FOREIGN_FRAME.sub("frame", text))
+    text = _FRAME_AND_FRAME.sub(lambda m: "frames " + m[0].replace("frame ", ""), text)
+    if not re.search(r"\d\.\d", text):
+        text = _DECIMAL_COMMA.sub(r"\1.\2", text)
+    text = _SCORE_IN_BRACKETS.sub(r"score \1: ", text)
     text = _PAIRS.sub(lambda m: re.sub(r"[(\[]? ?(\d+) ?, ?(\d+)(?:\.0)? ?[)\]]+", r" frame \1: score \2 ", m[0]).replace("[", " "), text)
     text = _REJECTED.sub(" ", text)
     if len(_SCORE_FIRST.findall(text)) > 1:
@@ -95,8 +108,11 @@ def _one_layout(text: str) -> str:
 
 
 def _rows_without_heading(text: str) -> str:
-    """Lines that are all "3,4" with rising first numbers as "frame 3, score 4"."""
-    rows = [_TWO_COLUMNS.fullmatch(line) for line in text.strip().split("\n")]
+    """Lines that are all "3,4" with rising first numbers as "frame 3, score 4"; a semicolon may end a line."""
+    lines = text.strip(" \n;").split("\n")
+    if len(lines) == 1:
+        lines = re.split("; ?" if ";" in text else ", (?=\\d+ )", lines[0])
+    rows = [_TWO_COLUMNS.fullmatch(line) for line in lines]
     pairs = [(int(row["frame"]), row["score"]) for row in rows if row]
     frames = [frame for frame, _ in pairs]
     if len(pairs) < max(2, len(rows)) or frames != sorted(set(frames)):
@@ -147,7 +163,11 @@ def _without_tables(text: str) -> str:
     for line in text.split("\n") if "|" in text else [text]:
         cells = line.strip("| ").split("|")
         here = [next((i for i, cell in enumerate(cells) if re.search(word, cell)), -1) for word in ("frame", "score|salien")]
-        if -1 < here[0] != here[1] > -1 and not re.search(r"\d", line):
+        if (
+            len(cells) > 2 and re.search("frame|score|salien", cells[0]) and re.fullmatch(r"[\d. ]+", "".join(cells[1:]))
+        ):  # a row of frames, a row of scores
+            lines.append(f"{cells[0].strip()} {', '.join(cell.strip() for cell in cells[1:])}")
+        elif -1 < here[0] != here[1] > -1 and not re.search(r"\d", line):
             columns = (here[0], here[1])
         elif -1 < max(columns) < len(cells):
             lines.append(f"frame {cells[columns[0]]}, score {cells[columns[1]]}")

@@ -210,6 +210,7 @@ _NEAR_FRAME = re.compile(r"(?:frames?|\bf|\#) ?(?:(?:number|no\.?|id|index)s? ?)
 _NEAR_SCORE = re.compile(r"(?:\bscore[sd]?|saliency|ratings?|rated) ?(?:of|at|as|:|=)?[ :=(\[{]*$")
 _FRAMES_AFTER = re.compile(r"[)\]]? ?(?:(?:key|highlight(?:ed)?|red|video) ?){0,3}frames?\b(?! ?#?\d| (?:number|no|id|index)\b)")
 _KEYED = re.compile(r" ?[:=|(-] ?\(?\.?\d")
+_KEYED_DECIMAL = re.compile(r" ?[:(] ?\d\.\d")
 _SUPERLATIVE = re.compile(r"\b(?:highest|lowest|max(?:imum)?|min(?:imum)?|peak|average)\b")
 _SCORES = re.compile(r"\b(?:scores|ratings)\b")
 _FOR_ALL = re.compile(r"\b(?:all|each|every|both|same)\b")
@@ -224,7 +225,8 @@ def _lists(text: str, ranges: list[_Range]) -> list[_List]:
         keyed = len(numbers) == 1 and not numbers[0].decimal and _KEYED.match(text, numbers[0].end)  # "Scores: 3: 4.5, 4: 2.0"
         after = None if _NEAR_SCORE.search(gap[-40:]) else _FRAMES_AFTER.match(text, numbers[-1].end)
         label = _label(gap)
-        role = "frame" if after or (keyed and label == "score") else label or _implied(text, gap, numbers, lists)
+        next_pair = keyed and label is None and lists and lists[-1].role == "score" and _KEYED_DECIMAL.match(text, numbers[-1].end)
+        role = "frame" if after or next_pair or (keyed and label == "score") else label or _implied(text, gap, numbers, lists)
         end = after.end() if after else numbers[-1].end
         # "The highest score is 4.9 in frame 3" does not change what a sentence with all scores said.
         if role not in {"frame", "score"} or (announced and _SUPERLATIVE.search(gap)):

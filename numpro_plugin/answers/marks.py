@@ -17,7 +17,8 @@ _HEADING = re.compile(
     r"|\b(?:final answer)\b[ \t]*\*{0,3}[ \t]*(?::|\bis\b:?|would be\b:?|\n|-|=)[ \t]*\*{0,3}"
 )
 _ANSWER_WORD = re.compile(
-    r"\b(?:answer|conclusion|result|a)\b[ \t]*\*{0,3}[ \t]*(?:(?<!\ba)(?<!\ba )(?:is|are|would be|should be|will be|must be|="
+    r"\b(?:answer|conclusion|result|edit|update|correction|revised|a)\b[ \t]*\*{0,3}[ \t]*(?:(?<!\ba)(?<!\ba )(?:(?:is|are|would be"
+    r"|should be|will be|must be)(?!\w)|="
     r"|- )[ \t]*:?|:)[ \t]*\*{0,3}"
 )
 _CONNECTIVE = re.compile(
@@ -94,7 +95,8 @@ def _tags(text: str) -> list[Mark]:
             opened = tag.end()
         else:
             start = before if opened is None else opened
-            marks.append(Mark(start, text[start : tag.start()], "tag"))
+            if opened is not None or text[start : tag.start()].strip():  # a box in a tag is closed twice
+                marks.append(Mark(start, text[start : tag.start()], "tag"))
             opened, before = None, tag.end()
     if opened is not None:
         marks.append(Mark(opened, text[opened:], "tag"))

@@ -18,13 +18,18 @@ class AnswerPart(NamedTuple):
 
 
 _NAMES = (
-    r"think(?:ing)?|thoughts?|reason(?:ing)?|reflection|scratchpad|analysis|caption|summary|observations?|begin_of_thought|end_of_thought"
+    r"think(?:ing)?|thoughts?|reason(?:ing)?|reflection|scratchpad|analysis|caption|summary|observations?"
+    r"|rationale|explanation|justification|begin_of_thought|end_of_thought"
 )
-_TAG = re.compile(rf"[<◁\[]\s?(?P<close>/?)\s?(?:\|\s?)?(?:seed:)?(?P<name>{_NAMES})(?:\s?\|)?\s?[>▷\]]", re.IGNORECASE)
+_TAG = re.compile(
+    rf"[<◁\[]\s?(?:\|\s?)?(?P<close>/?)\s?(?:\|\s?)?(?:seed:)?(?P<name>{_NAMES})(?:\s?\|)?\s?[>▷\]]"
+    r"|<\|im_start\|>(?:think|(?P<answers>answer))\b",
+    re.IGNORECASE,
+)
 _CHANNEL = re.compile(r"<\|channel\|>\s{0,9}(\w{1,20})[^<]{0,80}<\|message\|>", re.IGNORECASE)
 _CHANNEL_END = re.compile(r"<\|(?:end|return|start|call)\|>", re.IGNORECASE)
 _GLUED_FINAL = re.compile(r"assistant\s?final\s{0,3}:?", re.IGNORECASE)
-_GLUED_ANALYSIS = re.compile(r"\s{0,9}(?:analysis(?=[A-Z])|analysis\s{0,3}:)")
+_GLUED_ANALYSIS = re.compile(r"\s{0,9}(?:assistant)?(?:analysis(?=[A-Z])|analysis\s{0,3}:)")
 _FINAL = re.compile(r"(?:(?<=[\s.])|^)(?:assistant\s?)?final\s{0,3}:", re.IGNORECASE)
 _END = re.compile(
     r"<\|(?:im_end|endoftext|eot_id|end_of_text|end|eos)\|>|</s>|<eos>|<\|im_start\|>\s?user|<end_of_turn>"
@@ -57,7 +62,7 @@ def _final_channel(text: str) -> str:
         finals = [match.end() for match in (*_GLUED_FINAL.finditer(text), *_FINAL.finditer(text))]
         if finals:
             return text[max(finals) :]
-        if re.match(r"\s{0,9}analysis(?=[A-Z])", text):
+        if re.match(r"\s{0,9}(?:assistant)?analysis(?=[A-Z])", text):
             return "<think>"
     return text
 
@@ -66,7 +71,7 @@ def _without_thoughts(text: str) -> AnswerPart:
     kept: list[str] = []
     start, inside = 0, False
     for tag in _TAG.finditer(text):
-        closes = bool(tag["close"]) or tag["name"].casefold().startswith("end_of")
+        closes = bool(tag["close"] or tag["answers"]) or (tag["name"] or "").casefold().startswith("end_of")
         if not inside:
             kept.append(text[start : tag.start()])
             if closes and text[tag.end() :].strip():

@@ -7,8 +7,8 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from numpro_plugin.benchmarks.text_files import printable
 from numpro_plugin.errors import NumProError
+from numpro_plugin.printable import printable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

@@ -13,10 +13,10 @@ from numpro_plugin.benchmarks.problems import problems_path, problems_text, writ
 from numpro_plugin.benchmarks.readers.didemo import read_hashes
 from numpro_plugin.benchmarks.recognise import check_benchmark, evaluated, select_split, unlike_official
 from numpro_plugin.benchmarks.table import Report, table_lock, table_path, write_table
-from numpro_plugin.benchmarks.text_files import printable
 from numpro_plugin.benchmarks.video_files import SeveralFiles, VideoFolder
 from numpro_plugin.errors import NumProError
 from numpro_plugin.files import sha256_of
+from numpro_plugin.printable import printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

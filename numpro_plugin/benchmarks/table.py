@@ -212,7 +212,25 @@ def read_rows(path: Path) -> list[dict[str, Any]]:
     """All rows of a table."""
     import pyarrow.parquet as pq
 
-    return pq.read_table(path).to_pylist()
+    with pq.ParquetFile(path) as file:
+        return [row for batch in file.iter_batches() for row in batch.to_pylist()]
+
+
+def has_column(path: Path, name: str) -> bool:
+    """Whether a parquet file has a column, which tells a table from files of others.
+
+    Raises:
+        NumProError: no such file, or it is not parquet.
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        return name in pq.read_schema(path).names
+    except FileNotFoundError:
+        raise NumProError(f"{path}: no such file") from None
+    except (OSError, pa.ArrowException) as error:
+        raise NumProError(f"{path}: cannot be read as parquet ({error})") from None
 
 
 def read_columns(path: Path, *names: str) -> Iterator[tuple[Any, ...]]:

@@ -6,8 +6,8 @@ import os
 import sys
 from typing import TYPE_CHECKING
 
-from numpro_plugin.cli.terminal import printable
 from numpro_plugin.errors import NumProError
+from numpro_plugin.printable import printable
 
 if TYPE_CHECKING:
     import argparse

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 from numpro_plugin.benchmarks import BENCHMARKS
 from numpro_plugin.cli.tables import table
-from numpro_plugin.cli.terminal import JSON_HELP, check_json_target, finish, printable, shortened
+from numpro_plugin.cli.terminal import JSON_HELP, check_json_target, finish, shortened
 from numpro_plugin.errors import NumProError
+from numpro_plugin.printable import printable
 
 if TYPE_CHECKING:
     import argparse
@@ -106,7 +107,7 @@ def _every_ceiling(args: argparse.Namespace) -> int:
 def _score(args: argparse.Namespace) -> int:
     check_json_target(args.json)
     from numpro_plugin.reports.score import score_highlights, score_moments
-    from numpro_plugin.reports.set_score import score_sets
+    from numpro_plugin.reports.sets.score import score_sets
 
     if args.kind == "set":
         if args.compatible:
@@ -130,6 +131,8 @@ def _compare(args: argparse.Namespace) -> int:
     lines = [f"n = {found.n} queries in both runs; only in A: {found.only_a}, only in B: {found.only_b}"]
     if found.repeated_a or found.repeated_b:
         lines.append(f"repeated queries (the first of each counts): {found.repeated_a} in A, {found.repeated_b} in B")
+    if found.without_truth_a or found.without_truth_b:
+        lines.append(f"queries without an annotated span (left out): {found.without_truth_a} in A, {found.without_truth_b} in B")
     lines += ["", f"{'':22}{'A':>8}{'B':>8}{'B - A':>9}   95 % interval"]
     lines += [f"{d.metric:22}{d.a:8.2f}{d.b:8.2f}{d.b - d.a:+9.2f}   [{d.low:+.2f}, {d.high:+.2f}]" for d in found.differences]
     if found.changed:

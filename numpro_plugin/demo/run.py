@@ -129,13 +129,25 @@ def _train(root: Path, took: _Steps, *, videos: int, seed: int, overrides: Seque
     return training / "out" / "adapter"
 
 
+_NUMPRO_TRAIN = """
+import sys
+from numpro_plugin.processes import end_with_standard_input
+end_with_standard_input()
+from numpro_plugin.trainer.cli import main
+sys.exit(main())
+"""
+
+
 def _call(*arguments: object) -> None:
     """Print and run ``numpro-train ...`` in a separate process."""
     words = [str(argument) for argument in arguments]
     print(f"   numpro-train {' '.join(words)}", flush=True)
-    done = subprocess.run([sys.executable, "-m", "numpro_plugin.trainer.cli", *words], capture_output=True, text=True, check=False)
-    if done.returncode:
-        last = "\n".join(done.stderr.strip().splitlines()[-5:])
+    command = [sys.executable, "-c", _NUMPRO_TRAIN, *words]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr is not None
+        said = process.stderr.read()  # while its standard input stays open: it ends with this process
+    if process.returncode:
+        last = "\n".join(said.strip().splitlines()[-5:])
         raise NumProError(f"numpro-train {words[0]} failed:\n{last}")
 
 

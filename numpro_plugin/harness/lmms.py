@@ -6,6 +6,7 @@ Written against lmms-eval 0.7.3. Whatever here is private or undocumented there 
 
 from __future__ import annotations
 
+import sys
 import weakref
 from functools import wraps
 from typing import TYPE_CHECKING, Any
@@ -67,6 +68,16 @@ def protocol_of(request: Instance) -> Mapping[str, Any] | None:
     """What the metadata of a request's task say under ``numpro``; None for tasks that are not NumPro's."""
     protocol: Mapping[str, Any] | None = request.metadata.get("numpro")
     return protocol
+
+
+def in_agentic_loop() -> bool:
+    """Whether lmms-eval is asking one question of an agentic task, whose number of rounds differs from document to document."""
+    frame = sys._getframe()
+    while frame.f_back is not None:
+        frame = frame.f_back
+        if frame.f_code.co_name == "_run_generate_until_agentic":
+            return True
+    return False
 
 
 # ---------------------------------------------------------------- patches

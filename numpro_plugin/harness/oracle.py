@@ -84,11 +84,11 @@ class NumProOracle(lmms):
         return np.array(drawn, dtype=np.int64)
 
     def loglikelihood(self, requests: list[Instance]) -> list[tuple[float, bool]]:
-        """Not for an oracle that speaks."""
+        """Not available: the oracle answers in words."""
         raise NotImplementedError("numpro_oracle only generates")
 
     def generate_until_multi_round(self, requests: list[Instance]) -> list[str]:
-        """Not needed by NumPro's tasks."""
+        """Not available: NumPro's tasks have one round."""
         raise NotImplementedError("numpro_oracle answers in one round")
 
 

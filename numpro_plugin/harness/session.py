@@ -1,8 +1,8 @@
 """What one evaluation knows: what its model announced, and which videos could not be shown to it.
 
-lmms-eval makes a model first and its tasks afterwards, and gives no way to hand anything from the one to the other. A session stands in
-for that way. It begins when a model is made, by lmms-eval or by hand, and ends when the model has answered everything (its ``clean``);
-`lmms.follow_evaluations` sees to both. Tasks are bound to the session in which they are loaded, and keep it until they are scored.
+lmms-eval makes a model first and its tasks afterwards, and gives no way to hand anything from the one to the other. A session
+carries it. It begins when a model is made, by lmms-eval or by hand, and ends when the model has answered everything (its ``clean``), which
+`lmms.follow_evaluations` sees to. Tasks are bound to the session in which they are loaded, and keep it until they are scored.
 """
 
 from __future__ import annotations

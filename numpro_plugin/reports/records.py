@@ -40,6 +40,8 @@ class Prediction:
     """Numbers per second that the response speaks in, where the file says it."""
     truth: Query | None = None
     """The truth as the file itself states it."""
+    other_task: str | None = None
+    """What the row answers instead, where that is no question about time: it is left out and counted."""
     failure: str | None = None
     """Why the row holds no answer at all: its request failed."""
 

@@ -5,19 +5,20 @@ unless they are wanted themselves. The pixels are those of decoding everything. 
 `everything.decode_everything` reads the rest:
 
 - a picture at which decoding restarted is not the key frame that the container promised;
-- the decoder reports an error, or a picture that it had to guess.
+- the container or the decoder reports an error, or a picture that the decoder had to guess.
 """
 
 from __future__ import annotations
 
-import logging
 from typing import TYPE_CHECKING
 
 import numpy as np
 from av.error import FFmpegError
 
-from numpro_plugin.video.packets import open_video, tagged_packets
+from numpro_plugin.video.everything import decode_everything
+from numpro_plugin.video.packets import message_of, open_video, tagged_packets
 from numpro_plugin.video.pictures import PictureConverter
+from numpro_plugin.video.unreferenced import is_unreferenced, length_size
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -28,13 +29,14 @@ if TYPE_CHECKING:
     from numpro_plugin.video.packets import PacketIndex
     from numpro_plugin.video.pictures import Pixels
 
-log = logging.getLogger(__name__)
-
 SKIP, REFERENCE, SHOW = range(3)
 """What is done with a packet: left out; decoded if others refer to it; decoded."""
 
 _INTRA = 1  # AV_PICTURE_TYPE_I
-_TYPELESS = frozenset({"cinepak", "msvideo1", "qtrle", "flashsv", "cfhd", "svq1"})
+_TYPELESS = frozenset(
+    {"8bps", "cfhd", "cinepak", "flashsv", "flashsv2", "msrle", "msvideo1", "qtrle", "roqvideo", "rpza", "smc", "svq1", "zmbv"}
+)
+"""Decoders that do not say which pictures are key frames."""
 _LONG_STEP = 1.5  # in usual steps: between two frames further apart, one may be missing
 
 
@@ -43,18 +45,20 @@ class _Uncertain(Exception):
 
 
 def decode_skipping(index: PacketIndex, wanted: NDArray[np.int64]) -> Iterator[tuple[int, Pixels]]:
-    """Yield positions and pixels like every `decoders.Decoder`; stop where skipping might change the pixels."""
-    if not index.trusted:
-        return
+    """Yield positions and pixels like every `decoders.Decoder`; where skipping might change the pixels, decode everything."""
     remaining = {int(position) for position in wanted}
-    picture = PictureConverter()
-    try:
-        for position, frame in _selected_frames(index, wanted):
-            if position in remaining:
-                remaining.discard(position)
-                yield position, picture.rgb(frame)
-    except (FFmpegError, _Uncertain) as error:
-        log.warning("%s: %s; from there on every frame is decoded, which takes longer", index.path, error)
+    reason = None
+    if index.trusted:
+        picture = PictureConverter()
+        try:
+            for position, frame in _selected_frames(index, wanted):
+                if position in remaining:
+                    remaining.discard(position)
+                    yield position, picture.rgb(frame)
+        except _Uncertain as error:
+            reason = str(error)
+    if remaining:
+        yield from decode_everything(index, np.array(sorted(remaining), dtype=np.int64), reason=reason)
 
 
 def _selected_frames(index: PacketIndex, wanted: NDArray[np.int64]) -> Iterator[tuple[int, av.VideoFrame]]:
@@ -66,42 +70,85 @@ def _selected_frames(index: PacketIndex, wanted: NDArray[np.int64]) -> Iterator[
     else:
         context.thread_count = 1  # the least CPU time; different videos are read in parallel instead
         context.options = {"err_detect": "explode"}  # what would be concealed is an error here
-        context.open(strict=False)  # before anything is skipped: dav1d looks at skip_frame only once
-    key: int | None = None  # the packet at which decoding restarted, until its picture has come out
-    # Some decoders report no type of picture. Their key-frame marks are trusted only where every packet is a key frame.
-    typeless = context.name in _TYPELESS and bool(index.keyframe.all())
+        try:
+            context.open(strict=False)  # before anything is skipped: dav1d looks at skip_frame only once
+        except FFmpegError as error:
+            raise _Uncertain(f"its decoder cannot be opened ({message_of(error)})") from error
+    is_h264 = context.name == "h264"
+    size_bytes = length_size(context.extradata) if is_h264 else 0
+    guard = _Guard(index)
+    for k, packet in enumerate(_packets(index)):
+        if action[k] == SKIP or (is_h264 and action[k] == REFERENCE and is_unreferenced(packet, size_bytes)):
+            continue
+        if packet.is_corrupt:
+            raise _Uncertain(f"packet {k} is damaged")
+        if restart[k]:
+            yield from guard.checked(_decoded(context, None))
+            yield from guard.restart_at(k)
+            context.flush_buffers()
+        context.skip_frame = "NONREF" if action[k] == REFERENCE and not is_h264 else "DEFAULT"
+        yield from guard.checked(_decoded(context, packet))
+    yield from guard.checked(_decoded(context, None))
+    yield from guard.restart_at(None)
 
-    def checked(frames: list[av.VideoFrame]) -> Iterator[tuple[int, av.VideoFrame]]:
-        nonlocal key
+
+def _decoded(context: av.VideoCodecContext, packet: av.Packet | None) -> list[av.VideoFrame]:
+    try:
+        return context.decode(packet)
+    except FFmpegError as error:
+        which = "the last packet" if packet is None else f"packet {packet.pts}"
+        raise _Uncertain(f"{which} cannot be decoded ({message_of(error)})") from error
+
+
+class _Guard:
+    """Checks that the decoder's pictures are what the container promised.
+
+    A picture is held back until all pictures that it may refer to have come out: in decoding order they are before it, in display order
+    some are after it, and one of them may turn out to be damaged.
+    """
+
+    def __init__(self, index: PacketIndex) -> None:
+        self._order = index.decode_order
+        self._has_types = index.context.name not in _TYPELESS
+        self._reach = np.maximum.accumulate(index.decode_order)
+        """For each packet, the last position of all packets up to it."""
+        self._held: list[tuple[int, int, av.VideoFrame]] = []
+        """What it waits for (a position), its own position, the picture."""
+        self._key: int | None = None
+        """The packet at which decoding restarted, until its picture has come out."""
+
+    def restart_at(self, packet: int | None) -> Iterator[tuple[int, av.VideoFrame]]:
+        """Decoding restarts here, or ends; returns what was held back."""
+        if self._key is not None:
+            raise _Uncertain(f"packet {self._key} is marked as a key frame, but gives no picture")
+        self._key = packet
+        yield from self._released(len(self._order))
+
+    def checked(self, frames: list[av.VideoFrame]) -> Iterator[tuple[int, av.VideoFrame]]:
+        """The frames with their positions, without those that are shown before the key frame and refer to what was skipped."""
         for frame in frames:
-            position = int(index.decode_order[frame.pts])
-            if key is not None:
-                if frame.pts != key:
-                    if position > index.decode_order[key]:
-                        raise _Uncertain(f"packet {key} is marked as a key frame, but gives no picture")
-                    continue  # shown before the key frame and refers to what was skipped; it is not wanted
-                if not typeless and not (int(frame.pict_type) == _INTRA and frame.key_frame):
-                    raise _Uncertain(f"packet {key} is marked as a key frame, but its picture is not one")
-                key = None
+            position = int(self._order[frame.pts])
+            if self._key is not None:
+                if frame.pts != self._key:
+                    if position > self._order[self._key]:
+                        raise _Uncertain(f"packet {self._key} is marked as a key frame, but gives no picture")
+                    continue
+                if self._has_types and not (int(frame.pict_type) == _INTRA and frame.key_frame):
+                    raise _Uncertain(f"packet {self._key} is marked as a key frame, but its picture is not one")
+                self._key = None
             if frame.is_corrupt:
                 raise _Uncertain(f"the picture of packet {frame.pts} is damaged")
             if position >= 0:
-                yield position, frame
+                self._held.append((int(self._reach[frame.pts]), position, frame))
+                yield from self._released(position)
 
-    for k, packet in enumerate(_packets(index)):
-        if action[k] == SKIP:
-            continue
-        if restart[k]:
-            yield from checked(context.decode(None))
-            if key is not None:
-                raise _Uncertain(f"packet {key} is marked as a key frame, but gives no picture")
-            context.flush_buffers()
-            key = k
-        context.skip_frame = "NONREF" if action[k] == REFERENCE else "DEFAULT"
-        yield from checked(context.decode(packet))
-    yield from checked(context.decode(None))
-    if key is not None:
-        raise _Uncertain(f"packet {key} is marked as a key frame, but gives no picture")
+    def _released(self, newest: int) -> Iterator[tuple[int, av.VideoFrame]]:
+        held, self._held = self._held, []
+        for waits_for, position, frame in held:
+            if waits_for <= newest:
+                yield position, frame
+            else:
+                self._held.append((waits_for, position, frame))
 
 
 def _packets(index: PacketIndex) -> Iterator[av.Packet]:
@@ -118,7 +165,8 @@ def plan(index: PacketIndex, wanted: NDArray[np.int64]) -> tuple[NDArray[np.int8
     """What to do with each packet in decoding order, and before which ones the decoder restarts, both (P,)."""
     total = len(index.decode_order)
     is_wanted = np.isin(index.decode_order, wanted)
-    if index.may_change:
+    # Some decoders do not say which pictures are key frames. The container's word is then believed only if all are.
+    if index.may_change or (index.context.name in _TYPELESS and not index.keyframe.all()):
         return np.where(is_wanted, SHOW, REFERENCE).astype(np.int8), np.zeros(total, dtype=bool)
     starts = np.flatnonzero(index.keyframe & (index.decode_order >= 0))
     starts = starts if len(starts) and starts[0] == 0 else np.concatenate([[0], starts]).astype(np.int64)

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 
 from numpro_plugin.cli.main import main
 from numpro_plugin.cli.tables import table
-from numpro_plugin.cli.terminal import printable, shortened
+from numpro_plugin.cli.terminal import shortened
+from numpro_plugin.printable import printable
 
 
 @given(st.text(st.characters()))
@@ -26,7 +27,7 @@ def test_printable_text_cannot_steer_a_terminal(text):
 
 def test_printable_keeps_what_is_harmless():
     assert printable("caf\u00e9 \u4e2d\n\t\U0001f600") == "caf\u00e9 \u4e2d\n\t\U0001f600"
-    assert printable("\x1b[2J\x07\ud800") == "\\x1b[2J\\x07\\ud800"
+    assert printable("\x1b[2J\x07\ud800\x9b\u202e\u200f") == "\\x1b[2J\\x07\\ud800\\x9b\\u202e\\u200f"
 
 
 def test_shortened_to_the_columns(monkeypatch):
@@ -71,6 +72,7 @@ def test_json_on_standard_output_stands_alone(logs, tmp_path, capsys, verb):
     assert main([verb, *arguments, "--json", str(tmp_path / "out.json")]) == 0
     assert json.loads(alone) == json.loads((tmp_path / "out.json").read_text())
     assert "written: " in capsys.readouterr().out
+    assert main([verb, *arguments, "--json", "/dev/null"]) == 0
 
 
 @pytest.mark.parametrize(

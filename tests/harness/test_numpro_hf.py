@@ -165,7 +165,7 @@ def test_no_clip_is_made(checkpoints, tables):
 # --- settings and protocol ---------------------------------------------------------------------------------------------------------
 
 
-def test_the_models_own_limit_of_frames_is_in_the_protocol(checkpoints, tables):
+def test_max_frames_of_the_model_is_in_the_protocol(checkpoints, tables):
     model = model_of(checkpoints["longva"], max_frames=5)
     seen = seen_by(model)
     results = run(model)
@@ -202,7 +202,7 @@ def adapter(checkpoints, tmp_path_factory) -> Path:
 
 
 @pytest.mark.slow
-def test_an_adapter_changes_the_answers_and_the_wording_is_minded(checkpoints, adapter, tables, monkeypatch, caplog):
+def test_an_adapter_changes_the_answers_and_the_wrong_wording_gets_a_warning(checkpoints, adapter, tables, monkeypatch, caplog):
     base = answers(run(model_of(checkpoints["longva"])))
     assert answers(run(model_of(checkpoints["longva"], adapter=str(adapter)))) != base
     assert not caplog.text
@@ -264,7 +264,7 @@ simple_evaluate(model=model, tasks=["numpro_charades"], bootstrap_iters=0)
 
 
 @pytest.mark.slow
-def test_a_killed_run_goes_on_where_it_stopped(checkpoints, tables, monkeypatch):
+def test_a_killed_run_is_continued(checkpoints, tables, monkeypatch):
     folder = checkpoints["longva"]
     wanted = answers(run(model_of(folder, resume=False)))
     killed = subprocess.run([sys.executable, "-c", KILLED, str(folder)], capture_output=True, text=True, check=False)
@@ -355,7 +355,7 @@ def test_a_failure_in_one_process_is_a_failure_in_all(monkeypatch):
         run_in_all(lambda: 1 // 0)
 
 
-def test_work_is_shared_fairly():
+def test_work_is_shared_evenly():
     assert balanced_shares([5, 1, 1, 1, 2], 2) == [[0], [4, 1, 2, 3]]
     assert balanced_shares([], 3) == [[], [], []]
     parts = balanced_shares([3.0] * 10, 4)
@@ -363,7 +363,7 @@ def test_work_is_shared_fairly():
     assert {len(part) for part in parts} == {2, 3}
 
 
-# --- what goes wrong -----------------------------------------------------------------------------------------------------------------
+# --- errors -----------------------------------------------------------------------------------------------------------------
 
 
 def test_one_unreadable_video_is_reported_and_scored_as_unanswered(checkpoints, tables, tmp_path, videos, caplog):
@@ -446,7 +446,7 @@ metric_list: [{metric: length, aggregation: mean, higher_is_better: true}]
 
 @pytest.fixture
 def foreign(tmp_path):
-    """Runs a task of somebody else's on rows of (visuals, question) or messages."""
+    """Runs a foreign task on rows of (visuals, question) or messages."""
     from lmms_eval.tasks import TaskManager
 
     (tmp_path / "tasks").mkdir()
@@ -467,7 +467,7 @@ def foreign(tmp_path):
     return ask
 
 
-def test_other_tasks_are_numbered_too_if_they_show_one_video(checkpoints, videos, foreign, monkeypatch):
+def test_foreign_tasks_are_numbered_if_they_show_one_video(checkpoints, videos, foreign, monkeypatch):
     monkeypatch.setenv("NUMPRO_COLOR", "darkred")
     model = model_of(checkpoints["longva"])
     texts = texts_of(model, monkeypatch)
@@ -500,7 +500,7 @@ def test_what_is_not_one_question_about_one_video_is_refused(checkpoints, videos
 
 
 @pytest.mark.slow
-def test_of_other_tasks_too_an_unreadable_video_does_not_end_the_run(checkpoints, videos, tmp_path, foreign):
+def test_an_unreadable_video_does_not_end_the_run_of_a_foreign_task(checkpoints, videos, tmp_path, foreign):
     """And neither the failure nor answers made with other settings come out of lmms-eval's response cache."""
     broken = tmp_path / "broken.mp4"
     broken.write_bytes(b"rubbish" * 1000)
@@ -543,7 +543,7 @@ def test_a_merged_model_is_known_by_its_record(checkpoints, tables, tmp_path, mo
     assert caplog.text.count("was trained without numbers, but the task draws them") == 1
 
 
-def test_model_args_come_before_the_command_lines_own(checkpoints):
+def test_model_args_override_flags_of_the_command_line(checkpoints):
     model = NumProHF.create_from_arg_string(
         f"pretrained={checkpoints['longva']},batch_size=3,dtype=bf16,device=cpu",
         {"batch_size": 1, "max_batch_size": None, "device": "cuda"},

@@ -78,7 +78,7 @@ def test_a_stock_model_with_another_limit_cannot_run_numpros_tasks(tables, tmp_p
         evaluate("numpro_test_both", [MOMENTS], model_args="max_new_tokens=64")
 
 
-def test_a_task_of_ones_own_cannot_undercut_its_protocol(charades, tmp_path, monkeypatch):
+def test_a_task_file_of_the_user_cannot_contradict_its_protocol(charades, tmp_path, monkeypatch):
     from lmms_eval.tasks import TaskManager
 
     (tmp_path / "tasks").mkdir()
@@ -114,7 +114,7 @@ def test_a_thought_that_was_cut_off_names_the_variable(charades):
 
 @pytest.mark.parametrize("simple", [False, True])
 def test_vllm_keeps_to_each_tasks_limit(charades, tmp_path, monkeypatch, simple):
-    """lmms-eval's takes the larger of the task's limit and its own default; an argument for that is the user's wish."""
+    """lmms-eval's takes the larger of the task's limit and its own default; an argument says that the user wants that."""
     from lmms_eval.models.chat import vllm as chat
     from lmms_eval.models.simple import vllm
     from lmms_eval.tasks import TaskManager

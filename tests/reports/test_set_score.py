@@ -10,7 +10,7 @@ from numpro_plugin.benchmarks import BENCHMARKS
 from numpro_plugin.benchmarks.prepare import prepare
 from numpro_plugin.cli.main import main
 from numpro_plugin.metrics.sets import set_iou, set_scores
-from numpro_plugin.reports.set_score import score_sets
+from numpro_plugin.reports.sets.score import score_sets
 
 TRUTHS = [[[4, 8], [20, 24]], [], [[1, 2]], [[0, 9]]]
 

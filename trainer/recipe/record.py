@@ -16,6 +16,7 @@ from numpro_plugin.settings import NumProSettings, parse_frame_size
 
 from .keys import flat, keys_of, plain, put
 from .mistakes import check_known, explain
+from .yaml_text import parse_yaml, read_yaml
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -264,27 +265,18 @@ def load_recipe(recipe: str | Path, overrides: Sequence[str] = ()) -> Recipe:
     Raises:
         NumProError: no such recipe, invalid YAML, an unknown key, or a value out of range.
     """
-    import yaml
-
     name = str(recipe)
     included = _recipes_folder() / f"{name}.yaml"
     if not Path(name).is_file() and not included.is_file():
         raise NumProError(f"no recipe {name!r}: pass a YAML file, or one of {', '.join(recipe_names())}")
-    text = Path(name).read_text(encoding="utf-8") if Path(name).is_file() else included.read_text(encoding="utf-8")
-    try:
-        values = yaml.safe_load(text) or {}
-    except yaml.YAMLError as error:
-        raise NumProError(f"{name} is not YAML: {' '.join(str(error).split())}") from None
+    values = read_yaml(Path(name) if Path(name).is_file() else included) or {}
     if not isinstance(values, dict):
         raise NumProError(f"{name} holds a {type(values).__name__} instead of keys and values")
     for change in overrides:
         key, equals, value = change.partition("=")
         if not equals or not key:
             raise NumProError(f"{change!r} does not change the recipe: write key=value, e.g. optimizer.lr=5e-5")
-        try:
-            put(values, key.strip(), yaml.safe_load(value))
-        except yaml.YAMLError:
-            raise NumProError(f"{change!r}: the value is not valid YAML; quote text that has special characters") from None
+        put(values, key.strip(), parse_yaml(value, repr(change)))
     return Recipe.from_dict(values)
 
 

@@ -19,17 +19,17 @@ import torch
 from accelerate import Accelerator, InitProcessGroupKwargs
 from lmms_eval.api.instance import GenerationResult, TokenCounts
 from lmms_eval.api.model import lmms
-from lmms_eval.utils import simple_parse_args_string as parsed
+from lmms_eval.utils import simple_parse_args_string
 from tqdm import tqdm
 
 from numpro_plugin import __version__
 from numpro_plugin.environment import answer_token_limit, setting_in_environment, settings_from_environment
 from numpro_plugin.errors import NumProError
 from numpro_plugin.families import load_model
-from numpro_plugin.files import digest, folder_state
+from numpro_plugin.files import folder_state
 from numpro_plugin.harness import session
 from numpro_plugin.harness.hf.processes import balanced_shares, run_in_all
-from numpro_plugin.harness.hf.questions import read_request, what_decides
+from numpro_plugin.harness.hf.questions import key_of, read_request
 from numpro_plugin.harness.lmms import (
     document,
     failed_answer,
@@ -39,7 +39,7 @@ from numpro_plugin.harness.lmms import (
     protocol_of,
 )
 from numpro_plugin.harness.session import Announcement
-from numpro_plugin.inference.answer_log import AnswerLog
+from numpro_plugin.inference.answer_log import AnswerKey, AnswerLog, LoggedAnswer
 from numpro_plugin.inference.asking import Asker, VideoQuestions
 from numpro_plugin.inference.generation import GenerationOptions
 from numpro_plugin.settings import parse_frame_size
@@ -65,8 +65,8 @@ class _Request(NamedTuple):
 
     origin: tuple[int, int]  # rank, index among its requests
     asked: VideoQuestions
-    key: str | None  # in the answer log; None for what is sampled
-    known: tuple[str, int] | None  # text and number of tokens
+    key: AnswerKey | None  # in the answer log; None for what is sampled
+    known: LoggedAnswer | None
 
 
 class _Outcome(NamedTuple):
@@ -164,7 +164,7 @@ class NumProHF(lmms):
     @classmethod
     def create_from_arg_string(cls, arg_string: str | Mapping[str, Any], additional_config: dict[str, Any] | None = None) -> NumProHF:
         """As lmms-eval makes models, but what ``--model_args`` say comes before ``--batch_size`` and ``--device``."""
-        given = dict(arg_string) if isinstance(arg_string, Mapping) else parsed(arg_string)
+        given = dict(arg_string) if isinstance(arg_string, Mapping) else simple_parse_args_string(arg_string)
         return cls(**{**{name: value for name, value in (additional_config or {}).items() if value is not None}, **given})
 
     @property
@@ -209,13 +209,15 @@ class NumProHF(lmms):
         options = GenerationOptions.from_lmms_eval(generation_options(request), max_new_tokens=self._max_new_tokens)
         asked = read_request(request, document(self, request), options, self._settings)
         self._check_question(asked, protocol)
-        key = None if options.temperature > 0 else digest(what_decides(asked))
+        key = None if options.temperature > 0 else key_of(asked)
         known = self._log.get(key) if self._log is not None and key is not None else None
         return _Request((self.rank, index), asked, key, known)
 
     def _answered(self, everything: Sequence[_Request]) -> dict[tuple[int, int], _Outcome]:
         """Outcomes of this process's share of the work, and of all that was known."""
-        outcomes = {request.origin: _Outcome(*request.known, None) for request in everything if request.known}
+        outcomes = {
+            request.origin: _Outcome(str(request.known.text), request.known.tokens or 0, None) for request in everything if request.known
+        }
         unknown = [request for request in everything if not request.known]
         waiting: dict[Any, list[_Request]] = defaultdict(list)  # equal requests are asked once
         for request in unknown:
@@ -228,15 +230,15 @@ class NumProHF(lmms):
         work = list(videos.values())
         costs = [video.frames + _QUESTION_COST * len(video.questions) for video in work]
         mine = [work[k] for k in balanced_shares(costs, self.world_size)[self.rank]]
-        if known := len(everything) - len(unknown):
-            log.warning("%d of %d answers are there from an earlier run (resume=False asks again)", known, len(everything))
+        if self._log is not None:
+            self._log.report(len(everything) - len(unknown), len(everything))
         assert self._asker is not None
         total = sum(len(video.questions) for video in mine)
         with tqdm(total=total, desc="numpro_hf", unit="question", disable=self.rank != 0) as bar:
             for reply in self._asker.ask(mine):
                 key = reply.question.key
-                if self._log is not None and reply.text is not None and isinstance(key, str):
-                    self._log.add(key, reply.text, reply.tokens)
+                if self._log is not None and reply.text is not None and isinstance(key, AnswerKey):
+                    self._log.add(key, LoggedAnswer(reply.text, reply.tokens))
                 outcomes |= {request.origin: _Outcome(reply.text, reply.tokens, reply.problem) for request in waiting[key]}
                 bar.update()
         return outcomes
@@ -250,7 +252,7 @@ class NumProHF(lmms):
         return GenerationResult(text=text, token_counts=TokenCounts(output_tokens=outcome.tokens))
 
     def _check_question(self, asked: VideoQuestions, protocol: Mapping[str, Any] | None) -> None:
-        """Say once what is asked of a model that was made for something else; it does worse than it could."""
+        """Warn once if a question is not of the kind that the model was trained for: it does worse than it could."""
         if protocol and protocol["task"] == "highlight":
             kind = asked.settings.prompt
             fits = "zeroshot" if self._tuned is None else "ft"

@@ -11,6 +11,7 @@ from numpro_plugin.files import file_identity
 from numpro_plugin.harness.lmms import messages_of, protocol_of
 from numpro_plugin.harness.sources import Stills, content_source
 from numpro_plugin.harness.task import source_video
+from numpro_plugin.inference.answer_log import AnswerKey, answer_key
 from numpro_plugin.inference.asking import Question, VideoQuestions
 from numpro_plugin.prompts import NUMBERS_PHRASE, numbers_sentence
 from numpro_plugin.settings import SettingsByVideo
@@ -51,15 +52,15 @@ def read_request(request: Instance, doc: Mapping[str, Any], options: GenerationO
     )
 
 
-def what_decides(asked: VideoQuestions) -> list[Any]:
-    """All that decides the answer to one question beside the model, as plain values: the answer log's key."""
+def key_of(asked: VideoQuestions) -> AnswerKey:
+    """The answer log's key of one question: all that decides its answer beside the model."""
     try:
-        state: Any = list(file_identity(asked.video))
+        files = [file_identity(asked.video)]
     except NumProError:
-        state = asked.video
+        files = []
     question = asked.questions[0]
     shown = [decoder_name(), asked.start_s, asked.end_s, asked.settings.pixel_dict()]
-    return [state, shown, question.turns, asdict(question.options)]
+    return answer_key([list(files[0]) if files else asked.video, shown, question.turns, asdict(question.options)], files)
 
 
 def _read_messages(messages: list[dict[str, Any]], task: str, options: GenerationOptions, by_video: SettingsByVideo) -> VideoQuestions:

@@ -36,7 +36,13 @@ class Reader:
     """It never gets to a file's last frame: the clip must end in a repeated one."""
 
     pictures: bool = False
-    """It sends pictures over a wire; frames are handed to it as pictures."""
+    """It takes pictures in any number; frames are handed to it as pictures."""
+
+    served: bool = False
+    """It is the client of a server. Every request may cost money, and no process waits for another."""
+
+    one_call: bool = False
+    """It must be asked everything in one call, because it ends its server after the first, or makes a job of each that takes hours."""
 
     fixed: int | None = None
     """It takes exactly this many frames; no argument changes that."""
@@ -45,7 +51,8 @@ class Reader:
     """It resizes frames to multiples of this many pixels."""
 
 
-_WIRE = Reader(pictures=True)
+_CLIENT = Reader(pictures=True, served=True)
+_ENGINE = Reader(pictures=True)
 _QWEN2_5 = Reader("max_num_frames", fps="fps", most_fps=2.0, multiple=28)
 _QWEN3 = Reader("max_num_frames", fps="fps", multiple=32)
 _LINSPACE = Reader("max_frames_num", exact=True)
@@ -53,19 +60,19 @@ _INTERNVL = Reader("num_frame", exact=True, spare=True)
 
 READERS: dict[str, Reader] = {
     "aria": _LINSPACE,
-    "async_openai": _WIRE,
-    "batch_gpt4": _WIRE,
-    "claude": _WIRE,
-    "gemini": _WIRE,
+    "async_openai": _CLIENT,
+    "batch_gpt4": Reader(pictures=True, served=True, one_call=True),
+    "claude": _CLIENT,
+    "gemini": _CLIENT,
     "gemma3": Reader("max_num_frames"),
     "gemma4": Reader("max_num_frames"),
-    "gpt4v": _WIRE,
+    "gpt4v": _CLIENT,
     "internvideo2_5": Reader("max_frames_num", exact=True, spare=True),
     "internvl2": _INTERNVL,
     "internvl3": _INTERNVL,
     "internvl3_5": _INTERNVL,
     "internvl_hf": Reader("num_frames", exact=True),
-    "litellm": _WIRE,
+    "litellm": _CLIENT,
     "llava_hf": _LINSPACE,
     "llava_onevision": _LINSPACE,
     "llava_onevision1_5": Reader("max_num_frames", exact=True, multiple=28),
@@ -74,7 +81,7 @@ READERS: dict[str, Reader] = {
     "minicpm_o": Reader("max_num_frames", least_rate=1.0),
     "mplug_owl_video": Reader("num_frames", exact=True),
     "numpro_oracle": Reader(),
-    "openai": _WIRE,
+    "openai": _CLIENT,
     "oryx": _LINSPACE,
     "phi4_multimodal": _LINSPACE,
     "qwen2_5_omni": Reader("max_num_frames"),
@@ -84,13 +91,13 @@ READERS: dict[str, Reader] = {
     "qwen3_5": _QWEN3,
     "qwen3_omni": Reader("max_num_frames"),
     "qwen3_vl": _QWEN3,
-    "sglang": _WIRE,
-    "srt_api": _WIRE,
+    "sglang": _ENGINE,
+    "srt_api": Reader(pictures=True, served=True, one_call=True),
     "video_llava": Reader(fixed=8),
     "videollama3": Reader("max_num_frames", least_rate=1.0),
     "vila": Reader("max_frames_num", exact=True, spare=True),
-    "vllm": _WIRE,
-    "vllm_generate": _WIRE,
+    "vllm": _ENGINE,
+    "vllm_generate": _ENGINE,
     "vqtoken": _LINSPACE,
 }
 

@@ -152,3 +152,46 @@ def test_a_mistake_is_reported_before_anything_heavy_is_loaded() -> None:
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 1
     assert done.stderr == "numpro-train: unknown key 'optimiser.lr' in the recipe; did you mean 'optimizer.lr'?\n"
+
+
+BOMB = "a0: &a0 {x: 1, y: 2}\n" + "".join(f"a{k}: &a{k} {{x: *a{k - 1}, y: *a{k - 1}}}\n" for k in range(1, 60))
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (BOMB, r"mine\.yaml:\d+: stands for more than 10,000 values"),
+        ("a: &a [1]\nb: &b {<<: [{a: *a}, {b: *a}]}\n" + BOMB.replace("x: *", "<<: *"), "stands for more than 10,000 values"),
+        ("data: &a {shards: [*a]}\n", r"mine\.yaml:1: an alias refers to the value that it is part of"),
+        ("model: there\nseed: 1\nmodel: here\n", r"mine\.yaml:3: the key 'model' occurs twice"),
+        ("data: " + "[" * 5000, "is nested too deeply"),
+        ("seed: " + "9" * 5000, "holds a value that cannot be read"),
+        ("model: 2001-99-99\n", "holds a value that cannot be read"),
+        ("model: !!python/object/apply:os.system [ls]\n", "is not YAML"),
+        ("? [1]\n: 2\n", "is not YAML"),
+        ("model: a\x07\n", "is not YAML"),
+        ("# " + "x" * 200_000, "is larger than 200 kB"),
+        (b"\xff\xfe", r"mine\.yaml:1: is not UTF-8 \(byte 0xff\)"),
+        (b"model: a\nlora: \xe9\n", r"mine\.yaml:2: is not UTF-8"),
+    ],
+)
+def test_a_file_that_is_no_recipe_is_refused_at_once(tmp_path: Path, content: str | bytes, message: str) -> None:
+    file = tmp_path / "mine.yaml"
+    file.write_bytes(content if isinstance(content, bytes) else content.encode())
+    with pytest.raises(NumProError, match=message):
+        load_recipe(file)
+
+
+def test_aliases_and_merged_sections_are_read(tmp_path: Path) -> None:
+    file = tmp_path / "mine.yaml"
+    file.write_text("run: &run {log_steps: 5}\ndata: &data\n  shards: &files [a, b]\n  held_out: *files\n", encoding="utf-8-sig")
+    assert load_recipe(file).data.held_out == ("a", "b")
+    with pytest.raises(NumProError, match=r"^'seed=\[1': is not YAML"):
+        load_recipe("tiny", ["seed=[1"])
+
+
+@pytest.mark.shared
+@pytest.mark.parametrize("name", ["bomb_dict.yaml", "binary.yaml"])
+def test_handed_recipes(shared: Path, name: str) -> None:
+    with pytest.raises(NumProError, match=name):
+        load_recipe(shared / "cases/files" / name)

@@ -29,15 +29,15 @@ class Mention(NamedTuple):
 
 _MENTION = re.compile(
     r"""
-    (?P<label> \bframes? (?:\ (?:(?:range|span|interval|indexes)|numbers?
+    (?P<label> \bframes? (?:\ (?:(?:range|span|interval|indexes)|numbers?\.?
                 |nos?\b\.?|ids?|indices|index|numbered|labell?ed|marked|tagged|\#))? (?![a-z])
             (?:\ with(?:\ the)?(?:\ red)?\ (?:frame|number))? (?:\ (?<!of\ frames\ )(?<!of\ frame\ )(?:are|is))?
             \ ?[:=]?\ ?(?:the\ )?\#{0,3}\ ?[\[(]{0,3}\ ?
         | (?P<time> \b(?:time(?:stamp)?s?|secs?|seconds?|(?:start|end)\ s) \ ?[:=]?\ ?[\[(]{0,3}\ ? ) )?
-    (?P<number> (?P<clock> (?<![\d.:\w])\d{1,2}:\d{2}(?::\d{2})?(?:\.\d{1,9})?(?![\d:]) ) | (?<![\d.\w])-?\d++(?:\.\d++)? )
+    (?P<number> (?P<clock> (?<![\d.:\w])\d{1,2}:\d{2}(?::\d{2})?(?:\.\d{1,9})?(?!\d|:\d) ) | (?<![\d.\w])(?:(?<![)\]])-)?\d++(?:\.\d++)? )
     (?P<ordinal> (?:st|nd|rd|th)\b )?
-    \ ? (?P<unit>
-        (?:seconds?|secs?|s|milliseconds?|ms|minutes?|mins?|m|hours?|h|%|percent|o.?clock) (?![\w%])
+    (?:\ |-(?=sec|min|hour))? (?P<unit>
+        (?:seconds?|seonds?|secs?|s|milliseconds?|ms|minutes?|mins?|m|hours?|h|%|percent|o.?clock) (?![\w%])
         | (?:red\ )?frames?\b(?!\ ?(?:numbers?\ )?[:=\#\[(]?\ ?\d)
     )?
     """,

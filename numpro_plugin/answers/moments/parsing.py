@@ -1,18 +1,4 @@
-"""What a model wrote about a moment -> frame numbers.
-
-The stages, one module each, in the order of belief:
-
-1. `thoughts`: what was thought, and turns that the model made up after its own, are no answer. An unclosed thought is cut off.
-2. `marks`: what is marked as the answer. A tag, a box or a heading is final: without a span in it nothing is read. Words ("answer:",
-   "so", "thus") and a line of its own count only where a span follows, or a denial. The last mark wins.
-3. `wording`: one spelling of what remains.
-4. `mentions` and `spans`: numbers, and ranges of them in tiers: "From Frame x to Frame y", other ranges that name frames, lists of
-   frames, seconds, bare numbers, one frame. The best tier is believed, and in it the first range.
-5. `verdicts`: no answer is what is denied, what only tells the numbering of the frames, and counts. What is withdrawn or placed before
-   ("before that") counts only if nothing else is left.
-
-Nothing is guessed: an answer in seconds is reported as seconds, and where nothing can be read the reason says why.
-"""
+"""The reading of a moment answer: what is believed first, and why nothing was understood."""
 
 from __future__ import annotations
 
@@ -20,12 +6,18 @@ import re
 from dataclasses import dataclass
 from typing import Literal
 
+from numpro_plugin.answers.languages import marks_in_english
 from numpro_plugin.answers.marks import Mark, final_mark, without_explanation, word_marks
-from numpro_plugin.answers.mentions import LARGEST, find_mentions
-from numpro_plugin.answers.spans import TIERS, Range, Tier, find_ranges
+from numpro_plugin.answers.moments.asides import called_the_answer, not_withdrawn
+from numpro_plugin.answers.moments.denials import asks_back, negated, overall_denial, sentence_denial
+from numpro_plugin.answers.moments.fields import drop_side_notes
+from numpro_plugin.answers.moments.mentions import LARGEST, find_mentions
+from numpro_plugin.answers.moments.narration import without_story
+from numpro_plugin.answers.moments.ranges import find_ranges
+from numpro_plugin.answers.moments.spans import TIERS, Range, Tier
+from numpro_plugin.answers.moments.wording import plain_moment
 from numpro_plugin.answers.thoughts import UNCLOSED, answer_part
-from numpro_plugin.answers.verdicts import WITHDRAWAL, overall_denial, sentence_denial
-from numpro_plugin.answers.wording import chinese_numerals, compact, drop_side_notes, fold, plain_moment
+from numpro_plugin.answers.wording import compact, fold
 
 Unit = Literal["frames", "seconds"]
 
@@ -55,7 +47,7 @@ class MomentAnswer:
 def parse_moment(text: str, *, last_number: int | None = None) -> MomentAnswer:
     """Read the span of frames (or seconds) from an answer such as ``From Frame 3 to Frame 9.``
 
-    How much is believed is told at the top of this module. Negative numbers were never drawn on a frame and are not understood. Never
+    How much is believed is told at the top of this package. Negative numbers were never drawn on a frame and are not understood. Never
     raises, and takes time that grows with the length of the text and no faster.
 
     Args:
@@ -67,7 +59,7 @@ def parse_moment(text: str, *, last_number: int | None = None) -> MomentAnswer:
     own = answer_part(text)
     if own.unclosed and not re.search(r"\d", own.text):
         return _nothing(UNCLOSED)
-    answer = _answer(chinese_numerals(drop_side_notes(compact(fold(own.text)))), last_number)
+    answer = _answer(marks_in_english(drop_side_notes(compact(fold(own.text)))), last_number)
     if answer.span is None and own.unclosed:
         return _nothing(UNCLOSED)
     if answer.span is None and not own.text.strip():
@@ -105,11 +97,12 @@ def _answer(text: str, last_number: int | None) -> MomentAnswer:
     """The answer of a folded text without thoughts."""
     if mark := final_mark(text):
         return _in_final_mark(mark, last_number)
+    unexplained = without_explanation(text)
     for mark in word_marks(text):
-        if answer := _in_word_mark(mark, last_number):
+        # What explains an answer denies nothing of it: "Answer: ... Explanation: ... so she can't be seen before."
+        if answer := _in_word_mark(mark, last_number, may_deny=mark.kind == "word" or mark.start <= len(unexplained)):
             return answer
-    clean = plain_moment(without_explanation(text))
-    return _read(clean, last_number)
+    return _read(plain_moment(unexplained), last_number)
 
 
 def _in_final_mark(mark: Mark, last_number: int | None) -> MomentAnswer:
@@ -129,7 +122,7 @@ def _in_final_mark(mark: Mark, last_number: int | None) -> MomentAnswer:
 _SENTENCE_END = re.compile(r"[.!?。](?=\s+(?!to\b)|\s*$)|\n(?=\s*\S)|;")
 
 
-def _in_word_mark(mark: Mark, last_number: int | None) -> MomentAnswer | None:
+def _in_word_mark(mark: Mark, last_number: int | None, *, may_deny: bool) -> MomentAnswer | None:
     """What a word marks, if it marks something."""
     if mark.kind == "line":
         answer = _read(plain_moment(mark.text), last_number)
@@ -138,19 +131,16 @@ def _in_word_mark(mark: Mark, last_number: int | None) -> MomentAnswer | None:
     end = _SENTENCE_END.search(content)
     sentence = plain_moment(content[: end.start()] if end else content)
     ranges = [one for one in find_ranges(sentence, last_number) if one.verdict is None]
-    tiers = {"literal", "frames", "listed", "single"} | ({"bare"} if mark.kind == "word" else set())
+    tiers = {"literal", "frames", "listed", "single"} | ({"bare"} if mark.kind == "word" or re.search(r"\bframes?\b", sentence) else set())
     if any(one.tier in tiers for one in ranges):
         answer = _read(sentence, last_number)
         return answer if answer.unit == "frames" else None
     rest = plain_moment(without_explanation(content))
     if mark.kind == "word" and any(one.tier == "seconds" for one in ranges):
         return _read(rest, last_number)
-    if sentence_denial(sentence) and _read(rest, last_number).span is None:
+    if may_deny and sentence_denial(sentence) and _read(rest, last_number).span is None:
         return _nothing(f"the answer says that there is no such moment ({_quote(sentence)})")
     return None
-
-
-_CALLED_ANSWER = re.compile(r"[\"')]? ?(?:is|are) (?:my|the) (?:final |correct |right )?(?:answer|ones?)\b")
 
 
 def _read(text: str, last_number: int | None) -> MomentAnswer:
@@ -159,51 +149,25 @@ def _read(text: str, last_number: int | None) -> MomentAnswer:
         return _nothing("the answer says that the video does not show it")
     ranges = find_ranges(text, last_number)
     usable = [one for one in ranges if one.verdict in (None, "aside")]
-    usable = _not_withdrawn(text, usable)
+    if asks_back(text) and not any(one.tier == "literal" for one in usable):
+        return _nothing("the answer asks which moment is meant")
+    usable = not_withdrawn(text, usable)
     usable = [one for one in usable if one.verdict is None] or usable
-    if last_number is not None and any(one.last != last_number or one.first for one in usable):
+    if last_number is not None:
         # All frames are the answer only where nothing else is.
         whole = [one for one in usable if one.first == 0 and one.last == last_number and one.tier in {"literal", "frames", "bare"}]
         rest = [one for one in usable if one not in whole]
         usable = rest if any(one.tier in {"literal", "frames"} for one in rest) else usable
-    usable = [one for one in usable if _CALLED_ANSWER.match(text, one.end)] or usable
-    usable, problem = _without_story(usable)
+        if usable and usable == whole and negated(text):
+            return _nothing("the answer denies, and only tells what all frames show")
+    usable = called_the_answer(text, usable) or usable
+    usable, problem = without_story(usable)
     if problem:
         return _nothing(problem)
     if not usable:
         return _unread(text, ranges)
     tier = min((one.tier for one in usable), key=TIERS.index)
     return _believed(text, [one for one in usable if one.tier == tier], tier)
-
-
-def _not_withdrawn(text: str, ranges: list[Range]) -> list[Range]:
-    """The ranges after the last "wait" or "actually" that has one after it."""
-    if len(ranges) < 2:
-        return ranges
-    for match in reversed(list(WITHDRAWAL.finditer(text))):
-        after = [one for one in ranges if one.start >= match.start()]
-        if after:
-            return after
-    return ranges
-
-
-def _without_story(ranges: list[Range]) -> tuple[list[Range], str]:
-    """Without ranges that tell one by one what happens in the video, if there are several and they tell different things."""
-    told = [one for one in ranges if one.words is not None and one.tier in {"literal", "frames", "bare"}]
-    if not told or len(ranges) == 1:
-        return ranges, ""
-    different = any(not _same(one.words, told[0].words) for one in told[1:])
-    rest = [one for one in ranges if one.words is None and one.tier in {"literal", "frames"}]
-    if rest and (different or (any(one.tier == "frames" for one in told) and not any(one.tier == "literal" for one in told))):
-        return rest, ""
-    if different:
-        return [], "the answer tells what several spans of frames show and does not say which of them it means"
-    return ranges, ""
-
-
-def _same(one: frozenset[str] | None, other: frozenset[str] | None) -> bool:
-    one, other = one or frozenset(), other or frozenset()
-    return 2 * len(one & other) >= len(one | other)
 
 
 _HOW: dict[Tier, str] = {
