@@ -11,7 +11,17 @@ from typing import Any
 
 from numpro_plugin.benchmarks.annotations import Query, span
 from numpro_plugin.benchmarks.readers.qvhighlights import saliency_columns
-from numpro_plugin.reports.records import Prediction, failure_of, first_text, fps_of, id_of, saliency_of, text_of, windows_of
+from numpro_plugin.reports.records import (
+    Prediction,
+    failure_of,
+    failure_of_sample,
+    first_text,
+    fps_of,
+    id_of,
+    saliency_of,
+    text_of,
+    windows_of,
+)
 from numpro_plugin.reports.seconds_text import Span, charades_span, timelens_span
 
 KNOWN = """\
@@ -113,7 +123,7 @@ def numpro_sample(row: dict[str, Any]) -> Prediction:
         response=response,
         fps=fps_of(logged.get("fps")),
         truth=truth,
-        failure=failure_of(response),
+        failure=failure_of_sample(row),
     )
 
 

@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from datetime import timedelta
 from importlib.metadata import version
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 import torch
 from accelerate import Accelerator, InitProcessGroupKwargs
@@ -34,8 +34,6 @@ from numpro_plugin.harness.lmms import (
     document,
     failed_answer,
     generation_options,
-    guard_response_cache,
-    keep_out_of_cache,
     protocol_of,
 )
 from numpro_plugin.harness.session import Announcement
@@ -99,6 +97,10 @@ class NumProHF(lmms):
     """
 
     is_simple = False
+    called_in_every_process: ClassVar[bool] = True
+    """For `unanswered`: the processes share the work, so each must be called, also with nothing left to ask."""
+    caches_other_tasks: ClassVar[bool] = False
+    """For `unanswered`: answers to tasks that are not NumPro's are in its own log alone, whose keys know pixels and adapter."""
 
     def __init__(
         self,
@@ -133,9 +135,6 @@ class NumProHF(lmms):
         settings_from_environment()  # what is wrong with it shows before the model is loaded
         answer_token_limit({"max_new_tokens": max_new_tokens}, source=name)
         self._max_new_tokens = max_new_tokens
-        guard_response_cache(NumProHF)
-        self.calls = 0
-        """How often lmms-eval asked for answers."""
         self._device = self._join_processes(device, device_map)
         place = device_map or (None if self._device.type == "cpu" else {"": str(self._device)})
         loaded = load_model(
@@ -174,7 +173,6 @@ class NumProHF(lmms):
 
     def generate_until(self, requests: list[Instance]) -> list[GenerationResult]:
         """One answer per request, in order. All processes share the work, video by video."""
-        self.calls += 1
         read_by_rank = run_in_all(lambda: [self._read(request, index) for index, request in enumerate(requests)])
         everything = [request for read in read_by_rank for request in read]
         outcomes = {origin: outcome for share in run_in_all(lambda: self._answered(everything)) for origin, outcome in share.items()}
@@ -246,8 +244,6 @@ class NumProHF(lmms):
     def _result(self, request: Instance, outcome: _Outcome) -> GenerationResult:
         if protocol_of(request):
             self._session.note_shown(document(self, request), outcome.problem)
-        if outcome.text is None:
-            keep_out_of_cache(request)
         text = failed_answer(str(outcome.problem)) if outcome.text is None else outcome.text
         return GenerationResult(text=text, token_counts=TokenCounts(output_tokens=outcome.tokens))
 

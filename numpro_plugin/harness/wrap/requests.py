@@ -23,7 +23,6 @@ from numpro_plugin.harness.lmms import (
     failed_answer,
     generation_options,
     in_agentic_loop,
-    keep_out_of_cache,
     protocol_of,
     shows_at,
 )
@@ -300,7 +299,6 @@ class Rewriter:
                 count += 1
                 answer = failed(reason)
                 answers[k] = [answer.text] if isinstance(answers[k], list) and isinstance(answer, GenerationResult) else answer
-                keep_out_of_cache(request)
         return count
 
     def _note_settings(self, requests: list[Instance]) -> None:
