@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from numpro_plugin import __version__
 from numpro_plugin.benchmarks import BENCHMARKS
+from numpro_plugin.benchmarks.hub.download import fetched_file, fetched_videos, is_on_hub
 from numpro_plugin.benchmarks.problems import problems_path, problems_text, write_problems
 from numpro_plugin.benchmarks.readers.didemo import read_hashes
 from numpro_plugin.benchmarks.recognise import check_benchmark, evaluated, select_split, unlike_official
@@ -45,7 +46,7 @@ def prepare(
 
     Args:
         benchmark: whose annotations these are.
-        annotations: annotation file, official or in one of the forms in which the field passes it on.
+        annotations: annotation file, official or in one of the forms in which the field passes it on; or ``hf://datasets/ORG/NAME/PATH``.
         videos: folder with the videos (searched with its subfolders); None makes a table without videos, for checks that need no
             pixels, with the lengths of ``durations`` or of the annotations.
         durations: official file with video lengths. Beside ``videos`` lengths are only compared with the real ones.
@@ -65,11 +66,12 @@ def prepare(
         NumProError: bad annotations, or videos that are missing, unreadable or not unique; the first of them are listed, all of them
             are in a file that the message names. Also if another process is preparing the same table.
     """
-    annotations = Path(annotations)
     if split is not None and split not in benchmark.splits:
         raise NumProError(f"{benchmark.title} has no split {split!r}; allowed: {', '.join(benchmark.splits)}")
     if name is not None and benchmark.name != "custom":
         raise NumProError(f"--name {name}: only your own queries have several sets; {benchmark.title} has splits")
+    where = str(annotations) if is_on_hub(annotations) else str(Path(annotations).resolve())
+    annotations = fetched_file(where) if is_on_hub(annotations) else Path(annotations)
     held = _read(benchmark, annotations, yfcc_hash=yfcc_hash, majority=majority)
     split, of_split = select_split(annotations, benchmark, held, split)
     queries, left_out = evaluated(annotations, of_split)
@@ -77,6 +79,8 @@ def prepare(
     path = table_path(benchmark.name, split, out, name=name)
     if benchmark.name == "custom" and path.exists() and not force:
         raise NumProError(f"{path} exists; choose another --name or --split, or replace it with --force")
+    if videos is not None and is_on_hub(videos):  # only now: it may take hours, and the annotations are good
+        videos = fetched_videos(str(videos), progress=progress)
     with table_lock(path):
         report = Report(
             benchmark=benchmark.name,
@@ -87,7 +91,7 @@ def prepare(
             videos_expected=len({query.video for query in queries}),
             truth="majority" if majority else "official",
             with_videos=videos is not None,
-            annotations=str(annotations.resolve()),
+            annotations=where,
             annotations_sha256=sha256_of(annotations),
             numpro_version=__version__,
             reading=benchmark.reading,

@@ -24,6 +24,14 @@ _UNIT_HELP = (
 )
 
 
+_ON_HUB = ", or hf://datasets/ORG/NAME/PATH on the Hugging Face hub"
+
+
+def _place(text: str) -> Path | str:
+    """A path of this machine, or a place on the hub, whose slashes a path would lose."""
+    return text if text.startswith("hf:") else Path(text)
+
+
 def add_data_verbs(verbs: Any) -> None:
     """The verbs on the command's parser."""
     tables: dict[str, Any] = {"type": Path, "metavar": "DIR", "help": "folder of tables (default: $NUMPRO_DATA, else the user cache)"}
@@ -39,9 +47,11 @@ def add_data_verbs(verbs: Any) -> None:
         one = benchmarks.add_parser(
             name, help=benchmark.title, description=benchmark.sources, formatter_class=argparse.RawDescriptionHelpFormatter
         )
-        one.add_argument("--annotations", type=Path, required=True, metavar="FILE", help="annotation file, .gz or not")
+        one.add_argument("--annotations", type=_place, required=True, metavar="FILE", help=f"annotation file, .gz or not{_ON_HUB}")
         source = one.add_mutually_exclusive_group(required=True)
-        source.add_argument("--videos", type=Path, metavar="DIR", help="folder with the videos, searched with its subfolders")
+        source.add_argument(
+            "--videos", type=_place, metavar="DIR", help=f"folder with the videos, searched with its subfolders{_ON_HUB}, with tar shards"
+        )
         source.add_argument("--without-videos", action="store_true", help="for checks that need no pixels")
         one.set_defaults(durations=None, yfcc_hash=None, majority=False, name=None, force=False, run=_prepare)
         one.set_defaults(columns=None, unit="seconds")
