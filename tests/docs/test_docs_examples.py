@@ -70,7 +70,7 @@ def needs_nothing(command: Command) -> bool:
     """Whether a command needs neither weights nor a cluster nor files that the folder does not have."""
     verbs = {"prepare", "ceiling", "check", "number", "score", "cache"}
     ours = command.words[0] == "numpro" and command.words[1] in verbs
-    return ours and not any("..." in word or word.startswith("/data") for word in command.words)
+    return ours and not any("..." in word or word.startswith(("/data", "hf:")) for word in command.words)
 
 
 PAGES_WITH_COMMANDS = [page for page in PAGES if any(map(needs_nothing, commands(page)))]

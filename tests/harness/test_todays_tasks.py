@@ -8,7 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from support.digits import read_number
 from support.harness import evaluate
+from support.tiny_qwen import save_tiny_qwen2_5_vl, watch_qwen
 from support.todays import TODAYS, tvgbench_row, vue_tr_row, write_one, write_todays
 from support.videos import write_counter_video
 
@@ -233,3 +235,13 @@ def test_the_oracle_and_a_local_model_follow_the_rate(two_lengths, monkeypatch):
     arguments = f"pretrained={tiny_model_folder()},dtype=float32,device=cpu"
     evaluate("numpro_hf", ["numpro_timelens_charades"], model_args=arguments, batch_size=1)
     assert sorted((one.settings.fps, one.frames) for one in asked) == [(0.5, 15), (2, 20)]
+
+
+@pytest.mark.slow
+def test_every_number_reaches_a_wrapped_model_at_each_videos_rate(two_lengths, tmp_path, monkeypatch):
+    """The wrapped reader is set to the finest rate; a clip of another rate arrives whole, in order, all the same."""
+    seen = watch_qwen(monkeypatch)
+    arguments = f"base=qwen2_5_vl,pretrained={save_tiny_qwen2_5_vl(tmp_path / 'tiny')},device_map=cpu"
+    evaluate("numpro", ["numpro_timelens_charades"], model_args=arguments, device="cpu", batch_size=1, gen_kwargs="max_new_tokens=4")
+    read = sorted([read_number(frame) for frame in frames] for frames in seen)
+    assert read == [[*range(15), 14], [*range(20)]]
