@@ -171,9 +171,18 @@ def test_odd_sets_never_stop_the_run(answer):
     json.dumps(scores, allow_nan=False)
 
 
+@pytest.fixture
+def asked(monkeypatch):
+    """What numpro_hf asks its model, video by video."""
+    found: list[Any] = []
+    original = hf.Asker.ask
+    monkeypatch.setattr(hf.Asker, "ask", lambda self, work: original(self, found.extend(work) or work))
+    return found
+
+
 @pytest.mark.slow
 @pytest.mark.shared
-def test_a_tiny_model_on_a_real_video(shared, tmp_path):
+def test_a_tiny_model_on_a_real_video(shared, tmp_path, asked):
     """A task of each kind: whole files in seconds, a part of a file, and sets."""
     charades = {"Y1HGC": {"duration": 30.7, "spans": [[0.2, 9.8]], "queries": ["a person walks in a doorway drinking some coffee."]}}
     cut = tvgbench_row("1.7-8.0", 4.0, 20.0, path="./videos/Y1HGC.mp4", question="person drinking a glass of water.")
@@ -192,6 +201,7 @@ def test_a_tiny_model_on_a_real_video(shared, tmp_path):
         assert sample["filtered_resps"][0]
     logged = results["samples"]["numpro_tvgbench"][0]["numpro"]
     assert (logged["duration_s"], logged["numbers"]) == (16, list(range(8)))
+    assert sorted((one.start_s, one.end_s, one.frames) for one in asked if one.start_s) == [(4, 20, 8)]
 
 
 @pytest.fixture
@@ -224,14 +234,11 @@ def test_the_rate_may_follow_each_videos_length(two_lengths):
     assert results["configs"]["numpro_timelens_charades"]["metadata"]["numpro"]["settings"]["fps"] == "auto"
 
 
-def test_the_oracle_and_a_local_model_follow_the_rate(two_lengths, monkeypatch):
+def test_the_oracle_and_a_local_model_follow_the_rate(two_lengths, asked):
     found = evaluate("numpro_oracle", ["numpro_timelens_charades"])["results"]["numpro_timelens_charades"]
     ceiling = ceilings(two_lengths, ["auto"], max_frames=20)["auto"]
     assert {name: found[f"{name},none"] for name in ceiling} == pytest.approx(ceiling)
     assert ceiling["mIoU"] == pytest.approx(100 * (2.5 / 2.6 + 2 / 2.6) / 2)
-    asked = []
-    original = hf.Asker.ask
-    monkeypatch.setattr(hf.Asker, "ask", lambda self, work: original(self, asked.extend(work) or work))
     arguments = f"pretrained={tiny_model_folder()},dtype=float32,device=cpu"
     evaluate("numpro_hf", ["numpro_timelens_charades"], model_args=arguments, batch_size=1)
     assert sorted((one.settings.fps, one.frames) for one in asked) == [(0.5, 15), (2, 20)]

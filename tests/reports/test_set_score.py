@@ -5,11 +5,14 @@ import json
 import pytest
 from support.todays import TODAYS, vue_tr_row, write_one, write_todays
 
-from numpro_plugin import NumProError
+from numpro_plugin import NumProError, NumProSettings
 from numpro_plugin.benchmarks import BENCHMARKS
 from numpro_plugin.benchmarks.prepare import prepare
 from numpro_plugin.cli.main import main
+from numpro_plugin.harness.results import set_results
 from numpro_plugin.metrics.sets import set_iou, set_scores
+from numpro_plugin.reports.compare import compare_runs
+from numpro_plugin.reports.score import score_moments
 from numpro_plugin.reports.sets.score import score_sets
 
 TRUTHS = [[[4, 8], [20, 24]], [], [[1, 2]], [[0, 9]]]
@@ -86,3 +89,24 @@ def test_no_truth_and_no_spans(tmp_path, truth):
         score_sets(path, truth)
     with pytest.raises(NumProError, match="must be a number above 0"):
         score_sets(path, truth, fps=0)
+
+
+def test_two_runs_of_sets_are_compared_by_their_sets(tmp_path):
+    """A query without a true span has no scores of single spans, so these are no metric of the run."""
+    paths = []
+    for name, answers in (("a", ["[[2, 4], [10, 12]]", "[]"]), ("b", ["[[2, 4]]", "[[1, 2]]"])):
+        rows = []
+        for k, (truth, answer) in enumerate(zip(TRUTHS[:2], answers, strict=True)):
+            doc = {"id": str(k), "video": "v", "query": "q", "duration_s": 60.5, "spans_s": truth}
+            scores = set_results(doc, [answer], NumProSettings(), video_problem=None)
+            rows.append({"doc_id": k, "filtered_resps": [answer], **scores})
+        paths.append(write_one(tmp_path, name, "samples_numpro_vue_tr.jsonl", rows))
+    found = compare_runs(*paths)
+    assert {one.metric: (one.a, one.b) for one in found.differences} == {
+        **{"R1_set@0.3": (100, 50), "R1_set@0.5": (100, 50), "R1_set@0.7": (100, 0), "mIoU_set": (100, 25)},
+        **{"parse_fail": (0, 0), "request_fail": (0, 0)},
+    }
+    assert [(key, a, b) for key, _, a, b in found.changed] == [("1", 100, 0), ("0", 100, 50)]
+    assert score_sets(paths[1]).metrics["mIoU_set"] == pytest.approx(25)
+    moments = score_moments(paths[1])
+    assert (moments.metrics["mIoU"], moments.counts["queries"]) == (100, 1)  # of the first span, where there is a true one

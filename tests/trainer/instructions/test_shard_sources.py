@@ -207,6 +207,8 @@ def test_inputs_that_do_not_exist(tmp_path):
         read_inputs(["instructions.txt"], files)
     with pytest.raises(NumProError, match="there is no table .*run: numpro prepare charades"):
         read_inputs(["charades:train"], files)
+    with pytest.raises(NumProError, match="models are evaluated on this split; it has none to train on"):
+        read_inputs(["timelens_charades"], files)
     with pytest.raises(NumProError, match="models are evaluated on this split; train on charades:train"):
         read_inputs(["charades:test"], files)
     with pytest.raises(NumProError, match="is not a folder; give the one that holds the video files"):
