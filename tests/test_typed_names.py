@@ -178,4 +178,5 @@ def test_python_names():
     names = "Timeline Frames sample_frames NumberStyle draw_numbers NumProSettings numbered_clip parse_moment parse_highlights NumProError"
     assert [name for name in names.split() if not hasattr(package, name)] == []
     assert callable(import_module("numpro_plugin.longva").load_longva)
+    assert callable(import_module("numpro_plugin.metrics").set_iou)
     assert callable(import_module("numpro_plugin.families").load_model)
