@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import json
 from typing import Any
@@ -208,6 +209,36 @@ def test_impossible_annotations_are_named(tmp_path, name, change, message):
         prepare(BENCHMARKS[name], path, progress=False)
     assert message in str(error.value)
     assert str(path) in str(error.value)
+
+
+STRANGE = (None, -1, float("nan"), 10**400, "", "../x", [], [[1, 2]], {"a": 1}, [None])
+
+
+def places(content, path=()):
+    """The paths of all values in a JSON file's content."""
+    for key, value in content.items() if isinstance(content, dict) else enumerate(content) if isinstance(content, list) else ():
+        yield (*path, key)
+        yield from places(value, (*path, key))
+
+
+@pytest.mark.parametrize("name", TODAYS)
+def test_no_value_raises_anything_but_our_error(tmp_path, name):
+    """Every value of the file is once each strange value, and once missing."""
+    file, content = TODAYS[name]
+    for path in places(content):
+        for strange in (*STRANGE, "missing"):
+            changed = copy.deepcopy(content)
+            inside = changed
+            for key in path[:-1]:
+                inside = inside[key]
+            if strange == "missing":
+                inside.pop(path[-1])
+            else:
+                inside[path[-1]] = strange
+            if file.endswith(".jsonl") and not all(isinstance(row, dict) for row in changed):
+                continue
+            with contextlib.suppress(NumProError):
+                BENCHMARKS[name].read_annotations(write_one(tmp_path, name, file, changed))
 
 
 def test_a_video_named_twice(tmp_path):

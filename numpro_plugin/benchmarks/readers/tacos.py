@@ -44,7 +44,7 @@ def _in_seconds(path: Path, name: str, video: Any) -> Any:
             raise ValueError(f"has no {', '.join(map(repr, missing))}, and its times are frames")
         if not seconds(fps := video["fps"]):
             raise ValueError("fps must be above 0")
-        spans_s = [[time / fps for time in pair] for pair in video["timestamps"]]
+        spans_s = [[seconds(time) / fps for time in pair] for pair in video["timestamps"]]
         return {"duration": duration(video["num_frames"]) / fps, "timestamps": spans_s, "sentences": video["sentences"]}
     except (ValueError, TypeError, KeyError) as error:
         raise NumProError(f"{path}: video {name!r}: {error}; use 2D-TAN's files as they were downloaded") from None

@@ -36,7 +36,7 @@ def read_annotations(path: Path) -> list[Query]:
 
 
 def _query(_: int, step: dict[str, Any]) -> Query:
-    name, subset = video_name(step["name"]), step["video"]["subset"]
+    name, subset = video_name(step["name"]), plain_text(step["video"]["subset"], "subset")
     if subset not in _SPLITS:
         raise ValueError(f"subset must be {' or '.join(_SPLITS)}, got {subset!r}")
     return Query(
