@@ -59,6 +59,8 @@ def check(words: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
         check_module(*arguments[k + 1 :], monkeypatch=monkeypatch)
     elif name.startswith("python") and arguments[0] == "-m":
         check_module(*arguments[1:], monkeypatch=monkeypatch)
+    elif name.startswith("python") and arguments[0] == "-c":
+        compile(arguments[1], "page", "exec")
     elif name.startswith("python"):
         assert (ROOT / arguments[0]).is_file()
     elif name == "pip":
