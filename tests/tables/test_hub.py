@@ -83,7 +83,7 @@ def test_annotations_and_a_tar_shard(hub, tmp_path):
     table = table_path("timelens_charades", "test")
     (video,) = {row["video"] for row in read_rows(table)}
     assert video == str(
-        tmp_path / f"cache/numpro/hub/TencentARC--TimeLens-Bench/{SHA}/video_shards/charades_0.tar.gz/videos/charades/AAAAA.mp4"
+        tmp_path / f"cache/numpro/hub/TencentARC--TimeLens-Bench/{SHA}/video_shards/videos/charades/AAAAA.mp4"
     )
     assert read_report(table).annotations == f"hf://datasets/{NAME}/charades-timelens.json"
     asked = {path for path, _ in hub.log}
