@@ -66,10 +66,7 @@ def prepare(
         NumProError: bad annotations, or videos that are missing, unreadable or not unique; the first of them are listed, all of them
             are in a file that the message names. Also if another process is preparing the same table.
     """
-    if split is not None and split not in benchmark.splits:
-        raise NumProError(f"{benchmark.title} has no split {split!r}; allowed: {', '.join(benchmark.splits)}")
-    if name is not None and benchmark.name != "custom":
-        raise NumProError(f"--name {name}: only your own queries have several sets; {benchmark.title} has splits")
+    _check_options(benchmark, split, name)
     where = str(annotations) if is_on_hub(annotations) else str(Path(annotations).resolve())
     annotations = fetched_file(where) if is_on_hub(annotations) else Path(annotations)
     held = _read(benchmark, annotations, yfcc_hash=yfcc_hash, majority=majority)
@@ -82,22 +79,10 @@ def prepare(
     if videos is not None and is_on_hub(videos):  # only now: it may take hours, and the annotations are good
         videos = fetched_videos(str(videos), progress=progress)
     with table_lock(path):
-        report = Report(
-            benchmark=benchmark.name,
-            split=split,
-            name=path.parent.name if path.parent.name != benchmark.name else None,
-            n_expected=len(queries),
-            n_with_spans=sum(bool(query.spans_s or benchmark.set_question) for query in queries),
-            videos_expected=len({query.video for query in queries}),
-            truth="majority" if majority else "official",
-            with_videos=videos is not None,
-            annotations=where,
-            annotations_sha256=sha256_of(annotations),
-            numpro_version=__version__,
-            reading=benchmark.reading,
-            left_out=left_out,
-            unlike_official=unlike_official(benchmark, split, of_split),
-        )
+        report = _expected(benchmark, split, path, queries, annotations)
+        report.truth, report.with_videos = "majority" if majority else "official", videos is not None
+        report.annotations, report.left_out = where, left_out
+        report.unlike_official = unlike_official(benchmark, split, of_split)
         found = _find_videos(benchmark, queries, lengths, videos, report, progress=progress)
         if (report.missing or report.unreadable) and not (allow_missing and found):
             raise NumProError(_complaint(report, videos, path))
@@ -107,6 +92,29 @@ def prepare(
         write_table(_counted(rows, report), report, path)
         write_problems(report, path)
     return path, report
+
+
+def _check_options(benchmark: Benchmark, split: str | None, name: str | None) -> None:
+    if split is not None and split not in benchmark.splits:
+        raise NumProError(f"{benchmark.title} has no split {split!r}; allowed: {', '.join(benchmark.splits)}")
+    if name is not None and benchmark.name != "custom":
+        raise NumProError(f"--name {name}: only your own queries have several sets; {benchmark.title} has splits")
+
+
+def _expected(benchmark: Benchmark, split: str, path: Path, queries: list[Query], annotations: Path) -> Report:
+    """The report as far as the annotations alone tell it."""
+    return Report(
+        benchmark=benchmark.name,
+        split=split,
+        name=path.parent.name if path.parent.name != benchmark.name else None,
+        n_expected=len(queries),
+        n_with_spans=sum(bool(query.spans_s or benchmark.set_question) for query in queries),
+        videos_expected=len({query.video for query in queries}),
+        annotations=str(annotations.resolve()),
+        annotations_sha256=sha256_of(annotations),
+        numpro_version=__version__,
+        reading=benchmark.reading,
+    )
 
 
 def _read(benchmark: Benchmark, annotations: Path, *, yfcc_hash: str | os.PathLike[str] | None, majority: bool) -> list[Query]:
