@@ -82,9 +82,7 @@ def test_annotations_and_a_tar_shard(hub, tmp_path):
     assert done.returncode == 0, done.stderr
     table = table_path("timelens_charades", "test")
     (video,) = {row["video"] for row in read_rows(table)}
-    assert video == str(
-        tmp_path / f"cache/numpro/hub/TencentARC--TimeLens-Bench/{SHA}/video_shards/videos/charades/AAAAA.mp4"
-    )
+    assert video == str(tmp_path / f"cache/numpro/hub/TencentARC--TimeLens-Bench/{SHA}/video_shards/videos/charades/AAAAA.mp4")
     assert read_report(table).annotations == f"hf://datasets/{NAME}/charades-timelens.json"
     asked = {path for path, _ in hub.log}
     assert asked == {"charades-timelens.json", "video_shards/charades_0.tar.gz"}

@@ -9,8 +9,6 @@ import tarfile
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
-from tqdm import tqdm
-
 from numpro_plugin.benchmarks.video_files import VIDEO_SUFFIXES
 from numpro_plugin.errors import NumProError
 from numpro_plugin.files import write_text_whole, written_whole
@@ -40,6 +38,7 @@ def unpacked(archives: Sequence[Path], root: Path, target: Path, *, loose: Seque
         NumProError: an archive is damaged, lacks a part, or names a file outside its folder.
     """
     from filelock import FileLock
+    from tqdm import tqdm
 
     target.mkdir(parents=True, exist_ok=True)
     named = sorted((_whole_name(path), path) for path in archives)
