@@ -9,8 +9,6 @@ import tarfile
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
-from tqdm import tqdm
-
 from numpro_plugin.benchmarks.video_files import VIDEO_SUFFIXES
 from numpro_plugin.errors import NumProError
 from numpro_plugin.files import write_text_whole, written_whole
@@ -24,10 +22,10 @@ ARCHIVE = re.compile(r"(?P<name>.+\.(?:tar|tar\.gz|tgz))(?P<part>\.part.*)?")
 
 
 def unpacked(archives: Sequence[Path], root: Path, target: Path, *, loose: Sequence[Path] = (), progress: bool = True) -> Path:
-    """Unpack the videos of archives.
+    """Unpack the videos of archives where they lie, but below ``target``: paths inside it are those that the authors' own ``tar`` makes.
 
-    Each archive is unpacked into a folder of its own below ``target``, which gets a mark when it is complete: a run that was killed goes on
-    with the archive that it was at. Only files with the endings of videos are written.
+    Each archive gets a mark when it is complete: a run that was killed goes on with the archive that it was at. Only files with the endings
+    of videos are written.
 
     Args:
         archives: paths below ``root``, parts among them.
@@ -40,14 +38,15 @@ def unpacked(archives: Sequence[Path], root: Path, target: Path, *, loose: Seque
         NumProError: an archive is damaged, lacks a part, or names a file outside its folder.
     """
     from filelock import FileLock
+    from tqdm import tqdm
 
     target.mkdir(parents=True, exist_ok=True)
     named = sorted((_whole_name(path), path) for path in archives)
     grouped = [(name, [path for _, path in found]) for name, found in groupby(named, key=lambda one: one[0])]
     with FileLock(target / ".lock"):
         for name, parts in tqdm(grouped, desc="unpacking", unit="archive", disable=not progress):
-            folder = target / name.relative_to(root)
-            mark = folder / ".unpacked"
+            folder = target / name.relative_to(root).parent
+            mark = folder / f".{name.name}.unpacked"
             if not mark.exists():
                 _unpack(name, parts, folder)
                 write_text_whole(mark, "".join(f"{part.name} {part.stat().st_size}\n" for part in parts))

@@ -89,15 +89,16 @@ def fetched_videos(text: str, *, progress: bool = True) -> Path:
     asked = partial(snapshot_download, place.repository, repo_type="dataset", revision=place.revision, allow_patterns=patterns)
     snapshot = Path(_asked(place, asked))
     root = snapshot / place.path
+    base = root.parent if root.is_file() else root
     files = [root] if root.is_file() else sorted(path for path in root.rglob("*") if path.is_file())
     archives = [path for path in files if ARCHIVE.fullmatch(path.name)]
     if not files:
         raise NumProError(f"{text}: has no videos and no tar archives of videos")
     if not archives:
-        return root if root.is_dir() else root.parent
+        return base
     loose = [path for path in files if path not in archives]
-    target = user_folder() / "hub" / place.repository.replace("/", "--") / snapshot.name
-    return unpacked(archives, snapshot, target, loose=loose, progress=progress)
+    target = user_folder() / "hub" / place.repository.replace("/", "--") / snapshot.name / base.relative_to(snapshot)
+    return unpacked(archives, base, target, loose=loose, progress=progress)
 
 
 def _asked(place: HubPlace, ask: Callable[[], Any]) -> str:

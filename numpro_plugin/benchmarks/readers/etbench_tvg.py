@@ -54,6 +54,6 @@ ETBENCH_TVG = Benchmark(
     splits=("test",),
     sizes={"test": (None, 7289)},
     sources="""\
-annotations  annotations/etbench_txt_v1.0.json: data set PolyU-ChenLab/ETBench on the Hugging Face hub
-videos       videos/*.tar.gz of the same data set, unpacked there (or videos_compressed)""",
+annotations  hf://datasets/PolyU-ChenLab/ETBench/annotations/etbench_txt_v1.0.json
+videos       hf://datasets/PolyU-ChenLab/ETBench/videos (tar archives, one a source)""",
 )

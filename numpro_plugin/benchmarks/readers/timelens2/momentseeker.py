@@ -50,6 +50,6 @@ MOMENTSEEKER = Benchmark(
     splits=("test",),
     set_question="grounding",
     sources="""\
-annotations  t2v.json: data set avery00/MomentSeeker on the Hugging Face hub
-videos       videos.tar.gz.part_* of the same data set: join the parts (cat), then unpack to videos/""",
+annotations  hf://datasets/avery00/MomentSeeker/t2v.json
+videos       hf://datasets/avery00/MomentSeeker (videos.tar.gz.part_*, one archive in parts)""",
 )

@@ -38,8 +38,8 @@ def _benchmark(name: str, title: str, videos: int, queries: int, form: str) -> B
         sizes={"test": (videos, queries)},
         video_form=form,
         sources=f"""\
-annotations  {name}-timelens.json: data set TencentARC/TimeLens-Bench on the Hugging Face hub
-videos       video_shards/*.tar.gz of the same data set, which unpack to videos/{name}/""",
+annotations  hf://datasets/TencentARC/TimeLens-Bench/{name}-timelens.json
+videos       hf://datasets/TencentARC/TimeLens-Bench/video_shards (tar shards, which unpack to videos/{name}/)""",
     )
 
 
