@@ -39,8 +39,8 @@ FLAGS = {
     "numpro-train": "shards run plan merge --version",
     "numpro-train shards": "INPUT --out --videos --yfcc-hash --fps --frame-size --max-frames --jpeg-quality --chroma --workers --shard "
     "--engine --rows-per-file --file-mb --allow-skipped --retry-skipped --past-last",
-    "numpro-train run": "RECIPE KEY=VALUE --show",
-    "numpro-train plan": "RECIPE KEY=VALUE --gpus",
+    "numpro-train run": "RECIPE KEY=VALUE --show --time-limit --steal-lock",
+    "numpro-train plan": "RECIPE KEY=VALUE --gpus --hours",
     "numpro-train merge": "BASE ADAPTER OUT",
 }
 BENCHMARKS = ("charades", "didemo", "activitynet", "qvhighlights", "qvhighlights_hd", "custom")
@@ -57,6 +57,7 @@ HF_ARGUMENTS = (
     "pretrained adapter dtype attn_implementation max_new_tokens batch_size max_frames device_map device token_budget share_prefix "
     "workers resume"
 )
+WRAPPER_ARGUMENTS = "fps frame_size max_frames numbers position font_size color stroke_width stroke_color resume requests_per_call"
 VARIABLES = {
     "NUMPRO_FPS": "1",
     "NUMPRO_FRAME_SIZE": "448x336",
@@ -75,7 +76,7 @@ VARIABLES = {
     "NUMPRO_DECODER": "decord",
 }
 RECIPE_KEYS = """
-    model output tuning seed resume
+    model adapter output tuning seed resume
     numpro.fps numpro.frame_size numpro.max_frames numpro.numbers numpro.prompt
     numpro.style.position numpro.style.font_size numpro.style.color numpro.style.stroke_width numpro.style.stroke_color
     data.shards data.held_out data.streaming data.shuffle_buffer data.group_by_length data.numbering data.highest_number
@@ -133,6 +134,12 @@ def test_models():
     assert set(manifests) == {"numpro", "numpro_hf", "numpro_oracle"}
     module, _, kind = manifests["numpro_hf"].chat_class_path.rpartition(".")
     assert set(inspect.signature(getattr(import_module(module), kind)).parameters) >= set(HF_ARGUMENTS.split())
+
+
+def test_arguments_of_the_wrapper():
+    from numpro_plugin.harness.wrap.model import RUN, SETTINGS
+
+    assert {*SETTINGS, *RUN} >= set(WRAPPER_ARGUMENTS.split())
 
 
 def test_variables(monkeypatch: pytest.MonkeyPatch):

@@ -278,15 +278,13 @@ def _run_name(results: Mapping[str, Any], task: str, log: Path) -> str:
 def _unique(names: list[str], details: list[tuple[str, Path]]) -> list[str]:
     """Names that tell the runs apart: where several share one, the task or the folder is added if it differs, at last a counter."""
     found = list(names)
-    for label in (
-        lambda k: details[k][0].removeprefix("numpro_"),
-        lambda k: details[k][1].parent.name,
-        lambda k: str(k + 1),
-    ):
-        labels: dict[str, set[str]] = {}
-        for k, name in enumerate(found):
-            labels.setdefault(name, set()).add(label(k))
-        found = [f"{name} ({label(k)})" if len(labels[name]) > 1 else name for k, name in enumerate(found)]
+    tasks = [task.removeprefix("numpro_") for task, _ in details]
+    folders = [log.parent.name for _, log in details]
+    for labels in (tasks, folders, [str(k) for k in range(1, len(names) + 1)]):
+        differing: dict[str, set[str]] = {}
+        for name, label in zip(found, labels, strict=True):
+            differing.setdefault(name, set()).add(label)
+        found = [f"{name} ({label})" if len(differing[name]) > 1 else name for name, label in zip(found, labels, strict=True)]
     return found
 
 

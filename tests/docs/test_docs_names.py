@@ -97,7 +97,7 @@ def test_the_table_of_variables_is_complete_and_its_defaults_are_right():
 
 def test_the_table_of_the_models_arguments_is_complete_and_its_defaults_are_right():
     from numpro_plugin.harness.hf.model import NumProHF
-    from numpro_plugin.harness.wrap.model import SETTINGS
+    from numpro_plugin.harness.wrap.model import RUN, SETTINGS
 
     described = dict(named_defaults(table_with("docs/models.md", "| in `--model_args` | default |")))
     parameters = inspect.signature(NumProHF).parameters
@@ -106,7 +106,7 @@ def test_the_table_of_the_models_arguments_is_complete_and_its_defaults_are_righ
         default = parameters[name].default
         assert documented == str(default) or default in (None, ""), f"{name} is {default}"
     own = {span for row in table_with("docs/models.md", "| in `--model_args` | |") for span in re.findall(r"`(\w+)`", row[0])}
-    assert own == {"base", *SETTINGS, "base_fps", "base_max_frames"}
+    assert own == {"base", *SETTINGS, *RUN, "base_fps", "base_max_frames"}
 
 
 def test_the_table_of_recipe_keys_is_complete_and_its_defaults_are_right():
