@@ -5,11 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from numpro_plugin.cli.tables import aligned
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from numpro_plugin.cli.tables import aligned
-from ..recipe.record import Recipe
+    from ..recipe.record import Recipe
     from .simulate import Step, Weights
 
 GIB = 2**30
