@@ -9,8 +9,6 @@ import tarfile
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
-from tqdm import tqdm
-
 from numpro_plugin.benchmarks.video_files import VIDEO_SUFFIXES
 from numpro_plugin.errors import NumProError
 from numpro_plugin.files import write_text_whole, written_whole
@@ -44,6 +42,8 @@ def unpacked(archives: Sequence[Path], root: Path, target: Path, *, loose: Seque
     target.mkdir(parents=True, exist_ok=True)
     named = sorted((_whole_name(path), path) for path in archives)
     grouped = [(name, [path for _, path in found]) for name, found in groupby(named, key=lambda one: one[0])]
+    from tqdm import tqdm
+
     with FileLock(target / ".lock"):
         for name, parts in tqdm(grouped, desc="unpacking", unit="archive", disable=not progress):
             folder = target / name.relative_to(root)
