@@ -38,12 +38,11 @@ def unpacked(archives: Sequence[Path], root: Path, target: Path, *, loose: Seque
         NumProError: an archive is damaged, lacks a part, or names a file outside its folder.
     """
     from filelock import FileLock
+    from tqdm import tqdm
 
     target.mkdir(parents=True, exist_ok=True)
     named = sorted((_whole_name(path), path) for path in archives)
     grouped = [(name, [path for _, path in found]) for name, found in groupby(named, key=lambda one: one[0])]
-    from tqdm import tqdm
-
     with FileLock(target / ".lock"):
         for name, parts in tqdm(grouped, desc="unpacking", unit="archive", disable=not progress):
             folder = target / name.relative_to(root)
