@@ -28,7 +28,12 @@ def read_truth(path: Path) -> dict[str, Query]:
 def _queries(path: Path) -> list[Query]:
     kind = file_kind(path)
     if kind == "parquet" and has_column(path, "spans_s"):
-        return [_table_row(row) for row in read_rows(path)]
+        try:
+            return [_table_row(row) for row in read_rows(path)]
+        except (KeyError, ValueError, TypeError) as error:
+            raise NumProError(
+                f"{path}: is not a prepared table ({type(error).__name__}: {error}); make it again with numpro prepare"
+            ) from None
     if kind in ("csv", "tsv", "parquet"):
         return queries_of_rows(path, read_annotation_rows(path), only_known=False, spans_needed=False)
     if kind == "txt":

@@ -145,7 +145,7 @@ def test_bash_completes_commands_options_and_choices():
         "numpro score m": ["moment"],
         "numpro score moment x.json --comp": ["--compatible"],
         "numpro score moment x.json --compatible time": ["timechat", "timelens"],
-        "numpro prepare cha": ["charades"],
+        "numpro prepare did": ["didemo"],
         "numpro-train sh": ["shards"],
     }
     script = argcomplete.shellcode(["numpro", "numpro-train"]) + COMPLETED_BY_BASH

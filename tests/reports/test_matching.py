@@ -134,6 +134,9 @@ def test_truth_in_the_forms_in_which_the_field_passes_it_on(tmp_path):
     path = write(tmp_path / "p.jsonl", [{"qid": 0, "pred_relevant_windows": [[4, 8]]}])
     for name in ("charades.parquet", "charades.csv"):
         assert score_moments(path, tmp_path / name).metrics["mIoU"] == 100
+    pq.write_table(pa.Table.from_pylist([{"spans_s": [[1.0, 2.0]], "id": "0"}]), tmp_path / "other.parquet")
+    with pytest.raises(NumProError, match="other.parquet: is not a prepared table"):
+        score_moments(path, tmp_path / "other.parquet")
     (tmp_path / "broken.parquet").write_bytes(b"PAR1")
     with pytest.raises(NumProError, match="broken.parquet: cannot be read as parquet"):
         score_moments(path, tmp_path / "broken.parquet")
