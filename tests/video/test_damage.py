@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -143,6 +144,39 @@ def test_what_h264_headers_say(tmp_path: Path):
         assert not any(np.array(unreferenced) & index.keyframe)
         broken = av.Packet(b"\0\0\0\x09\x01" if size_bytes else b"\0\0\1\x81\xff")
         assert not is_unreferenced(broken, size_bytes)
+
+
+def test_time_stamps_that_contradict_the_order_of_the_pictures(tmp_path: Path, caplog: pytest.LogCaptureFixture):
+    """From the key frame in the middle on, a damaged mp4 has wrong display times: the first one then seems to come before the key frame."""
+    options = {"g": "25", "bf": "2", "crf": "20", "preset": "veryfast"}
+    path = write_counter_video(tmp_path / "a.mp4", range(60), time_base=RATE, picture=textured_counter_frame, options=options)
+    data = bytearray(path.read_bytes())
+    at = data.index(b"ctts") + 8
+    entries = int.from_bytes(data[at : at + 4], "big")
+    counts = [int.from_bytes(data[at + 4 + 8 * k : at + 8 + 8 * k], "big") for k in range(entries)]
+    after_key = int(np.searchsorted(np.cumsum(counts), 26, side="right"))
+    for k in range(after_key, entries):
+        data[at + 8 + 8 * k : at + 12 + 8 * k] = (100).to_bytes(4, "big")
+    path.write_bytes(data)
+    pictures = decoded(path)
+    index = read_packets(path)
+    frames = sample_frames(path, fps=5, frame_size=None)
+    for pixels, position in zip(frames.pixels, index.on_screen(frames.timeline.seconds(frames.numbers)), strict=True):
+        held = max((pts for pts in pictures if pts <= index.pts[position]), default=min(pictures))
+        assert np.array_equal(pixels, pictures[held])
+    assert "contradict the order of the pictures" in caplog.text
+
+
+def test_frames_are_freed_at_once(tmp_path: Path):
+    """A frame that was asked for its side data refers to itself; if each one were, hundreds would wait for the garbage collector."""
+    path = write_counter_video(tmp_path / "a.mp4", range(60), time_base=RATE)
+    gc.collect()
+    gc.disable()
+    try:
+        sample_frames(path, fps=25)
+        assert sum(type(thing).__name__ == "SideDataContainer" for thing in gc.get_objects()) <= 2
+    finally:
+        gc.enable()
 
 
 def test_open_groups_are_no_damage(tmp_path: Path, caplog: pytest.LogCaptureFixture):
