@@ -5,7 +5,7 @@ import re
 import time
 
 import pytest
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from numpro_plugin.answers.highlights import format_highlights, parse_highlights
@@ -320,6 +320,7 @@ wordings = st.sampled_from(
 )
 
 
+@settings(deadline=None)
 @given(pairs)
 def test_parse_of_format_is_the_same(pairs):
     frames, scores = (tuple(map(float, column)) for column in zip(*pairs, strict=True))
@@ -328,6 +329,7 @@ def test_parse_of_format_is_the_same(pairs):
         assert (answer.frames, answer.scores) == (frames, scores)
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(numbers, one_decimal), min_size=2, max_size=20, unique_by=lambda pair: pair[0]), wordings)
 def test_one_after_the_other_in_any_wording(pairs, wording):
     line, between = wording
@@ -335,6 +337,7 @@ def test_one_after_the_other_in_any_wording(pairs, wording):
     assert list(zip(answer.frames, answer.scores, strict=True)) == pairs
 
 
+@settings(deadline=None)
 @given(
     st.one_of(st.text(), st.text("framescoinhgltdy 0123456789.,:;-/#*()[]{}|'\"\n"), st.binary().map(repr)),
     st.one_of(st.none(), st.text("0123456789 amen. ")),

@@ -137,11 +137,13 @@ wordings = st.sampled_from(
 )
 
 
+@settings(deadline=None)
 @given(numbers, numbers, wordings)
 def test_parse_of_format_is_the_same(first, last, wording):
     assert parse_moment(wording.format(first, last)).numbers == (first, last)
 
 
+@settings(deadline=None)
 @given(st.decimals(0, 999, places=2), st.decimals(0, 999, places=2))
 def test_decimals(first, last):
     assert parse_moment(f"From Frame {first} to Frame {last}.").numbers == (float(first), float(last))
@@ -161,6 +163,7 @@ def test_never_raises_and_says_why(text):
     assert (answer.span is None) == (answer.unit is None)
 
 
+@settings(deadline=None)
 @given(st.text("from t fame 0123456789.s-\n", max_size=60))
 @example("from6to10")
 def test_nothing_that_the_reference_reads_is_lost(text):

@@ -7,6 +7,7 @@ import re
 from numpro_plugin.answers.highlights.tables import rows_without_heading, without_columns
 from numpro_plugin.answers.languages import FRAME_NOUNS
 
+_HEAD = re.compile(r"^\W{0,9}(?:final )?answers?\W{0,4}:")
 _CHINESE = (
     (re.compile(r"第 ?(\d+) ?[帧幀]|[帧幀] ?(?=\d)"), lambda m: f" frame {m[1] or ''}"),
     (re.compile(r"第"), " "),
@@ -41,6 +42,7 @@ _SCORE_IN_BRACKETS = re.compile(r"(?m)^\W{0,6}[a-z]{3,12} \((\d(?:\.\d+)?)\) ?: 
 
 def one_layout(text: str) -> str:
     """Chinese, percentages, integer pairs, "Score 5: 3, 4" and comma-separated columns in the words that everything else is read by."""
+    text = _HEAD.sub("", text)
     if re.search("[帧幀]", text):
         for pattern, replacement in _CHINESE:
             text = pattern.sub(replacement, text)  # type: ignore[arg-type]

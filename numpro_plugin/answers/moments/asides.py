@@ -18,14 +18,14 @@ _ASIDE = re.compile(
     r"|at first glance|first guess|might (?:seem|appear|think)|may (?:seem|appear)|seems? at first|could (?:seem|be mistaken)"
     r"|not to be confused)\b"
     r"[^.!?;\n\d]{0,40}$"
-    r"|\b(?:earlier|later|remaining|other|previous|preceding|subsequent)(?: frames?)? ?[(,:]? ?$"
+    r"|\bwithin (?:the )?$|\b(?:earlier|later|remaining|other|previous|preceding|subsequent)(?: frames?)? ?[(,:]? ?$"
     r"|\b(?:compared (?:to|with)|unlike|as opposed to|in contrast to)(?: the)? ?$"
     r"|\b(?:video|clip|footage|scene) (?:starts|begins|opens) with\b[^.!?;\n]{0,80}$"
     r"|\b(?:initially|at first|first|it) (?:\w+ ){0,3}?(?:looked like|seemed|appeared to be|looked as)\b[^.!?;\n]{0,40}$"
     r"|\bat the (?:very )?(?:beginning|start) of the (?:video|clip)\b[^.!?;\n]{0,40}$"
 )
 _CONCESSIVE = re.compile(r"(?:^|[.!?\n] ?)(?:even )?(?:although|though|while|whereas|despite)\b[^.!?,;\n]{0,100}$")
-_BUT_ONLY = re.compile(r"[^.;\n\d]{0,40}\b(?:but|yet|however)\b[^.;\n\d]{0,40}\bonly\b[^.;\n\d]{0,40}\d")
+_BUT_ONLY = re.compile(r"[^.;\n\d]{0,40}\b(?:but|yet|however)\b[^.;\n\d]{0,40}\b(?:only|itself|actually|really)\b[^.;\n\d]{0,40}\d")
 _REJECTED = re.compile(r"\)? ?\?| ?[(:,)-]? ?(?:(?:is|was|that is|that's) )?(?:incorrect|wrong|not right|not correct)\b")
 _ASIDE_CLAUSE = re.compile(r"(?:^|[.!?\n]) ?(?:after|before|when|having|once|following|until|prior to) [^.!?;,\n]{0,80}$")
 """A clause before the main one: "After sitting from frame 0 to frame 5, he ..."."""
@@ -34,7 +34,7 @@ _WITHDRAWAL = re.compile(
     r"|in)\b)|actually,"
     r"|correction\b|on second thought"
     r"|on closer inspection|let me (?:(?:re|double)[- ]?check|check|verify|re-?read|look|re-?consider|correct|re-?think)"
-    r"|scratch that|sorry,|i mean\b"
+    r"|scratch that|apologies\b|my (?:bad|mistake)\b|i meant\b|sorry,|i mean\b"
     r"|or rather\b|no, (?!from frame))"
 )
 _CALLED_ANSWER = re.compile(

@@ -15,7 +15,8 @@ _NEGATED = re.compile(
     r"|\bnot (?:\w+ ){0,2}(?:visible|seen|shown|present|there|found|happening|occurring|appear\w*|open\w*|in|from|between|during|within)\b"
 )
 _DIRECT_NOT = re.compile(
-    r"\b(?:(?:is|are|was|were)n.?t|not|nor|neither|rather than|instead of|except(?: for)?|excluding|other than|than|any of|none of"
+    r"\b(?:(?:is|are|was|were)n.?t|rul(?:e|ed|ing) out|exclud(?:e|ed)|discard(?:ed|ing)?|ignor(?:e|ed|ing)|not|nor|neither"
+    r"|rather than|instead of|except(?: for)?|excluding|other than|than|any of|none of"
     r"|none|no|any)"
     r"(?: in| from| between| during| at| of| the| frames?| visible| seen| shown){0,4} ?$"
 )
@@ -36,6 +37,9 @@ _NO_BEFORE = re.compile(r"(?:^|[.;\n] ?)(?:not|no) [^.:\n\d]{1,30}: ?[\d, -]{0,8
 """Answers by yes and no: "0-5: not eating", "Not eating: 0-5, 10-14"."""
 _INSTEAD = re.compile(r"[^.!?;\n]{0,30}\b(?:only|just|merely|simply) \w+s\b| shows?\b")
 """After a denial: "He never opens it. From frame 0 to frame 14 he only sits"."""
+_NEVER = re.compile(r"\bnever\b|\bcontrary to\b")
+_TELLS_ON = re.compile(r",? (?:it|he|she|they|the \w+|an? \w+) (?:\w+s|is|was|are|were)\b")
+"""After "he never opens it": "from frame 6 to frame 9 he sits"."""
 _OVERALL = re.compile(
     r"\b(?:event|action|query|moment|scene|activity|description|described \w+) (?:is not|isn.?t|does not|doesn.?t|never"
     r"|cannot|is never|was not)\b"
@@ -77,6 +81,9 @@ def denial(text: str, start: int, end: int, *, before: str, clause: str) -> Lite
     if negation_after and (whole or _ABSENT.search(_clause_after(text, *negation_after.span()))):
         return "denied"
     if (whole and _ONLY_SHOW.match(text, end, end + 50)) or (_INSTEAD.match(text, end, end + 50) and _follows_denial(before)):
+        return "denied"
+    last_sentence = re.split(r"[.!?;\n] ?", before)[-2:-1]
+    if last_sentence and _NEVER.search(last_sentence[0]) and sentence_denial(last_sentence[0]) and _TELLS_ON.match(text, end, end + 50):
         return "denied"
     return "aside" if negation or negation_after else None
 

@@ -6,6 +6,7 @@ import re
 
 _SIDE_NOTES = (
     "reasoning|reason|thoughts?|thinking|explanation|rationale|analysis|description|desc|query|event|caption|label|action|activity|text"
+    "|notes?|comments?|summary|observations?|justification|details?|context|evidence|why|content|scene|caveats?|remarks?"
 )
 _COUNTS = (
     "confidence|scores?|probability|saliency(?: ?_?score)?|fps|duration|num_?frames|total_?frames|frame_?count|num_?segments|count|id|rank"

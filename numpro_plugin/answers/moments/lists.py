@@ -21,12 +21,12 @@ _BOUND = re.compile(r"(?<!at the )(?<!near the )(?<!at the very )\b(?:finish|end
 _START_CUE = re.compile(
     r"\b(?:start(?:s|ing|ed)?|begin(?:s|ning)?|began|onset|first (?:\w+ )?(?:seen|visible|appears?|shown)|not until|first [^.\d]{1,20}:"
     r"|first time)\b[^.;\n]{0,30}$"
-    r"|\bfrom (?:the )?$|\bfrom (?:the (?:moment|time|point)|when|where)\b[^.\n\d]{0,60}$|\bfirst [^.\d]{1,20}: $"
+    r"|\b(?:from|as of) (?:the )?$|\bfrom (?:the (?:moment|time|point)|when|where)\b[^.\n\d]{0,60}$|\bfirst [^.\d]{1,20}: $"
 )
 _END_CUE = re.compile(
     r"\b(?:end(?:s|ing|ed)?|finish(?:es|ing|ed)?|stop(?:s|ped)?|conclud(?:es|ed)|last (?:\w+ )?(?:seen|visible|appears?|shown)"
     r"|last time)\b[^.;\n]{0,30}$"
-    r"|\b(?:un)?till? (?:the )?$|\b(?:to|until|till) (?:the (?:moment|time|point)|when|where)\b[^.\n\d]{0,60}$|(?:^"
+    r"|\b(?:un)?till? (?:the )?$|\bup to (?:the )?$|\b(?:to|until|till) (?:the (?:moment|time|point)|when|where)\b[^.\n\d]{0,60}$|(?:^"
     r"|[.,;\n] ?)to (?:the )?$|\blast [^.\d]{1,20}: $"
 )
 _COMES = re.compile(r"\b(?:appears?|enters?|comes? into (?:view|the \w+)|shows? up)\b[^.;\n]{0,30}$")

@@ -21,7 +21,8 @@ _LABEL = re.compile(
     r"(?P<words>[a-z][^:;\n\d.]{2,40}): ?\[?(?:from )?$"
 )
 _SKIPPED = re.compile(
-    r"\b(?:an?|the|is|are|of|in|on|at|to|and|he|she|it|they|his|her|their|i|we|you|can|see|shows?|where|when|as|again|first|second|third|then"
+    r"\b(?:an?|the|is|are|of|in|on|at|to|and|he|she|it|they|his|her|their|i|we|you|can|see|shows?|where|when|as|again|first|second"
+    r"|third|then"
     r"|finally)\b"
 )
 

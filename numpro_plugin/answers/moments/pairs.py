@@ -33,12 +33,12 @@ _END = re.compile(
 )
 _BETWEEN = re.compile(rf"\bbetween(?:[ \n]|{_FILL}\b|[:(\[])*$")
 _STARTS = re.compile(
-    r"\b(?:start(?:s|ing|ed)?|begin(?:s|ning)?|began|first|earliest|minimum|min|onset|initial|appears?|enters?|as early as)\b"
+    r"\b(?:start(?:s|ing|ed)?|begin(?:s|ning)?|began|first|earliest|lower bound|minimum|min|onset|initial|appears?|enters?|as early as)\b"
 )
 _ENDS = re.compile(
     r"\b(?:end(?:s|ing|ed)?|finish(?:es|ed)?|stop(?:s|ped)?|conclud(?:es|ing)|last|final|disappears?|maximum|max|latest"
     r"|over by|closed|complete[sd]?"
-    r"|done|leaves|exits|as late as)\b"
+    r"|done|leaves|exits|upper bound|offset|as late as)\b"
 )
 _STRICT_START = re.compile(r"\b(?:start(?:s|ing|ed)?|begin(?:s|ning)?|began|onset)\b")
 _STRICT_END = re.compile(r"\b(?:end(?:s|ing|ed)?|finish(?:es|ed)?|stop(?:s|ped)?|conclud(?:es|ed))\b")
@@ -54,6 +54,7 @@ OPEN = re.compile(
     r"|its) (?:\w+ )?ends?\b|for the (?:rest|remainder)\b"
     r"|(?:and )?(?:after|beyond)\b)"
 )
+_ONWARDS = re.compile(r"[ ,]*(?:and )?onwards?\b")
 GOES_ON = re.compile(
     r" ?(?:to|until|till|through)\b|[^.;\n]{0,40}\b(?:continu(?:es|ing)|last(?:s|ing)|until|till) ?[^.;\n]{0,30}$| ?- ?(?:frames?)? ?$"
 )
@@ -80,10 +81,12 @@ def find_pairs(text: str, mentions: Sequence[Mention], last_number: int | None) 
             pairs.append((first, last))
             end_of_pair = last
         elif first.kind != "second" and not first.counted and OPEN.match(text, first.end, first.end + 80):
-            tier: Tier = "literal" if first.kind == "frame" and _FROM.search(text[max(0, first.start - 12) : first.start]) else "frames"
+            comes_from = _FROM.search(text[max(0, first.start - 12) : first.start])
+            # "From frame 6 onwards" is less than "from frame 6 to the end".
+            literal = comes_from and first.kind == "frame" and not _ONWARDS.match(text, first.end)
             against = verdict(text, first.start, first.end, named=first.kind == "frame", bare=first.kind is None)
-            if first.kind == "frame" or not first.start or _FROM.search(text[max(0, first.start - 12) : first.start]):
-                found.append(Range(first.value, last_number, tier, first.start, first.end, against))
+            if first.kind == "frame" or comes_from or not first.start:
+                found.append(Range(first.value, last_number, "literal" if literal else "frames", first.start, first.end, against))
         elif last_number is not None and first.kind == "frame" and OPEN_START.search(text[max(0, first.start - 60) : first.start]):
             found.append(
                 Range(0.0, first.value, "frames", first.start, first.end, verdict(text, first.start, first.end, named=True, bare=False))

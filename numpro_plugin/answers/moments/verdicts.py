@@ -19,7 +19,7 @@ _SUBORDINATE = re.compile(r"(?:^|[.!?;:,]) ?(?:even )?(?:although|though|while|s
 _LOOKED_AT = re.compile(
     r"\b(?:looking (?:at|through)|looked (?:at|through)|(?:after |by |in )?(?:examining|examined|reviewing|analy[sz]ing"
     r"|inspecting|considering"
-    r"|watching|checking|scanning|observing)|going through|go through|based on|among(?:st)?|out of|given|provided|of)"
+    r"|watching|checking|scanning|observing)|going through|go through|based on|among(?:st)?|out of|given|provided|(?<!terms )of)"
     r"(?: all| the| these| video| provided| given| red| numbered| \d+){0,4} ?(?:frames?)? ?(?:from )?[(,:]? ?(?:from )?$"
 )
 _NUMBERING = re.compile(
@@ -34,10 +34,14 @@ _NUMBERING = re.compile(
     r" ?(?:in order )?(?:from)? ?$"
     r"|\b(?:video|provided|given|available|sampled|total|all|the \d+) frames ?[(,:] ?(?:from )?(?:frames? )?$"
     r"|\bshow the numbers? ?(?:from )?$"
+    r"|\bframes? (?:checked|provided|given|analy[sz]ed|reviewed|examined|sampled|shown|available)[:,]? ?(?:are |were )?(?:from )?$"
     r"|\b(?:video|clip|footage)(?: \w+)? (?:lasts?|is)(?: for| about)? \d+ [^.\n]{0,30}$"
     r"|\bplease (?:provide|share|send|upload|show|check|give)\b[^.\n]{0,30}$"
     r"|\b(?:has|have|are|of|the|all|with|contains|total) \d+ (?:\w+ )?frames ?[,(:] ?(?:numbered |labell?ed |from |i\.e\.,? |frames? )*$"
 )
+_FIRST_NUMBER = re.compile(r"\D*0*[01]\D")
+_HOW_MANY = re.compile(r"\d (?:\w+ )?$")
+_FRAMES_OPEN = re.compile(r"frames? ?[(,:]")
 _COUNT_BEFORE = re.compile(
     r"\b(?:last(?:s|ing|ed)?|take[sn]?|taking|took|for|about|around|approximately|roughly|another|within|every|additional"
     r"|duration(?: of| is|:)?"
@@ -55,7 +59,7 @@ _NOUN_AFTER = re.compile(
     r"|you|this|these|there|by|from|with|so|if|but|then|during|inclusive|approximately|only|i|can|show\w*|contain\w*"
     r"|depict\w*|seems?|would|could"
     r"|may|might|has|have|his|her|their|its|after|before|frames?|final|answer|exactly|not|no|\w+ly|(?:some|any)\w+|start|end"
-    r"|person|begin|yes|true)\b)[^\W\d]{2,}"
+    r"|person|begin|yes|true|match\w*|fit\w*|it)\b)[^\W\d]{2,}"
 )
 _COUNT_AFTER = re.compile(
     r" (?:may|might|could|can|later|earlier|before|after|long|in (?:total|length|all)|per|apart|ago|are (?:un|not))\b"
@@ -78,7 +82,7 @@ def verdict(text: str, start: int, end: int, *, named: bool, bare: bool) -> Verd
     if denied == "denied":
         return denied
     seen = _looked_at(before)
-    if _is_numbering(before) or (seen and from_the_first(text, start, end)):
+    if _is_numbering(text, start, before) or (seen and from_the_first(text, start, end)):
         return "numbering"
     if not named and _is_count(text, start, end, before=before, bare=bare):
         return "count"
@@ -99,9 +103,11 @@ def _looked_at(before: str) -> bool:
     return _LOOKED_AT.search(before[-100:]) is not None
 
 
-def _is_numbering(before: str) -> bool:
-    """ "The video has 15 frames (0-14)": ``before`` is the text before a range."""
-    return _NUMBERING.search(before[-100:]) is not None
+def _is_numbering(text: str, start: int, before: str) -> bool:
+    """ "The video has 15 frames (0-14)": ``before`` is the text before the range at ``start``. A numbering begins with 0 or 1."""
+    if not _FIRST_NUMBER.match(text, start):
+        return False
+    return bool(_NUMBERING.search(before[-100:]) or (_HOW_MANY.search(before[-30:]) and _FRAMES_OPEN.match(text, start)))
 
 
 def _is_count(text: str, start: int, end: int, *, before: str, bare: bool) -> bool:

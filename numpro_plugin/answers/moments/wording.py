@@ -65,6 +65,9 @@ _SPELLINGS = steps(
     # The time of a frame: "0:12 (frame 6)", "frame 6 @ 12 s"
     (rf"{_TIME} ?\((?:at |i\.e\.,? )?(frame ?#?\d{{1,9}})\)", r"\1"),
     (rf"((?:frames? ?)?#?\d{{1,9}}) ?@ ?{_TIME}", r"\1"),
+    (rf"(frame ?#?\d{{1,9}}) ?\[{_TIME}\]", r"\1"),
+    (rf"(frame ?#?\d{{1,9}}),? at (?:about )?{_TIME}", r"\1"),
+    (r"\b\d{1,9} (frames ?: ?)(?=\d{1,9} ?(?:,|-|to\b))", r"\1"),  # "5 frames: 6, 7, 8, 9, 10"
     # Slips: "fame 3", "frme 3", "fr. 3", "3 too frame 9", "to to"
     (r"\b(?!farms?\b|fares?\b|fears?\b|frames?\b)f[rame]{3,5}s?(?= ?\d)|\bfrm?s?\.? ?(?=\d)", "frame "),
     (r"(?<=\d )(?:too|tp|ot|t)(?= (?:frame )?\d)", "to"),
