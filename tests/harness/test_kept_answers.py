@@ -26,6 +26,7 @@ from numpro_plugin.benchmarks.readers.charades import CHARADES
 from numpro_plugin.environment import answers_folder
 from numpro_plugin.files import file_identity
 from numpro_plugin.harness.hf.questions import key_of
+from numpro_plugin.harness.lmms import in_agentic_loop
 from numpro_plugin.harness.register import tasks_path
 from numpro_plugin.harness.wrap.identity import base_identity
 from numpro_plugin.harness.wrap.keys import request_key
@@ -459,6 +460,15 @@ def test_a_base_that_takes_a_fixed_number_is_asked_in_pieces_of_one_length(tmp_p
     results = run(arguments, "foreign", tmp_path / "task")
     assert calls == [(1, 10), (2, 6), (1, 6)]
     assert len(results["samples"]["foreign"]) == 9
+
+
+def test_an_agentic_loop_is_recognised():
+    """There the processes do not call a model equally often, so they must not wait for each other."""
+
+    def _run_generate_until_agentic():
+        return in_agentic_loop()
+
+    assert (_run_generate_until_agentic(), in_agentic_loop()) == (True, False)
 
 
 def test_repeats_of_a_task_are_kept_one_by_one(tmp_path, videos):

@@ -50,6 +50,8 @@ PARAMETERS = {
         "response",
     ],
     "caching.response_cache.ResponseCache.merge_shards": ["shard_paths", "output_path"],
+    "caching.response_cache.is_deterministic": ["request_type", "gen_kwargs"],  # wrap/keys.py
+    "api.instance.unwrap_generation_output": ["output"],  # wrap/kept.py
     "utils.simple_parse_args_string": ["args_string"],  # hf/model.py, wrap/model.py: how model_args are read
     "models.get_model": ["model_name", "force_simple"],  # wrap/model.py
     "models.get_model_manifest": ["model_name"],  # wrap/model.py
@@ -61,6 +63,9 @@ SOURCES = {
     "tasks.TaskManager._load_individual_task_or_group": ["model_name=self.model_name"],
     "evaluator.simple_evaluate": ["lm = models.get_model(model, force_simple).create_from_arg_string("],
     "evaluator.evaluate": ["lm.clean()", "response_cache.execute(lm, reqtype, cloned_reqs)", "lm._rank = global_rank"],  # hf/model.py
+    "evaluator._run_generate_until_agentic": ["lm.generate_until([single_req])"],
+    "models.chat.async_openai.AsyncOpenAIChat.generate_until": ["asyncio.run(run())"],  # wrap/pieces.py: a loop of its own for each call
+    "models.chat.async_openai.AsyncOpenAIChat.__init__": ["self.client = AsyncOpenAI("],
     "utils.import_function": ["function = getattr(module, function_name)"],  # task.py: `__getattr__` makes what a task file names
     "api.task.ConfigurableTask.doc_to_visual": ["callable(self.config.doc_to_visual)"],
     "api.task.Task.build_all_requests": ["per_task_metadata.update(self.config.metadata)"],
