@@ -66,10 +66,7 @@ def prepare(
             are in a file that the message names. Also if another process is preparing the same table.
     """
     annotations = Path(annotations)
-    if split is not None and split not in benchmark.splits:
-        raise NumProError(f"{benchmark.title} has no split {split!r}; allowed: {', '.join(benchmark.splits)}")
-    if name is not None and benchmark.name != "custom":
-        raise NumProError(f"--name {name}: only your own queries have several sets; {benchmark.title} has splits")
+    _check_options(benchmark, split, name)
     queries = _read(benchmark, annotations, yfcc_hash=yfcc_hash, majority=majority)
     lengths = _annotated_lengths(benchmark, queries, durations)
     split = split or ("test" if benchmark.name == "custom" else split_of(annotations, benchmark, queries))
@@ -77,19 +74,8 @@ def prepare(
     if benchmark.name == "custom" and path.exists() and not force:
         raise NumProError(f"{path} exists; choose another --name or --split, or replace it with --force")
     with table_lock(path):
-        report = Report(
-            benchmark=benchmark.name,
-            split=split,
-            name=path.parent.name if path.parent.name != benchmark.name else None,
-            n_expected=len(queries),
-            n_with_spans=sum(bool(query.spans_s) for query in queries),
-            videos_expected=len({query.video for query in queries}),
-            truth="majority" if majority else "official",
-            with_videos=videos is not None,
-            annotations=str(annotations.resolve()),
-            annotations_sha256=sha256_of(annotations),
-            numpro_version=__version__,
-        )
+        report = _expected(benchmark, split, path, queries, annotations)
+        report.truth, report.with_videos = "majority" if majority else "official", videos is not None
         found = _find_videos(benchmark, queries, lengths, videos, report, progress=progress)
         if (report.missing or report.unreadable) and not (allow_missing and found):
             raise NumProError(_complaint(report, videos, path))
@@ -98,6 +84,28 @@ def prepare(
         write_table(_counted(rows, report), report, path)
         write_problems(report, path)
     return path, report
+
+
+def _check_options(benchmark: Benchmark, split: str | None, name: str | None) -> None:
+    if split is not None and split not in benchmark.splits:
+        raise NumProError(f"{benchmark.title} has no split {split!r}; allowed: {', '.join(benchmark.splits)}")
+    if name is not None and benchmark.name != "custom":
+        raise NumProError(f"--name {name}: only your own queries have several sets; {benchmark.title} has splits")
+
+
+def _expected(benchmark: Benchmark, split: str, path: Path, queries: list[Query], annotations: Path) -> Report:
+    """The report as far as the annotations alone tell it."""
+    return Report(
+        benchmark=benchmark.name,
+        split=split,
+        name=path.parent.name if path.parent.name != benchmark.name else None,
+        n_expected=len(queries),
+        n_with_spans=sum(bool(query.spans_s) for query in queries),
+        videos_expected=len({query.video for query in queries}),
+        annotations=str(annotations.resolve()),
+        annotations_sha256=sha256_of(annotations),
+        numpro_version=__version__,
+    )
 
 
 def _read(benchmark: Benchmark, annotations: Path, *, yfcc_hash: str | os.PathLike[str] | None, majority: bool) -> list[Query]:

@@ -16,6 +16,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from numpro_plugin.cli.tables import aligned
 from numpro_plugin.errors import NumProError
 
 from .known_models import model_config
@@ -278,9 +279,6 @@ def _gib(size: float) -> str:
 
 
 def _table(rows: Sequence[Sequence[str]]) -> list[str]:
-    """Aligned columns, the first to the left and the others to the right; the first row is the heading."""
-    widths = [max(len(row[k]) for row in rows) for k in range(len(rows[0]))]
-    lines = [
-        "  ".join([row[0].ljust(widths[0]), *[cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True)]]) for row in rows
-    ]
-    return [lines[0], "-" * len(lines[0]), *lines[1:]]
+    """Aligned columns with a line under the heading, which is the first row."""
+    heading, *lines = aligned(rows)
+    return [heading, "-" * len(heading), *lines]

@@ -28,6 +28,7 @@ from numpro_plugin.errors import NumProError
 from numpro_plugin.families import load_model
 from numpro_plugin.files import folder_state
 from numpro_plugin.harness import session
+from numpro_plugin.harness.cut_answers import report_cut_answers
 from numpro_plugin.harness.hf.processes import balanced_shares, run_in_all
 from numpro_plugin.harness.hf.questions import key_of, read_request
 from numpro_plugin.harness.lmms import (
@@ -176,7 +177,9 @@ class NumProHF(lmms):
         read_by_rank = run_in_all(lambda: [self._read(request, index) for index, request in enumerate(requests)])
         everything = [request for read in read_by_rank for request in read]
         outcomes = {origin: outcome for share in run_in_all(lambda: self._answered(everything)) for origin, outcome in share.items()}
-        return [self._result(request, outcomes[self.rank, index]) for index, request in enumerate(requests)]
+        results = [self._result(request, outcomes[self.rank, index]) for index, request in enumerate(requests)]
+        report_cut_answers(requests, results, limit=self._max_new_tokens)
+        return results
 
     def loglikelihood(self, requests: list[Instance]) -> list[tuple[float, bool]]:
         """Not available."""

@@ -17,6 +17,7 @@ from lmms_eval.api.instance import GenerationResult
 from tqdm import tqdm
 
 from numpro_plugin.errors import NumProError
+from numpro_plugin.harness.cut_answers import report_cut_answers
 from numpro_plugin.harness.hf.processes import run_in_all
 from numpro_plugin.harness.lmms import (
     document,
@@ -140,7 +141,10 @@ class Rewriter:
             problems = self.replacer.clips.problems
             log.error("%d of %d requests failed because %d videos cannot be read", work.failed, len(requests), len(problems))
         self._note_settings(requests)
-        return [work.answers[k] for k in range(len(requests))]
+        answers = [work.answers[k] for k in range(len(requests))]
+        if request_type == "generate_until":
+            report_cut_answers(requests, answers)
+        return answers
 
     def _prepared(self, model: Any, request_type: str, requests: list[Instance]) -> _Work:
         """What is there and what is to be asked, after a look at what may be wrong with all of it."""
