@@ -44,6 +44,7 @@ ROOMS = (
     "trainer.instructions",
     "trainer.shards",
     "trainer.batches",
+    "trainer.output",
     "trainer.run",
     "trainer.plan",
     "trainer.cli",

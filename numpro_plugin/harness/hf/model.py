@@ -51,7 +51,7 @@ if TYPE_CHECKING:
     from lmms_eval.api.instance import Instance
 
     from numpro_plugin.families import Family
-    from numpro_plugin.settings import NumProSettings
+    from numpro_plugin.settings import NumProSettings, SettingsByVideo
 
 log = logging.getLogger(__name__)
 
@@ -156,7 +156,7 @@ class NumProHF(lmms):
             "attn_implementation": attn_implementation,
         }
         self._session = session.begin(Announcement(name, _decided_by_model(loaded.family, max_frames), identity))
-        self._settings = self._session.settings()
+        self._settings = self._session.settings_by_video()
         _check_trained(tuned, self._trained, self._settings)
         versions = {"numpro": __version__, **{library: version(library) for library in ("torch", "transformers")}}
         self._log = AnswerLog({**identity, **versions}) if resume else None
@@ -297,12 +297,12 @@ def _decided_by_model(family: Family, max_frames: int | None) -> dict[str, Any]:
     return {"frame_size": size, **({} if max_frames is None else {"max_frames": max_frames})}
 
 
-def _check_trained(name: str, trained: NumProSettings | None, shown: NumProSettings) -> None:
+def _check_trained(name: str, trained: NumProSettings | None, shown: SettingsByVideo) -> None:
     """What was trained on frames of another kind than the tasks show is an error."""
     if trained is None:
         return
     for key in ("fps", "frame_size", *(["style"] if trained.numbers else [])):
-        there, here = getattr(trained, key), getattr(shown, key)
+        there, here = getattr(trained, key), "auto" if key == "fps" and shown.auto else getattr(shown.base, key)
         if there != here:
             raise NumProError(
                 f"{name} was trained with {key}={there}, the tasks are set to {key}={here}: set the NUMPRO_* variables to what it was "

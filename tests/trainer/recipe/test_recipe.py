@@ -1,4 +1,4 @@
-"""The recipe: typed, complete in YAML, and no key or value is taken on trust."""
+"""The recipe: reading from YAML and the command line, and errors for wrong keys and values."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ PAPER = ("longva_7b", "qwen2_vl_7b", "qwen2_5_vl_7b")
 
 
 @pytest.mark.parametrize("name", PAPER)
-def test_the_papers_hyperparameters(name: str) -> None:
+def test_large_recipes_have_the_papers_hyperparameters(name: str) -> None:
     recipe = load_recipe(name)
     assert (recipe.tuning, recipe.lora.rank, recipe.lora.alpha, recipe.lora.dropout, recipe.lora.projector) == ("lora", 64, 128, 0.05, True)
     optimizer = recipe.optimizer
@@ -30,7 +30,7 @@ def test_the_papers_hyperparameters(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", recipe_names())
-def test_every_included_recipe_reads_back(name: str) -> None:
+def test_every_included_recipe_survives_a_round_trip(name: str) -> None:
     recipe = load_recipe(name)
     assert Recipe.from_dict(recipe.to_dict()) == recipe
 
@@ -42,7 +42,7 @@ def test_every_included_recipe_reads_back(name: str) -> None:
     size=st.integers(16, 64),
     font_size=st.floats(4, 336),
 )
-def test_dict_and_back(rank: int, lr: float, shards: list[str], size: int, font_size: float) -> None:
+def test_a_recipe_survives_a_round_trip_through_a_dict(rank: int, lr: float, shards: list[str], size: int, font_size: float) -> None:
     changes = {"lora__rank": rank, "optimizer__lr": lr, "data__shards": shards}
     recipe = Recipe().replace(**changes, numpro__frame_size=[size, size], numpro__style__font_size=font_size)
     assert (recipe.lora.rank, recipe.optimizer.lr, recipe.data.shards) == (rank, lr, tuple(shards))
@@ -64,11 +64,11 @@ def test_dict_and_back(rank: int, lr: float, shards: list[str], size: int, font_
         ("model=a=b", "model", "a=b"),
     ],
 )
-def test_changes_on_the_command_line(change: str, key: str, value: object) -> None:
-    found: object = load_recipe("tiny", [change])
-    for part in key.split("."):
-        found = getattr(found, part)
-    assert found == value
+def test_the_command_line_changes_values(change: str, key: str, value: object) -> None:
+    changed: object = load_recipe("tiny", [change])
+    for name in key.split("."):
+        changed = getattr(changed, name)
+    assert changed == value
     assert key in known_keys()
 
 
@@ -105,27 +105,27 @@ def test_changes_on_the_command_line(change: str, key: str, value: object) -> No
         ("seed=1.5", r"seed=1\.5.*integer"),
     ],
 )
-def test_an_impossible_change_is_explained(change: str, message: str) -> None:
+def test_a_wrong_change_is_refused_with_a_clear_error(change: str, message: str) -> None:
     with pytest.raises(NumProError, match=message):
         load_recipe("tiny", [change])
 
 
-def test_choices_that_exclude_each_other() -> None:
+def test_settings_that_exclude_each_other_are_refused() -> None:
     with pytest.raises(NumProError, match="lora only"):
         load_recipe("tiny", ["tuning=full", "memory.quantize=4bit"])
     with pytest.raises(NumProError, match="zero3"):
         load_recipe("tiny", ["memory.deepspeed=zero3", "memory.quantize=4bit"])
     with pytest.raises(NumProError, match="numbering=offset does not work with numpro.numbers=false"):
         load_recipe("tiny", ["data.numbering=offset", "numpro.numbers=false"])
-    with pytest.raises(NumProError, match="eval_steps=10 needs questions"):
+    with pytest.raises(NumProError, match="eval_steps=10 needs held-out questions"):
         load_recipe("tiny", ["run.eval_steps=10"])
     with pytest.raises(NumProError, match="highest_number=100.*max_frames=240"):
         load_recipe("tiny", ["data.numbering=random", "data.highest_number=100"])
 
 
-def test_files(tmp_path: Path) -> None:
-    file = tmp_path / "mine.yaml"
-    file.write_text("model: there\noptimizer:\n  lr: 1e-5\n", encoding="utf-8")
+def test_recipes_are_read_from_yaml_files(tmp_path: Path) -> None:
+    file = tmp_path / "own.yaml"
+    file.write_text("model: folder\noptimizer:\n  lr: 1e-5\n", encoding="utf-8")
     assert load_recipe(file).optimizer.lr == 1e-5
     file.write_text("- model\n", encoding="utf-8")
     with pytest.raises(NumProError, match="list instead of keys"):
@@ -140,14 +140,14 @@ def test_files(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "arguments", ["longva_7b optimizer.lr=5e-5 --show", "longva_7b --show optimizer.lr=5e-5", "--show longva_7b seed=0 optimizer.lr=5e-5"]
 )
-def test_the_whole_recipe_can_be_shown(arguments: str, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+def test_show_prints_the_whole_recipe_as_yaml(arguments: str, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     assert main(["run", *arguments.split()]) == 0
     file = tmp_path / "shown.yaml"
     file.write_text(capsys.readouterr().out, encoding="utf-8")
     assert load_recipe(file) == load_recipe("longva_7b", ["optimizer.lr=5e-5"])
 
 
-def test_a_mistake_is_reported_before_anything_heavy_is_loaded() -> None:
+def test_errors_are_reported_before_torch_is_loaded() -> None:
     code = (
         "import sys; from numpro_plugin.trainer.cli import main; code = main(['run', 'tiny', 'optimiser.lr=1']); "
         "assert 'torch' not in sys.modules and 'transformers' not in sys.modules; sys.exit(code)"
