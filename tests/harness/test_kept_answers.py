@@ -376,6 +376,26 @@ def test_keys_of_requests_are_complete_or_there_is_none(tmp_path):
     assert incomplete == [None] * len(incomplete)
 
 
+def test_keys_of_numpros_tasks_know_the_part_and_the_rate(tmp_path):
+    from lmms_eval.api.instance import Instance
+
+    (tmp_path / "a.mp4").write_bytes(b"1")
+    settings = NumProSettings().to_dict()
+
+    def key(*, fps=0.5, **doc):
+        model = type("Model", (), {"task_dict": {"t": {"test": [{"video": str(tmp_path / "a.mp4"), "duration_s": 30.0, **doc}]}}})
+        protocol = {"settings": {**settings, "fps": fps}, "prompt": "When {query}?"}
+        metadata = {"task": "t", "doc_id": 0, "repeats": 1, "numpro": protocol}
+        request = Instance("generate_until", ("When?", {}, lambda _: [], 0, "t", "test"), 0, metadata)
+        return request_key(model, request, "generate_until", chat=False, settings=NumProSettings())
+
+    keys = [key(), key(start_s=5.0), key(end_s=20.0), key(start_s=5.0, end_s=20.0), key(fps=1.0)]
+    assert len({each.digest for each in keys}) == len(keys)
+    assert key(start_s=None) == key(start_s=0.0) == keys[0]
+    assert key(fps="auto") is not None
+    assert key(fps="auto") != key(fps="auto", duration_s=3000.0)
+
+
 def test_what_identifies_a_base(tmp_path, monkeypatch):
     weights = tmp_path / "model"
     weights.mkdir()
