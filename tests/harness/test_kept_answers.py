@@ -26,6 +26,7 @@ from numpro_plugin.benchmarks.readers.charades import CHARADES
 from numpro_plugin.environment import answers_folder
 from numpro_plugin.files import file_identity
 from numpro_plugin.harness.hf.questions import key_of
+from numpro_plugin.harness.lmms import in_agentic_loop
 from numpro_plugin.harness.register import tasks_path
 from numpro_plugin.harness.wrap.identity import base_identity
 from numpro_plugin.harness.wrap.keys import request_key
@@ -375,6 +376,26 @@ def test_keys_of_requests_are_complete_or_there_is_none(tmp_path):
     assert incomplete == [None] * len(incomplete)
 
 
+def test_keys_of_numpros_tasks_know_the_part_and_the_rate(tmp_path):
+    from lmms_eval.api.instance import Instance
+
+    (tmp_path / "a.mp4").write_bytes(b"1")
+    settings = NumProSettings().to_dict()
+
+    def key(*, fps=0.5, **doc):
+        model = type("Model", (), {"task_dict": {"t": {"test": [{"video": str(tmp_path / "a.mp4"), "duration_s": 30.0, **doc}]}}})
+        protocol = {"settings": {**settings, "fps": fps}, "prompt": "When {query}?"}
+        metadata = {"task": "t", "doc_id": 0, "repeats": 1, "numpro": protocol}
+        request = Instance("generate_until", ("When?", {}, lambda _: [], 0, "t", "test"), 0, metadata)
+        return request_key(model, request, "generate_until", chat=False, settings=NumProSettings())
+
+    keys = [key(), key(start_s=5.0), key(end_s=20.0), key(start_s=5.0, end_s=20.0), key(fps=1.0)]
+    assert len({each.digest for each in keys}) == len(keys)
+    assert key(start_s=None) == key(start_s=0.0) == keys[0]
+    assert key(fps="auto") is not None
+    assert key(fps="auto") != key(fps="auto", duration_s=3000.0)
+
+
 def test_what_identifies_a_base(tmp_path, monkeypatch):
     weights = tmp_path / "model"
     weights.mkdir()
@@ -459,6 +480,15 @@ def test_a_base_that_takes_a_fixed_number_is_asked_in_pieces_of_one_length(tmp_p
     results = run(arguments, "foreign", tmp_path / "task")
     assert calls == [(1, 10), (2, 6), (1, 6)]
     assert len(results["samples"]["foreign"]) == 9
+
+
+def test_an_agentic_loop_is_recognised():
+    """There the processes do not call a model equally often, so they must not wait for each other."""
+
+    def _run_generate_until_agentic():
+        return in_agentic_loop()
+
+    assert (_run_generate_until_agentic(), in_agentic_loop()) == (True, False)
 
 
 def test_repeats_of_a_task_are_kept_one_by_one(tmp_path, videos):

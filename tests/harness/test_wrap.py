@@ -268,7 +268,7 @@ def test_arguments_are_sorted_and_handed_on(tmp_path, videos, simple):
     assert results["config"]["model_backend"].endswith("(simple)" if simple else "(chat)")
 
 
-def test_without_the_flag_a_base_is_what_it_is_alone(tmp_path, videos):
+def test_without_force_simple_a_base_is_of_its_own_kind_and_has_its_own_prompts(tmp_path, videos):
     write_task(tmp_path / "task", [{"kind": "video", "what": videos / "short.mp4"}])
     results = run(tmp_path, base="numpro_test_simple")
     assert results["config"]["model_backend"].endswith("(simple)")
@@ -287,7 +287,7 @@ def test_limits_are_raised_unless_the_user_gave_them(tmp_path, videos, caplog, m
     assert "has 16 frames, but the base takes 10 (max_num_frames): it does not see every number" in caplog.text
 
 
-def test_a_base_that_takes_a_fixed_number_is_told_each_clips_own(tmp_path, videos, monkeypatch):
+def test_a_base_that_takes_a_fixed_number_is_told_the_number_of_each_clip(tmp_path, videos, monkeypatch):
     monkeypatch.setitem(READERS, "numpro_test_both", Reader("max_num_frames", exact=True))
     names = ["short", "long", "short", "odd", "long"]
     rows = [{"kind": "video", "what": videos / f"{name}.mp4", "question": name} for name in names]
@@ -320,7 +320,7 @@ def test_clips_are_made_while_the_base_answers(tmp_path, videos, simple, monkeyp
     assert [len(read_clip_info(clips[0]).numbers) for clips in shown_clips()] == [1, 1, 2, 2, 3, 3]
 
 
-def test_work_ahead_is_bounded_and_stops():
+def test_work_in_the_background_is_bounded_and_stops():
     done = []
     everything = [partial(done.append, k) for k in range(10)]
     everything[1] = lambda: done.append(1) or 1 / 0  # goes wrong for whoever asks, not here
@@ -394,7 +394,7 @@ def test_arguments_for_bases_of_each_kind(caplog):
     assert "base=qwen2_vl reads at most 2 frames a second: of 4 numbers a second it loses the rest" in caplog.text
 
 
-def test_of_a_base_that_nobody_looked_at_nothing_is_claimed(tmp_path, videos, caplog):
+def test_nothing_is_claimed_of_a_base_that_is_not_in_the_table(tmp_path, videos, caplog):
     write_task(tmp_path / "task", [{"kind": "video", "what": videos / "long.mp4"}])
     run(tmp_path)
     assert SimpleBase.options["max_num_frames"] == 240
@@ -472,7 +472,7 @@ def test_a_base_whose_library_is_missing(tmp_path):
         run(tmp_path, base="numpro_test_absent")
 
 
-def test_a_slip_is_pointed_out(tmp_path, videos, caplog):
+def test_a_misspelt_argument_is_pointed_out(tmp_path, videos, caplog):
     write_task(tmp_path / "task", [{"kind": "video", "what": videos / "short.mp4"}])
     with caplog.at_level(logging.WARNING):
         run(tmp_path, fontsize=60)
@@ -606,7 +606,7 @@ def test_a_clip_of_a_task_against_model_args(tmp_path, charades, monkeypatch):
     assert len(SimpleBase.seen) == 6
 
 
-def test_an_unreadable_video_of_a_task_counts_as_the_task_counts_it(tmp_path, charades, monkeypatch):
+def test_an_unreadable_video_of_numpros_tasks_is_a_request_fail(tmp_path, charades, monkeypatch):
     (tmp_path / "videos" / "odd.mp4").write_bytes(b"rubbish" * 100)
     results = run(tmp_path, "numpro_charades")
     assert results["results"]["numpro_charades"]["request_fail,none"] == pytest.approx(100 / 3)

@@ -16,12 +16,14 @@ from numpro_plugin.files import FileIdentity, file_identity, hash_of
 from numpro_plugin.harness.lmms import document, generation_options, protocol_of, shows_at
 from numpro_plugin.harness.task import source_video
 from numpro_plugin.inference.answer_log import AnswerKey, answer_key
-from numpro_plugin.settings import NumProSettings
+from numpro_plugin.settings import SettingsByVideo
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from lmms_eval.api.instance import Instance
+
+    from numpro_plugin.settings import NumProSettings
 
 LOGGED_TYPES = ("generate_until", "loglikelihood")
 """Request types whose requests say all that is asked. In the others later questions depend on earlier answers."""
@@ -61,8 +63,9 @@ def request_key(
 def _of_protocol(model: Any, request: Instance, protocol: Mapping[str, Any], seen: _Seen) -> Any:
     """NumPro's tasks name the source video, so no clip is made for a question that is answered already."""
     doc = document(model, request)
-    settings = NumProSettings.from_dict(protocol["settings"])
-    return [seen.file(source_video(doc)), doc.get("end_s"), settings.pixel_dict(), protocol["prompt"]]
+    settings = SettingsByVideo.from_dict(protocol["settings"]).of(doc["duration_s"])
+    part = [doc.get("start_s") or 0.0, doc.get("end_s")]
+    return [seen.file(source_video(doc)), part, settings.pixel_dict(), protocol["prompt"]]
 
 
 def _of_others(model: Any, request: Instance, chat: bool, settings: NumProSettings, seen: _Seen) -> Any:
