@@ -28,8 +28,14 @@ def _frame_size(text: str) -> tuple[int, int]:
     return parse_frame_size(text, name="NUMPRO_FRAME_SIZE")
 
 
+def _fps(text: str) -> float:
+    from numpro_plugin.settings import FPS_LADDER
+
+    return FPS_LADDER[-1] if text == "auto" else float(text)
+
+
 _SETTINGS: dict[str, tuple[str, Callable[[str], Any]]] = {
-    "NUMPRO_FPS": ("fps", float),
+    "NUMPRO_FPS": ("fps", _fps),
     "NUMPRO_FRAME_SIZE": ("frame_size", _frame_size),
     "NUMPRO_MAX_FRAMES": ("max_frames", int),
     "NUMPRO_PROMPT": ("prompt", str),
@@ -52,6 +58,8 @@ def settings_from_environment(
     environ: Mapping[str, str] | None = None, *, numbers: bool = True, fixed: Mapping[str, Any] | None = None, source: str = ""
 ) -> NumProSettings:
     """The default settings, with the ``fixed`` ones and those of ``NUMPRO_*`` variables applied.
+
+    With ``NUMPRO_FPS=auto`` the rate is the finest that a video can have (see `fps_is_automatic`).
 
     Args:
         environ: the process's environment if None.
@@ -99,6 +107,11 @@ def _check_names(environ: Mapping[str, str]) -> None:
         close = difflib.get_close_matches(unknown[0], allowed, n=1)
         hint = f"; did you mean {close[0]}?" if close else "."
         raise NumProError(f"environment variable {unknown[0]} is unknown{hint} Allowed: {', '.join(allowed)}")
+
+
+def fps_is_automatic() -> bool:
+    """Whether ``NUMPRO_FPS`` is ``auto``: each video has the finest rate of a ladder whose frames it may show."""
+    return os.environ.get("NUMPRO_FPS") == "auto"
 
 
 def setting_in_environment(name: str) -> str | None:

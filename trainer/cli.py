@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from numpro_plugin import __version__
-from numpro_plugin.cli.command import run_command
+from numpro_plugin.cli.command import AnyOrderParser, run_command
+from numpro_plugin.cli.terminal import say
 from numpro_plugin.errors import NumProError
 
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="numpro-train", description="NumPro-FT: fine-tune a video LLM on numbered frames.")
     parser.add_argument("--version", action="version", version=f"numpro-plugin {__version__}")
-    verbs = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
+    verbs = parser.add_subparsers(title="commands", required=True, metavar="COMMAND", parser_class=AnyOrderParser)
     _add_shards(verbs)
     _add_run(verbs)
     _add_plan(verbs)
@@ -115,7 +116,7 @@ def _job(text: str) -> tuple[int, int]:
 def _add_run(verbs: Any) -> None:
     verb = verbs.add_parser("run", help="train an adapter with a recipe and shards")
     verb.add_argument("recipe", metavar="RECIPE", help="name of an included recipe, or a YAML file")
-    verb.add_argument("overrides", nargs="*", metavar="KEY=VALUE", help="changes of the recipe, e.g. optimizer.lr=5e-5")
+    verb.add_argument("overrides", nargs="*", default=[], metavar="KEY=VALUE", help="changes of the recipe, e.g. optimizer.lr=5e-5")
     verb.add_argument("--show", action="store_true", help="print the whole recipe with its changes as YAML and exit")
     verb.add_argument(
         "--time-limit", metavar="TIME", help="save a checkpoint and stop within this time: 90m, 3.5h, 23:30:00 or 1-12:00:00 (as in SLURM)"
@@ -127,7 +128,7 @@ def _add_run(verbs: Any) -> None:
 def _add_plan(verbs: Any) -> None:
     verb = verbs.add_parser("plan", help="simulate the memory and FLOPs of a recipe, without weights or a GPU")
     verb.add_argument("recipe", metavar="RECIPE", help="name of an included recipe, or a YAML file")
-    verb.add_argument("overrides", nargs="*", metavar="KEY=VALUE", help="changes of the recipe, e.g. numpro.max_frames=120")
+    verb.add_argument("overrides", nargs="*", default=[], metavar="KEY=VALUE", help="changes of the recipe, e.g. numpro.max_frames=120")
     verb.add_argument("--gpus", type=int, default=8, help="number of GPUs to compare ZeRO with (default: 8)")
     verb.add_argument(
         "--hours",
@@ -179,7 +180,7 @@ def _shards(args: argparse.Namespace) -> int:
         engine=args.engine,
         retry_skipped=args.retry_skipped,
     )
-    print(report(manifest, args.out))
+    say(report(manifest, args.out))
     too_many = too_many_skipped(manifest, args.allow_skipped)
     if too_many:
         raise NumProError(too_many)

@@ -22,12 +22,13 @@ def respell(text: str, spellings: Steps) -> str:
 
 
 _DASH = re.compile(r"[\u2010-\u2015\u2212~∼～〜〰→⟶➜➔⇒➡]|[-=]{1,2}>|-{2,}")
+_INVISIBLE = re.compile(r"[\u200b-\u200f\u2060\ufeff]")
 _THOUSANDS = re.compile(r"(?<![\d,.])(\d{1,3}),(\d{3})(?!\d|,\d)")
 
 
 def fold(text: str) -> str:
     """The text in one case, with ASCII letters and digits where Unicode knows them for equivalent."""
-    return unicodedata.normalize("NFKC", text).casefold()
+    return unicodedata.normalize("NFKC", _INVISIBLE.sub("", text)).casefold()
 
 
 def unify_dashes(text: str) -> str:

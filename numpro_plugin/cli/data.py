@@ -14,6 +14,24 @@ if TYPE_CHECKING:
     from numpro_plugin.benchmarks.table import Report
 
 
+_COLUMNS_HELP = (
+    "what a file of other columns calls ours: video=path,query=caption,spans=timestamp (or start_time, end_time); also id, duration, fps, "
+    "part_start, part_end. Columns that are not named are looked for under the usual names, and else ignored"
+)
+_UNIT_HELP = (
+    "what its times count: seconds (default); frames:RATE, or frames with a column fps; clips:SECONDS, from the start of the first to the "
+    "end of the last"
+)
+
+
+_ON_HUB = ", or hf://datasets/ORG/NAME/PATH on the Hugging Face hub"
+
+
+def _place(text: str) -> Path | str:
+    """A path of this machine, or a place on the hub, whose slashes a path would lose."""
+    return text if text.startswith("hf:") else Path(text)
+
+
 def add_data_verbs(verbs: Any) -> None:
     """The verbs on the command's parser."""
     tables: dict[str, Any] = {"type": Path, "metavar": "DIR", "help": "folder of tables (default: $NUMPRO_DATA, else the user cache)"}
@@ -29,11 +47,14 @@ def add_data_verbs(verbs: Any) -> None:
         one = benchmarks.add_parser(
             name, help=benchmark.title, description=benchmark.sources, formatter_class=argparse.RawDescriptionHelpFormatter
         )
-        one.add_argument("--annotations", type=Path, required=True, metavar="FILE", help="annotation file, .gz or not")
+        one.add_argument("--annotations", type=_place, required=True, metavar="FILE", help=f"annotation file, .gz or not{_ON_HUB}")
         source = one.add_mutually_exclusive_group(required=True)
-        source.add_argument("--videos", type=Path, metavar="DIR", help="folder with the videos, searched with its subfolders")
+        source.add_argument(
+            "--videos", type=_place, metavar="DIR", help=f"folder with the videos, searched with its subfolders{_ON_HUB}, with tar shards"
+        )
         source.add_argument("--without-videos", action="store_true", help="for checks that need no pixels")
         one.set_defaults(durations=None, yfcc_hash=None, majority=False, name=None, force=False, run=_prepare)
+        one.set_defaults(columns=None, unit="seconds")
         if benchmark.read_durations:
             one.add_argument("--durations", type=Path, metavar="FILE", help="official file with video lengths")
         if name == "didemo":
@@ -42,6 +63,8 @@ def add_data_verbs(verbs: Any) -> None:
         if name == "custom":
             one.add_argument("--name", help="of this set, if you have several; tasks evaluate the one that NUMPRO_CUSTOM names")
             one.add_argument("--force", action="store_true", help="replace the set's table if it exists")
+            one.add_argument("--columns", metavar="NAME=COLUMN,...", help=_COLUMNS_HELP)
+            one.add_argument("--unit", default="seconds", help=_UNIT_HELP)
             one.add_argument("--split", choices=benchmark.splits, help="which part of the set this is (default: test)")
         else:
             one.add_argument("--split", choices=benchmark.splits, help="if neither the annotation file's content nor its name says it")
@@ -60,11 +83,15 @@ def add_data_verbs(verbs: Any) -> None:
 
 def _prepare(args: argparse.Namespace) -> int:
     check_json_target(args.json)
+    from numpro_plugin.benchmarks.columns import parse_reading, with_reading
     from numpro_plugin.benchmarks.prepare import prepare
     from numpro_plugin.environment import chosen_custom_set, data_folder
 
+    benchmark = benchmark_named(args.benchmark)
+    if args.columns is not None or args.unit != "seconds":
+        benchmark = with_reading(benchmark, parse_reading(args.columns, args.unit))
     path, report = prepare(
-        benchmark_named(args.benchmark),
+        benchmark,
         args.annotations,
         videos=args.videos,
         durations=args.durations,
@@ -110,6 +137,11 @@ def _lines(report: Report, table: Path) -> list[str]:
     lines = [f"{title}{kind}: {counts}"]
     if report.n_with_spans is not None and report.n_with_spans < report.n_expected:
         lines.append(f"  {report.n_with_spans} of {report.n_expected} queries have spans; the others get answers and no score")
+    if report.unlike_official:
+        lines.append(f"  not the official file: {report.unlike_official}; every result says so")
+    if report.left_out:
+        reasons = ", ".join(f"{reason}: {count}" for reason, count in report.left_out.items())
+        lines.append(f"  not evaluated by the benchmark's rules: {reasons}")
     lines.append(f"  spans that end after their video: {report.beyond_end} (normal, kept)")
     if report.reversed_spans:
         lines.append(f"  spans annotated end before start: {report.reversed_spans} (kept; the metrics read them the other way round)")

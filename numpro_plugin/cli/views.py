@@ -90,20 +90,20 @@ def _sheet(args: argparse.Namespace) -> int:
     from numpro_plugin.views.sheet import SheetText, write_sheet
 
     if args.samples is not None:
-        video, settings, text, end_s = _sample(args.samples, args.id)
+        video, settings, text, start_s, end_s = _sample(args.samples, args.id)
     else:
         truths = tuple((start, end) for start, end in args.truth or ())
         if wrong := [span for span in truths if not 0 <= span[0] <= span[1] < float("inf")]:
             raise NumProError("--truth {:g} {:g}: seconds, 0 or more, start before end".format(*wrong[0]))
         size = parse_frame_size(args.frame_size, name="--frame-size")
         settings = NumProSettings(fps=args.fps, frame_size=size, max_frames=args.max_frames)
-        video, text, end_s = args.video, SheetText(args.query, truths, args.answer), args.end
-    for page in write_sheet(video, args.output, settings, text, end_s=end_s):
+        video, text, start_s, end_s = args.video, SheetText(args.query, truths, args.answer), 0.0, args.end
+    for page in write_sheet(video, args.output, settings, text, start_s=start_s, end_s=end_s):
         say(f"written: {page}")
     return 0
 
 
-def _sample(log: Path, key: str) -> tuple[str, NumProSettings | None, SheetText, float | None]:
+def _sample(log: Path, key: str) -> tuple[str, NumProSettings | None, SheetText, float, float | None]:
     from numpro_plugin.views.runs import read_runs
     from numpro_plugin.views.sheet import text_of_sample
 
@@ -115,7 +115,7 @@ def _sample(log: Path, key: str) -> tuple[str, NumProSettings | None, SheetText,
     if sample is None:
         some = ", ".join(list(runs[0].samples)[:5])
         raise NumProError(f"--id {key!r}: {runs[0].log} has no such sample; its ids are like {some}")
-    return sample.video, sample.settings, text_of_sample(sample), sample.end_s
+    return sample.video, sample.settings, text_of_sample(sample), sample.start_s, sample.end_s
 
 
 def _check_output(path: Path, force: bool) -> None:

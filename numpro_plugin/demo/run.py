@@ -162,9 +162,14 @@ def _evaluate(root: Path, adapter: Path | None) -> dict[str, dict[str, float]]:
     with _environment(**ENVIRONMENT, **paths):
         from lmms_eval.evaluator import simple_evaluate
 
-        results: Any = simple_evaluate(
-            model="numpro_hf", model_args=arguments, tasks=list(TASKS.values()), batch_size=64, log_samples=False, bootstrap_iters=0
-        )
+        try:
+            results: Any = simple_evaluate(
+                model="numpro_hf", model_args=arguments, tasks=list(TASKS.values()), batch_size=64, log_samples=False, bootstrap_iters=0
+            )
+        except Exception as error:  # lmms-eval tries again when a task cannot be loaded, and then speaks of that
+            if isinstance(cause := error.__cause__, OSError):  # a full disk, a folder that has become read-only
+                raise OSError(cause.errno, cause.strerror or str(cause), cause.filename or str(root)) from error
+            raise
     return {kind: {metric: float(results["results"][task][f"{metric},none"]) for metric in METRICS} for kind, task in TASKS.items()}
 
 

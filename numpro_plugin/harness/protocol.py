@@ -12,12 +12,20 @@ from numpro_plugin.benchmarks.table import default_split, read_columns, read_rep
 from numpro_plugin.environment import TOKEN_LIMIT_NAMES, check_token_limit
 from numpro_plugin.errors import NumProError
 from numpro_plugin.files import file_identity, hash_of
-from numpro_plugin.prompts import HIGHLIGHT_ANSWER_TOKENS, MOMENT_ANSWER_TOKENS, highlight_prompt, moment_prompt
+from numpro_plugin.prompts import (
+    HIGHLIGHT_ANSWER_TOKENS,
+    MOMENT_ANSWER_TOKENS,
+    SET_ANSWER_TOKENS,
+    highlight_prompt,
+    moment_prompt,
+    set_prompt,
+)
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from numpro_plugin.harness.session import Session
+    from numpro_plugin.prompts import SetQuestion
     from numpro_plugin.settings import NumProSettings
 
 log = logging.getLogger(__name__)
@@ -56,20 +64,22 @@ def protocol(benchmark: str, session: Session, *, numbers: bool, highlights: boo
     """A task's metadata: lmms-eval writes it into the results file and into its response cache's keys."""
     try:
         path = _path(benchmark)
-        data, settings = read_report(path).protocol(), session.settings(numbers=numbers)
+        data, by_video = read_report(path).protocol(), session.settings_by_video(numbers=numbers)
         limit = session.token_limit()
     except NumProError:
         return {"version": 1}  # the table's part of the task says what is wrong
-    kind = f"highlight_{settings.prompt}" if highlights else "moment"
+    settings = by_video.base
+    asked = None if highlights else BENCHMARKS[benchmark].set_question
+    kind = f"highlight_{settings.prompt}" if highlights else f"set_{asked}" if asked else "moment"
     identity = session.announcement.identity
     return {
         "version": 1,
         "numpro": {
             **data,
-            "task": "highlight" if highlights else "moment",
-            "settings": settings.to_dict(),
+            "task": kind.partition("_")[0],
+            "settings": by_video.to_dict(),
             "prompt_id": kind if numbers else f"{kind}_plain",
-            "prompt": question("{query}", settings, highlights=highlights),
+            "prompt": question("{query}", settings, highlights=highlights, set_question=asked),
             **({} if limit is None else {"max_new_tokens": limit}),
             "videos_state": _state_of_videos(path),
             "numpro_version": __version__,
@@ -96,6 +106,11 @@ def moment_generation(session: Session) -> dict[str, Any]:
     return _generation(session, MOMENT_ANSWER_TOKENS)
 
 
+def set_generation(session: Session) -> dict[str, Any]:
+    """Generation arguments of tasks that ask for all moments."""
+    return _generation(session, SET_ANSWER_TOKENS)
+
+
 def highlight_generation(session: Session) -> dict[str, Any]:
     """Generation arguments of highlight detection tasks: as long as the reference lets the kind of model answer."""
     try:
@@ -115,8 +130,10 @@ def _generation(session: Session, usual_limit: int) -> dict[str, Any]:
     return arguments if limit is None else _LimitedGeneration({**arguments, "max_new_tokens": limit})
 
 
-def question(query: str, settings: NumProSettings, *, highlights: bool) -> str:
-    """The question about a query."""
+def question(query: str, settings: NumProSettings, *, highlights: bool = False, set_question: SetQuestion | None = None) -> str:
+    """The question about a query: for its highlights, for all its moments (by one of three questions), or for its moment."""
+    if set_question:
+        return set_prompt(query, set_question, numbers=settings.numbers, color=settings.style.color)
     if highlights:
         return highlight_prompt(query, kind=settings.prompt, numbers=settings.numbers, color=settings.style.color)
     return moment_prompt(query, numbers=settings.numbers, color=settings.style.color)

@@ -10,8 +10,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from numpro_plugin.environment import answer_token_limit, check_token_limit, settings_from_environment
+from numpro_plugin.environment import answer_token_limit, check_token_limit, fps_is_automatic, settings_from_environment
 from numpro_plugin.errors import NumProError
+from numpro_plugin.settings import SettingsByVideo
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -72,6 +73,10 @@ class Session:
         """
         announced = self.announcement
         return settings_from_environment(numbers=numbers, fixed=announced.values, source=announced.source)
+
+    def settings_by_video(self, *, numbers: bool = True) -> SettingsByVideo:
+        """The same for each video, whose rate may follow its length. Raises NumProError as `settings`."""
+        return SettingsByVideo(self.settings(numbers=numbers), fps_is_automatic())
 
     def token_limit(self) -> int | None:
         """The token limit of answers that the environment sets; None if it leaves it to the tasks.

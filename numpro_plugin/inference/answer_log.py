@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import logging
-import math
 import os
 import time
 import uuid
@@ -15,7 +14,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from numpro_plugin.answers.failures import failure_reason
+from numpro_plugin.answers.failures import response_failure
 from numpro_plugin.environment import answers_folder
 from numpro_plugin.errors import NumProError
 from numpro_plugin.files import FileIdentity, digest, file_identity
@@ -143,9 +142,7 @@ class AnswerLog:
         return known
 
     def _is_answer(self, answer: LoggedAnswer) -> bool:
-        if isinstance(answer.text, str):
-            return failure_reason(answer.text, empty=not self._empty) is None
-        return all(not isinstance(value, float) or math.isfinite(value) for value in answer.text)
+        return response_failure(answer.text, empty=not self._empty) is None
 
     def _warn_unwritable(self, error: OSError) -> None:
         reason = error.strerror or error

@@ -51,7 +51,7 @@ class Comparison:
     without_truth_b: int = 0
 
 
-CHANGE = ("mIoU", "mAP")
+CHANGE = ("mIoU", "mIoU_set", "mAP")
 """By which metric queries are ranked by change: the first that both runs have."""
 
 _FAILURES = {"parse_fail", "request_fail"}
@@ -132,6 +132,8 @@ def _read(path: Path) -> _Run:
         try:
             key = id_of(row["numpro"]["id"])
             scores = _scores(row)
+            if "set_iou" in row["numpro"]:  # the single spans of a query that may have none are no metric of all queries
+                scores = {name: value for name, value in scores.items() if name in _FAILURES or "_set" in name}
         except (ValueError, OverflowError) as error:
             raise NumProError(f"{place}: {error}") from None
         if row["numpro"].get("truth_s") == [] and scores.keys() <= _FAILURES:

@@ -28,7 +28,8 @@ KNOWN = """\
 Read are, by content: NumPro's JSON lists (moment: response, gt_start, gt_end; highlight: qid, pred), TimeChat's and TRACE's prediction
 files (tvg: {id: {timestamp: ...}}; vhd: qid, pred_saliency_scores; TRACE's raw lists: id, timestamps, scores, captions), moment_detr
 submissions (JSON lines: qid, pred_relevant_windows and/or pred_saliency_scores), TimeLens's ({"video>>>query>>>span": ...}), VTimeLLM's
-logs (video_id, task, answer, info), and lmms-eval's samples_*.jsonl of NumPro's tasks, temporal_grounding_charades and timelens_*."""
+logs (video_id, task, answer, info), VUE-TR's results (query_id, answer), and lmms-eval's samples_*.jsonl of NumPro's tasks,
+temporal_grounding_charades and timelens_*."""
 
 _JOINT = ">>>"
 
@@ -44,6 +45,8 @@ def recognise(row: dict[str, Any]) -> list[Prediction] | None:
         return keyed_answers(keyed)
     if is_keyed(row):
         return keyed_answers(row)
+    if "query_id" in row and isinstance(row.get("answer"), list):
+        return [vue_tr(row)]
     if "video_id" in row and "answer" in row and "task" in row:
         return [vtimellm(row)]
     if "timestamps" in row and "captions" in row and "id" in row:
@@ -108,7 +111,7 @@ def numpro_sample(row: dict[str, Any]) -> Prediction:
     response = first_text(row["filtered_resps"], "filtered_resps")
     key, query = id_of(logged["id"]), text_of(logged, "query")
     truth = None
-    if logged.get("truth_s"):
+    if logged.get("truth_s") or "set_iou" in logged:
         extra = {"annotators": [span(one) for one in logged["annotators_s"]]} if logged.get("annotators_s") else {}
         truth = Query(key, "", query or "", tuple(span(one) for one in logged["truth_s"]), extra=extra)
     elif "truth_s" not in logged and logged.get("relevant_clip_ids") is not None:
@@ -122,6 +125,11 @@ def numpro_sample(row: dict[str, Any]) -> Prediction:
         truth=truth,
         failure=failure_of_sample(row),
     )
+
+
+def vue_tr(row: dict[str, Any]) -> Prediction:
+    """A row of VUE-TR's results: all spans of a query in seconds, none included."""
+    return Prediction(id_of(row["query_id"]), text_of(row, "query"), "moment", windows=windows_of(row["answer"], "answer"))
 
 
 def by_id(key: str, row: dict[str, Any]) -> Prediction:

@@ -95,6 +95,7 @@ def score_moments(predictions: Path, truth: Path | None = None, *, fps: float = 
     known = _with_spans(truth, read_truth(truth)) if truth else {}
     matching = Matching(predictions, truth, known, repeats=_REPEATS[compatible])
     scored, counts = _scored(remaining, matching, _REPEATS[compatible], compatible, read_windows, fps)
+    scored, counts = _of_spans(predictions, scored, counts)
     score = Score(counts={**counts, **rows.left_out})
     windows = [one.reading.values if one.reading else np.zeros((0, 3)) for one in scored]
     score.metrics = moment_scores(
@@ -190,6 +191,15 @@ def _with_spans(path: Path, known: dict[str, Query]) -> dict[str, Query]:
     if not found:
         raise NumProError(f"{path}: none of its {len(known)} queries has an annotated span; there is nothing to score them by")
     return found
+
+
+def _of_spans(path: Path, scored: list[_Scored], counts: dict[str, int]) -> tuple[list[_Scored], dict[str, int]]:
+    """Without the queries of a set that say themselves that they have no span: there is nothing to score a single one by."""
+    found = [one for one in scored if one.query.spans_s]
+    if not found:
+        raise NumProError(f"{path}: none of its {len(scored)} queries has an annotated span; use: numpro score set {path}")
+    without = len(scored) - len(found)
+    return found, {**counts, "queries": len(found), "without truth": counts["without truth"] + without}
 
 
 def _with_saliency(path: Path, known: dict[str, Query]) -> dict[str, Query]:

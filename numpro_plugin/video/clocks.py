@@ -12,28 +12,32 @@ log = logging.getLogger(__name__)
 
 _MOMENT_S = 0.5  # times may go back a little in careless files without a new clock
 _HOUR_S = 3600
+_ROUND_S = 2**33 / 90000  # how long an MPEG clock runs
 
 Stamps = list[int | None]
 """A time in ticks for each packet in decoding order, or None."""
 
 
-def one_clock(pts: Stamps, dts: Stamps, time_base: Fraction, name: str) -> tuple[Stamps, Stamps]:
+def one_clock(pts: Stamps, dts: Stamps, time_base: Fraction, name: str, *, runs_over: bool) -> tuple[Stamps, Stamps]:
     """The times of packets, on one clock.
 
     Concatenated files (``cat a.ts b.ts``, MPEG-PS) restart their clock with every piece. Where the decoding time goes back by more than
-    `_MOMENT_S`, a new piece begins right after the last one. A clock that jumps forward by an hour is kept, with a warning.
+    `_MOMENT_S`, a new piece begins right after the last one. MPEG's clocks run over (``runs_over``): FFmpeg then takes a piece whose clock
+    is before the first one's for one that is a day later. Any other clock that jumps forward by an hour is kept, with a warning.
     """
     ticks = [d if d is not None else p for p, d in zip(pts, dts, strict=True)]
     steps = [b - a for a, b in pairwise(t for t in ticks if t is not None) if b > a]
     step = int(np.median(steps)) if steps else 0
+    moment, hour, half_round = (int(seconds / time_base) for seconds in (_MOMENT_S, _HOUR_S, _ROUND_S / 2))
     shift, before = 0, None
     shifts = []
     for tick in ticks:
         if tick is not None:
-            if before is not None and (before - tick - shift) * time_base > _MOMENT_S:
+            ahead = 0 if before is None else tick + shift - before
+            if before is not None and (ahead < -moment or (runs_over and ahead > half_round)):
                 shift = before + step - tick
-            if before is not None and (tick + shift - before) * time_base > _HOUR_S:
-                log.warning("%s: its clock jumps forward by %.1f hours; is it damaged?", name, (tick + shift - before) * time_base / 3600)
+            elif ahead > hour:
+                log.warning("%s: its clock jumps forward by %.1f hours; is it damaged?", name, ahead * time_base / 3600)
             before = tick + shift
         shifts.append(shift)
     if not shift:

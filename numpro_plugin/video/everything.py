@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections import deque
+from heapq import heappop, heappush
 from typing import TYPE_CHECKING
 
 from av.error import FFmpegError
@@ -67,12 +68,28 @@ def decode_everything(index: PacketIndex, wanted: NDArray[np.int64], *, reason: 
 def _positioned(index: PacketIndex) -> Iterator[tuple[int, av.VideoFrame]]:
     """Every frame with its position in ``index.pts``, in display order."""
     if index.trusted:
-        for frame in _frames(index):
-            # The tag is the number of the packet that the frame came in.
-            if frame.pts is not None and (position := int(index.decode_order[frame.pts])) >= 0:
-                yield position, frame
+        yield from _in_order_of_time(index, _frames(index))
         return
     yield from _in_display_order(_frames(index), index.decode_order >= 0)
+
+
+def _in_order_of_time(index: PacketIndex, frames: Iterator[av.VideoFrame]) -> Iterator[tuple[int, av.VideoFrame]]:
+    """By the times of the packets that the frames came in.
+
+    Decoders that reorder give frames in order by themselves; in damaged files the time stamps may be in another one.
+    """
+    most_waiting = _MOST_REORDERED if index.context.has_b_frames else 0
+    waiting: list[tuple[int, int, av.VideoFrame]] = []
+    for k, frame in enumerate(frames):
+        if frame.pts is None or (position := int(index.decode_order[frame.pts])) < 0:
+            continue
+        heappush(waiting, (position, k, frame))
+        if len(waiting) > most_waiting:
+            position, _, frame = heappop(waiting)  # noqa: PLW2901
+            yield position, frame
+    while waiting:
+        position, _, frame = heappop(waiting)
+        yield position, frame
 
 
 def _in_display_order(frames: Iterator[av.VideoFrame], shows: NDArray[np.bool_]) -> Iterator[tuple[int, av.VideoFrame]]:

@@ -171,7 +171,7 @@ def read_packets(path: str | os.PathLike[str]) -> PacketIndex:
         format_name = container.format.name
         metadata = {key.lower(): value for key, value in container.metadata.items()}
         reorders = context.has_b_frames
-    pts, dts = one_clock(fields.pts, fields.dts, time_base, name)
+    pts, dts = one_clock(fields.pts, fields.dts, time_base, name, runs_over=format_name in ("mpeg", "mpegts"))
     is_avi = format_name == "avi"
     # AVI has a place for each packet, FFmpeg's `dts`, and no times; its `pts` is a guess, needed where the order is another.
     first, second = (dts, pts) if is_avi and not reorders else (pts, dts)
@@ -199,7 +199,14 @@ def read_packets(path: str | os.PathLike[str]) -> PacketIndex:
         metadata=metadata,
     )
     if index.damage is None:
-        damage = truncation(name, format_name, promised_s=promised_s, duration_s=index.duration_s, last_is_cut=fields.last_is_cut)
+        damage = truncation(
+            name,
+            format_name,
+            promised_s=promised_s,
+            duration_s=index.duration_s,
+            end_s=float(index.end_pts * time_base),
+            last_is_cut=fields.last_is_cut,
+        )
         if damage is not None:
             index = replace(index, damage=damage)
             log.warning("%s: %s", name, damage)

@@ -40,7 +40,7 @@ _ESTIMATED = ("mpegts", "mpeg", "gif")
 """Formats whose headers have no duration: FFmpeg's is an estimate."""
 
 
-def truncation(path: str, format_name: str, *, promised_s: float | None, duration_s: float, last_is_cut: bool) -> str | None:
+def truncation(path: str, format_name: str, *, promised_s: float | None, duration_s: float, end_s: float, last_is_cut: bool) -> str | None:
     """Why a file's end seems to be missing, or None.
 
     Args:
@@ -48,9 +48,12 @@ def truncation(path: str, format_name: str, *, promised_s: float | None, duratio
         format_name: its container, in FFmpeg's words.
         promised_s: see `promised_duration_s`.
         duration_s: of the frames that are there.
+        end_s: when the last of them ends, on the container's clock.
         last_is_cut: whether the container says that its last packet is incomplete.
     """
-    if promised_s is not None and promised_s - duration_s > max(1.0, 0.02 * promised_s):
+    # Matroska's tag is a length in some files and an end in others.
+    reached_s = max(duration_s, end_s) if format_name == "matroska,webm" else duration_s
+    if promised_s is not None and promised_s - reached_s > max(1.0, 0.02 * promised_s):
         return f"its header promises {promised_s:.2f} s, its frames end after {duration_s:.2f} s; is it truncated?"
     check = _ENDS.get(format_name)
     if last_is_cut or (check is not None and _ends_early(path, check)):
@@ -75,6 +78,21 @@ def _riff_ends_early(file: BinaryIO, size: int) -> bool:
         if length == 0 or position + 8 + length > size:
             return True
         position += 8 + length + length % 2
+    return False
+
+
+def _boxes_end_early(file: BinaryIO, size: int) -> bool:
+    """An mp4 file is boxes that name their sizes; of those with frames or the index none reaches beyond the end."""
+    position = 0
+    while position + 8 <= size:
+        file.seek(position)
+        length, name, long_length = struct.unpack(">I4sQ", file.read(16).ljust(16, b"\0"))
+        length = long_length if length == 1 else length
+        if length < 8:  # 0: to the end of the file
+            return False
+        position += length
+        if position > size:
+            return name in (b"moov", b"moof", b"mdat")
     return False
 
 
@@ -179,6 +197,7 @@ _ENDS: dict[str, Callable[[BinaryIO, int], bool]] = {
     "flv": _flv_ends_early,
     "gif": _gif_ends_early,
     "matroska,webm": _segment_ends_early,
+    "mov,mp4,m4a,3gp,3g2,mj2": _boxes_end_early,
     "mpeg": _ps_ends_early,
     "mpegts": _ts_ends_early,
 }

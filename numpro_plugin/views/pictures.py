@@ -45,17 +45,21 @@ class Sprite:
     times_s: list[float]
 
 
-def video_sprite(video: str, settings: NumProSettings, spans: Sequence[Span], *, end_s: float | None = None) -> Sprite:
+def video_sprite(
+    video: str, settings: NumProSettings, spans: Sequence[Span], *, start_s: float = 0.0, end_s: float | None = None
+) -> Sprite:
     """The numbered frames of a video that tell most about these spans, as the model saw them but scaled down.
+
+    Of a part of the video (``start_s`` to ``end_s``, seconds of the file) all times count from its start.
 
     Raises:
         NumProError: the video cannot be read.
     """
     index = read_packets(video)
-    timeline = Timeline(index.duration_s if end_s is None else min(index.duration_s, end_s), settings.fps)
+    timeline = Timeline(max(0.0, min(index.duration_s, end_s or index.duration_s) - start_s), settings.fps)
     numbers = telling_numbers(kept_numbers(timeline.count, settings.max_frames), timeline, spans)
     times_s = timeline.seconds(numbers)
-    pixels = frames_at(index, times_s, frame_size=settings.frame_size)
+    pixels = frames_at(index, start_s + times_s, frame_size=settings.frame_size)
     if settings.numbers:
         draw_numbers(pixels, numbers, settings.style)
     small = [_scaled(frame) for frame in pixels]
@@ -107,13 +111,13 @@ def _scaled(frame: NDArray[np.uint8]) -> Image.Image:
 
 
 def sprite_or_reason(
-    video: str, settings: NumProSettings | None, spans: Sequence[Span], *, end_s: float | None = None
+    video: str, settings: NumProSettings | None, spans: Sequence[Span], *, start_s: float = 0.0, end_s: float | None = None
 ) -> tuple[Sprite | None, str]:
     """The sprite, or None and why there is none: a report shows a placeholder then and does not fail."""
     if settings is None:
         return None, "the log does not say how the frames were made (another version wrote it)"
     try:
-        return video_sprite(video, settings, spans, end_s=end_s), ""
+        return video_sprite(video, settings, spans, start_s=start_s, end_s=end_s), ""
     except (NumProError, OSError) as error:
         log.warning("no picture of %s: %s", video, error)
         return None, str(error)

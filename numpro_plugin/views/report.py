@@ -7,7 +7,7 @@ import json
 import random
 from dataclasses import dataclass
 from importlib.resources import files
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from markupsafe import Markup
 
@@ -78,8 +78,8 @@ def write_report(
     check_target(path)
     notes = [note for run in runs for note in run.notes]
     rows, names, content = _content(runs)
-    players = [playback(name, path, videos) for name in names]
-    data = json.dumps({**content, "videos": [_player(name, one) for name, one in zip(names, players, strict=True)]}, ensure_ascii=False)
+    players = [playback(part.video, path, videos) for part in names]
+    data = json.dumps({**content, "videos": [_player(part, one) for part, one in zip(names, players, strict=True)]}, ensure_ascii=False)
     room = MOST_BYTES - len(data.encode("utf-8", "surrogatepass")) - 400_000
     wanted = _videos_to_show(rows, names, pictures, room)
     sprites: dict[int, Sprite] = {}
@@ -136,22 +136,32 @@ class _Row:
         return next(sample for sample in self.samples if sample is not None)
 
 
-def _content(runs: Sequence[Run]) -> tuple[list[_Row], list[str], dict[str, Any]]:
-    """The rows, the videos' names, and what the page's script reads: lists, because names of fields would double the size."""
+class _Part(NamedTuple):
+    """A video, or a part of one: what is shown to a model, and played and pictured here."""
+
+    video: str
+    start_s: float
+    end_s: float | None
+
+
+def _content(runs: Sequence[Run]) -> tuple[list[_Row], list[_Part], dict[str, Any]]:
+    """The rows, the videos, and what the page's script reads: lists, because names of fields would double the size."""
     benchmarks = list(_by_benchmark(runs))
-    prompts, reasons, videos = _Numbering(), _Numbering(), _Numbering()
+    prompts, reasons = _Numbering(), _Numbering()
+    videos: dict[_Part, int] = {}
     rows: list[_Row] = []
     listed: list[list[Any]] = []
     keys = dict.fromkeys((benchmarks.index(run.benchmark), key) for run in runs for key in run.samples)
     for benchmark, key in keys:
         samples = [run.samples.get(key) if run.benchmark == benchmarks[benchmark] else None for run in runs]
-        row = _Row(videos[next(sample.video for sample in samples if sample is not None)], samples)
+        shown = next(_Part(sample.video, sample.start_s, sample.end_s) for sample in samples if sample is not None)
+        row = _Row(videos.setdefault(shown, len(videos)), samples)
         rows.append(row)
         first = row.any
         answers = [None if sample is None else _answer(sample, prompts, reasons) for sample in samples]
         spans = [[_short(t) for t in span] for span in first.truth_s]
         saliency = [_short(value) for value in first.saliency]
-        listed.append([benchmark, key, first.query, row.video, spans, _short(first.end_s or first.duration_s), answers, saliency])
+        listed.append([benchmark, key, first.query, row.video, spans, _short(first.length_s), answers, saliency])
     content = {
         "benchmarks": benchmarks,
         "runs": [{"name": run.name, "benchmark": benchmarks.index(run.benchmark), "kind": run.kind} for run in runs],
@@ -190,8 +200,8 @@ def _short(value: float) -> float:
     return round(max(-1e9, min(1e9, value)), 3)
 
 
-def _player(name: str, player: Playback) -> dict[str, Any]:
-    return {"name": name, "url": player.url, "note": player.note}
+def _player(part: _Part, player: Playback) -> dict[str, Any]:
+    return {"name": part.video, "url": player.url, "note": player.note, **({"start": part.start_s} if part.start_s else {})}
 
 
 def _by_benchmark(runs: Sequence[Run]) -> dict[str, list[tuple[int, Run]]]:
@@ -205,7 +215,7 @@ def _by_benchmark(runs: Sequence[Run]) -> dict[str, list[tuple[int, Run]]]:
 # --- pictures ------------------------------------------------------------------------------------------------------------------------
 
 
-def _videos_to_show(rows: Sequence[_Row], names: Sequence[str], pictures: Pictures | None, room: int) -> list[int]:
+def _videos_to_show(rows: Sequence[_Row], names: Sequence[_Part], pictures: Pictures | None, room: int) -> list[int]:
     """Videos in the order in which their queries are worth looking at: by turns the worst, the best and a random one."""
     if pictures == "none":
         return []
@@ -216,13 +226,13 @@ def _videos_to_show(rows: Sequence[_Row], names: Sequence[str], pictures: Pictur
     return list(dict.fromkeys(rows[k].video for k in turns))[:most]
 
 
-def _sprite(rows: Sequence[_Row], names: Sequence[str], video: int) -> tuple[Sprite | None, str]:
+def _sprite(rows: Sequence[_Row], names: Sequence[_Part], video: int) -> tuple[Sprite | None, str]:
     about = [row for row in rows if row.video == video]
     samples = [sample for row in about for sample in row.samples if sample is not None]
     spans = [span for row in about for span in row.any.truth_s[:4]] + [sample.span_s for sample in samples if sample.span_s]
     settings = next((sample.settings for sample in samples if sample.settings and sample.settings.numbers), None)
     settings = settings or next((sample.settings for sample in samples if sample.settings), None)
-    return sprite_or_reason(names[video], settings, spans, end_s=about[0].any.end_s)
+    return sprite_or_reason(names[video].video, settings, spans, start_s=names[video].start_s, end_s=names[video].end_s)
 
 
 def _placed(sprites: dict[int, Sprite], room: int) -> tuple[dict[int, Sprite], dict[int, Sprite]]:

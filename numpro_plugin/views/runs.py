@@ -54,10 +54,17 @@ class Sample:
     settings: NumProSettings | None = None
     numbers: list[int] = field(default_factory=list)
     """Numbers of the frames that were shown."""
+    start_s: float = 0.0
+    """Only the video from here was used; all other times of the sample count from here."""
     end_s: float | None = None
-    """Only the video up to here was used."""
+    """Only the video up to here was used, in seconds of the file."""
     tokens: int | None = None
     """Tokens of the answer."""
+
+    @property
+    def length_s(self) -> float:
+        """Length of what was shown, seconds; 0 where the log does not say it."""
+        return self.duration_s if self.start_s else self.end_s or self.duration_s
 
 
 @dataclass(frozen=True)
@@ -196,11 +203,12 @@ def _sample(row: Mapping[str, Any]) -> tuple[Kind, Sample]:
         "failure": failure or (str(logged.get("reason")) if metrics.get("request_fail") == 100 else None),
         "settings": _settings(settings),
         "numbers": [int(number) for number in logged.get("numbers") or []],
+        "start_s": _number(logged.get("start_s")) or 0.0,
         "end_s": _number(logged.get("end_s")),
         "tokens": next((int(count) for count in tokens if count is not None), None),
     }
     if kind == "moment":
-        iou = 0.0 if failure else 100.0 * float(logged.get("iou") or 0.0)
+        iou = 0.0 if failure else 100.0 * float(logged.get("iou") or logged.get("set_iou") or 0.0)
         truth = [_span(one) for one in logged.get("truth_s") or []]
         return kind, Sample(**common, truth_s=truth, score=iou, span_s=None if span is None or failure else _span(span))
     clips = [int(clip) for clip in logged.get("relevant_clip_ids") or []]

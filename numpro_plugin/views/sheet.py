@@ -55,7 +55,13 @@ class Reading:
 
 
 def write_sheet(
-    video: str | Path, path: Path, settings: NumProSettings | None = None, text: SheetText | None = None, *, end_s: float | None = None
+    video: str | Path,
+    path: Path,
+    settings: NumProSettings | None = None,
+    text: SheetText | None = None,
+    *,
+    start_s: float = 0.0,
+    end_s: float | None = None,
 ) -> list[Path]:
     """Write the sheet of a video as PNG: one page for 30 frames, further pages as ``NAME-2.png``, ``NAME-3.png`` ...
 
@@ -64,6 +70,7 @@ def write_sheet(
         path: of the first page.
         settings: how frames are sampled and numbered; the paper's if None.
         text: query, true moments and answer.
+        start_s: use the video only from here; all other times count from here.
         end_s: use the video only up to here.
 
     Raises:
@@ -74,7 +81,7 @@ def write_sheet(
         raise NumProError(f"-o {path}: a sheet is a PNG picture; name it {path.with_suffix('.png')}")
     check_target(path)
     written = []
-    for number, page in enumerate(sheet_pages(video, settings, text, end_s=end_s), 1):
+    for number, page in enumerate(sheet_pages(video, settings, text, start_s=start_s, end_s=end_s), 1):
         target = path if number == 1 else path.with_name(f"{path.stem}-{number}{path.suffix}")
         with written_whole(target) as part:
             page.save(part, "PNG")
@@ -82,17 +89,19 @@ def write_sheet(
     return written
 
 
-def sheet_pages(video: str | Path, settings: NumProSettings, text: SheetText, *, end_s: float | None = None) -> Iterator[Image.Image]:
+def sheet_pages(
+    video: str | Path, settings: NumProSettings, text: SheetText, *, start_s: float = 0.0, end_s: float | None = None
+) -> Iterator[Image.Image]:
     """The pages of a sheet, one at a time: only the frames of one page are in memory."""
     index = read_packets(video)
-    timeline = Timeline(index.duration_s if end_s is None else min(index.duration_s, end_s), settings.fps)
+    timeline = Timeline(max(0.0, min(index.duration_s, end_s or index.duration_s) - start_s), settings.fps)
     numbers = kept_numbers(timeline.count, settings.max_frames)
     reading = read_answer(text, timeline)
     pages = -(-len(numbers) // (_COLUMNS * _ROWS))
     for page in range(pages):
         on_page = numbers[page * _COLUMNS * _ROWS : (page + 1) * _COLUMNS * _ROWS]
         times_s = timeline.seconds(on_page)
-        pixels = frames_at(index, times_s, frame_size=settings.frame_size)
+        pixels = frames_at(index, start_s + times_s, frame_size=settings.frame_size)
         if settings.numbers:
             draw_numbers(pixels, on_page, settings.style)
         where = f"{Path(video).name}  ·  {timeline.duration_s:.1f} s  ·  {settings.fps:g} numbers a second"

@@ -101,7 +101,7 @@ def scores_by_position(run: Run) -> list[Group]:
 
     def position(sample: Sample) -> int:
         middle = sum(sample.truth_s[0]) / 2
-        return int(np.clip(POSITIONS * middle / (sample.end_s or sample.duration_s or np.inf), 0, POSITIONS - 1))
+        return int(np.clip(POSITIONS * middle / (sample.length_s or np.inf), 0, POSITIONS - 1))
 
     return _grouped(run, labels, position)
 

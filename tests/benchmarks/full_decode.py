@@ -21,7 +21,6 @@ from typing import Any
 import av
 import cv2
 import numpy as np
-from av.codec.context import Flags
 from av.error import FFmpegError
 from numpy.typing import NDArray
 
@@ -58,32 +57,53 @@ def decode_fully(path: Path, *, keep: bool = False) -> Decoded:
         if stream is None:
             raise ValueError("no video stream")
         stream.codec_context.thread_count = 1
-        stream.codec_context.flags |= Flags.copy_opaque
-        stamps: list[tuple[int | None, int | None]] = []
-        frames: list[tuple[int | None, Any, int]] = []
-        shown: list[int] = []
+        packets: list[_Stamps] = []
+        frames: list[tuple[int | None, Any]] = []
+        turn: list[int] = []
         is_avi = container.format.name == "avi"
         tick = stream.time_base
         rate = stream.average_rate or stream.guessed_rate or Fraction(25)
         for packet in _packets(container, stream):
             if packet is not None:
-                stamps.append((packet.pts, packet.dts))
-                packet.opaque = len(stamps) - 1
-                stamp = packet.pts if packet.pts is not None else packet.dts
-                if packet.size and not packet.is_discard and stamp is not None:
-                    shown.append(stamp)
+                shown = bool(packet.size) and not packet.is_discard
+                first, second = packet.pts, packet.dts
+                if is_avi:
+                    packet.pts = len(packets)  # frames bring it with them
+                    if not stream.codec_context.has_b_frames:
+                        first, second = second, first
+                packets.append(_Stamps(first, second, packet.pts, shown))
             try:
-                new = stream.codec_context.decode(packet)
-                frames += [(frame.pts, frame if keep else upright_rgb(frame), frame.opaque) for frame in new]
+                for frame in stream.codec_context.decode(packet):
+                    # Only once: a frame that was asked for its side data refers to itself and is freed late.
+                    turn = turn or _display_matrix(frame)
+                    frames.append((frame.pts, frame if keep else upright_rgb(frame, turn)))
+                    del frame
             except FFmpegError:
                 continue
-    times = _times(frames, stamps, is_avi=is_avi, step=1 / (rate * tick))
-    order = sorted(range(len(frames)), key=times.__getitem__)  # of equal times the later comes last
+    times = _times(frames, packets, is_avi=is_avi, step=1 / (rate * tick))
+    kept = [k for k, time in enumerate(times) if time is not None]
+    order = sorted(kept, key=times.__getitem__)  # of equal times the later comes last
     # The file begins with its first packet, even if that cannot be decoded.
-    first = min([*shown, *times[:1]], default=0) if times == [pts for pts, _, _ in frames] else min(times, default=0)
-    return Decoded(
-        [float((times[k] - first) * tick) for k in order], [upright_rgb(frames[k][1]) if keep else frames[k][1] for k in order], float(tick)
-    )
+    stamped = [packet.stamp for packet in packets if packet.shown and packet.stamp is not None]
+    own = times == [pts for pts, _ in frames]
+    first = min([*stamped, *(times[k] for k in kept[:1])], default=0) if own else min((times[k] for k in kept), default=0)
+    pictures = [upright_rgb(frames[k][1], turn) if keep else frames[k][1] for k in order]
+    return Decoded([float((times[k] - first) * tick) for k in order], pictures, float(tick))
+
+
+@dataclass(frozen=True)
+class _Stamps:
+    """What a packet says of its time."""
+
+    pts: int | None
+    dts: int | None
+    tag: int | None
+    """What its frames have as their time stamp."""
+    shown: bool
+
+    @property
+    def stamp(self) -> int | None:
+        return self.pts if self.pts is not None else self.dts
 
 
 def _packets(container: Any, stream: Any) -> Iterator[Any]:
@@ -97,35 +117,49 @@ def _packets(container: Any, stream: Any) -> Iterator[Any]:
     yield None
 
 
-def _times(frames: list[Any], stamps: list[tuple[int | None, int | None]], *, is_avi: bool, step: Fraction) -> list[Fraction | int]:
-    """A time for each frame in the order in which they were decoded.
+def _times(frames: list[tuple[int | None, Any]], packets: list[_Stamps], *, is_avi: bool, step: Fraction) -> list[Fraction | int | None]:
+    """A time for each frame in the order in which they were decoded; None for a frame of a packet that is not to be shown.
 
     The frame's own time stamp. In AVI and raw streams, which have none, the k-th frame has the k-th place; a packet without a picture keeps
-    its place. Where the stamps only repeat the decoding order they are sorted.
+    its place. So it is where the stamps only repeat the decoding order.
     """
-    own = [pts for pts, _, _ in frames]
+    own = [pts for pts, _ in frames]
     ascends = all(a is not None and b is not None and a <= b for a, b in pairwise(own))
-    if not is_avi and None not in own and (ascends or any(p != d for p, d in stamps)):
-        return own
-    places = sorted(p if p is not None else d for p, d in stamps if p is not None or d is not None)
-    if is_avi:
-        places = sorted(d if d is not None else p or 0 for p, d in stamps)
-    if 2 * len(places) < len(stamps):
-        places = [k * step for k in range(len(stamps))]
-    decoded = {number for _, _, number in frames}
-    newest, times = -1, []
-    for rank, (_, _, number) in enumerate(frames):
-        newest = max(newest, number)
-        lost = sum(k not in decoded for k in range(newest))
+    if not is_avi and None not in own and (ascends or any(p.pts != p.dts for p in packets)):
+        return list(own)
+    shown = [k for k, packet in enumerate(packets) if packet.shown]
+    stamps = [packets[k].stamp for k in shown]
+    places = sorted(stamp for stamp in stamps if stamp is not None)
+    if 2 * len(places) < len(shown):
+        places = [k * step for k in range(len(shown))]
+    number_of = {tag: k for k, tag in enumerate(packet.tag for packet in packets) if tag is not None}
+    numbers = [number_of.get(pts) for pts in own]
+    decoded, newest, rank, times = set(numbers), -1, 0, []
+    for number in numbers:
+        if number is not None and not packets[number].shown:
+            times.append(None)
+            continue
+        newest = max(newest, number or 0)
+        lost = sum(k not in decoded for k in shown if k < newest) if None not in numbers else 0
         times.append(places[min(rank + lost, len(places) - 1)])
+        rank += 1
     return times
 
 
-def upright_rgb(frame: av.VideoFrame) -> Pixels:
-    """Colours as the frame declares them, turned as its display matrix says."""
+def upright_rgb(frame: av.VideoFrame, display_matrix: list[int]) -> Pixels:
+    """Colours as the frame declares them, turned as its file's display matrix (a, b, 0, c, d) says."""
     matrix = frame.colorspace if frame.colorspace in MATRICES else BT601
     rgb = frame.reformat(format="rgb24", src_colorspace=matrix, dst_colorspace=BT601, src_color_range=frame.color_range).to_ndarray()
-    return np.ascontiguousarray(np.rot90(rgb, frame.rotation // 90))
+    a, b, _, c, d = display_matrix
+    if a * d == b * c:  # a damaged matrix
+        return rgb
+    turned = np.rot90(rgb, frame.rotation // 90)
+    return np.ascontiguousarray(turned[::-1] if a * d < b * c else turned)  # turned, then mirrored
+
+
+def _display_matrix(frame: av.VideoFrame) -> list[int]:
+    matrix = frame.side_data.get("DISPLAYMATRIX")
+    return np.frombuffer(matrix, dtype=np.int32)[:5].tolist() if matrix else [1, 0, 0, 0, 1]
 
 
 def expected_pictures(decoded: Decoded, frames: Frames, fps: float) -> list[int]:
@@ -137,9 +171,10 @@ def expected_pictures(decoded: Decoded, frames: Frames, fps: float) -> list[int]
     return [max(0, int(end) - 1) for end in ends]
 
 
-def _same(pixels: Pixels, picture: Pixels) -> bool:
+def _same(pixels: Pixels, picture: Pixels, levels: int) -> bool:
     height, width = pixels.shape[:2]
-    return np.array_equal(pixels, picture if picture.shape == pixels.shape else cv2.resize(picture, (width, height)))
+    resized = picture if picture.shape == pixels.shape else cv2.resize(picture, (width, height))
+    return int(np.abs(pixels.astype(np.int16) - resized).max()) <= levels
 
 
 # ---- trials ----------------------------------------------------------------------------------------------------------------------
@@ -170,8 +205,8 @@ class _Warnings(logging.Handler):
         self.lines.append(record.getMessage())
 
 
-def try_file(path: Path) -> Outcome:
-    """Sample a file and compare each frame with plain decoding."""
+def try_file(path: Path, levels: int = 0) -> Outcome:
+    """Sample a file and compare each frame with plain decoding; ``levels`` is how far apart values may be."""
     logger = logging.getLogger("numpro_plugin")
     logger.propagate = False
     heard = _Warnings()
@@ -189,7 +224,7 @@ def try_file(path: Path) -> Outcome:
     differing, varies = [], False
     for fps, frames in sampled.items():
         expected = expected_pictures(decoded, frames, fps)
-        wrong = [k for pixels, k in zip(frames.pixels, expected, strict=True) if not _same(pixels, decoded.pictures[k])]
+        wrong = [k for pixels, k in zip(frames.pixels, expected, strict=True) if not _same(pixels, decoded.pictures[k], levels)]
         defined = [k for k in wrong if np.array_equal(decoded.pictures[k], again.pictures[k])]
         varies = varies or len(defined) < len(wrong)
         differing += [f"{fps:g} fps: {len(defined)} of {len(frames)}"] if defined else []
@@ -198,14 +233,14 @@ def try_file(path: Path) -> Outcome:
     return Outcome("differs, warned" if words else "DIFFERS", f"{', '.join(differing)}: {words}" if words else ", ".join(differing))
 
 
-def try_files(paths: Iterable[Path]) -> Iterator[tuple[Path, Outcome]]:
+def try_files(paths: Iterable[Path], levels: int = 0) -> Iterator[tuple[Path, Outcome]]:
     """Try each file in a worker process, which is replaced when a file crashes it or takes more than `LIMIT_S` seconds."""
     worker: tuple[multiprocessing.process.BaseProcess, Connection] | None = None
     context = multiprocessing.get_context("spawn")
     for path in paths:
         if worker is None:
             ours, theirs = context.Pipe()
-            process = context.Process(target=_work, args=(theirs,), daemon=True)
+            process = context.Process(target=_work, args=(theirs, levels), daemon=True)
             process.start()
             theirs.close()
             worker = process, ours
@@ -227,11 +262,11 @@ def try_files(paths: Iterable[Path]) -> Iterator[tuple[Path, Outcome]]:
         worker[0].join()
 
 
-def _work(connection: Connection) -> None:
+def _work(connection: Connection, levels: int) -> None:
     cv2.setNumThreads(1)
     while (path := connection.recv()) is not None:
         try:
-            outcome = try_file(Path(path))
+            outcome = try_file(Path(path), levels)
         except Exception as error:  # the oracle itself may fail on what the library refused to trust
             outcome = Outcome("ORACLE FAILED", f"{type(error).__name__}: {error}")
         connection.send(outcome)

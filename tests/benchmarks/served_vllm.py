@@ -27,6 +27,7 @@ import json
 import os
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 import threading
@@ -298,6 +299,7 @@ def main() -> int:
     folder = args.folder.resolve()
     folder.mkdir(parents=True, exist_ok=True)
     os.environ.update(NUMPRO_DATA=str(folder / "data"), NUMPRO_CACHE=str(folder / "cache"), NUMPRO_MAX_NEW_TOKENS=str(args.tokens))
+    shutil.rmtree(folder / "cache", ignore_errors=True)  # it has the answers of the last time
     env = make_environment(folder, args.vllm)
     model = save_tiny_qwen2_5_vl(folder / "model", head_size=64, weight_std=0.1)
     prepare_videos(folder, args.videos)

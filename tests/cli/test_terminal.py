@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -125,9 +127,29 @@ def test_a_reader_that_goes_away_is_no_error(logs):
     assert (done.returncode, done.stderr) == (141, "")
 
 
-def test_completion():
-    argcomplete = pytest.importorskip("argcomplete")
-    from numpro_plugin.cli.main import _parser
+COMPLETED_BY_BASH = r"""
+complete_line() {
+  COMP_LINE="$1"; COMP_POINT=${#COMP_LINE}; COMP_TYPE=9; COMP_KEY=9; read -ra COMP_WORDS <<< "$1"; COMPREPLY=()
+  _python_argcomplete "${1%% *}"
+  echo "${COMPREPLY[*]}"
+}
+for line in "$@"; do complete_line "$line"; done
+"""
 
-    finder = argcomplete.CompletionFinder(_parser(), always_complete_options=False)
-    assert "score" in finder._get_completions(["numpro"], "sc", "", None)
+
+@pytest.mark.skipif(shutil.which("bash") is None, reason="needs bash")
+def test_bash_completes_commands_options_and_choices():
+    argcomplete = pytest.importorskip("argcomplete")
+    lines = {
+        "numpro sc": ["score"],
+        "numpro score m": ["moment"],
+        "numpro score moment x.json --comp": ["--compatible"],
+        "numpro score moment x.json --compatible time": ["timechat", "timelens"],
+        "numpro prepare cha": ["charades"],
+        "numpro-train sh": ["shards"],
+    }
+    script = argcomplete.shellcode(["numpro", "numpro-train"]) + COMPLETED_BY_BASH
+    environ = {**os.environ, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
+    done = subprocess.run(["bash", "-c", script, "bash", *lines], env=environ, capture_output=True, text=True, check=True)
+    assert [line.split() for line in done.stdout.splitlines()] == list(lines.values())
+    assert done.stderr == ""

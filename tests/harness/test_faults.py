@@ -120,7 +120,9 @@ def write_samples(results, folder, name="numpro_charades"):
 
 
 @pytest.mark.parametrize(
-    ("model", "run_id"), [(STOCK, None), (STOCK_SYNC, "same"), (WRAPPED, None)], ids=["async_openai", "openai, one run id", "numpro"]
+    ("model", "run_id"),
+    [pytest.param(STOCK, None, marks=pytest.mark.slow), (STOCK_SYNC, "same"), (WRAPPED, None)],
+    ids=["async_openai", "openai, one run id", "numpro"],
 )
 def test_a_bad_minute_of_the_server(tmp_path, server, charades, monkeypatch, model, run_id):
     if run_id:  # lmms-eval then puts what its log holds back into its database

@@ -28,6 +28,7 @@ from numpro_plugin.harness.lmms import (
     shows_at,
 )
 from numpro_plugin.harness.wrap.model import NumProMixin
+from numpro_plugin.harness.wrap.readers import READERS
 
 TRIED = "0.7.3"
 """The release that the names below were read in."""
@@ -50,6 +51,7 @@ PARAMETERS = {
         "response",
     ],
     "caching.response_cache.ResponseCache.merge_shards": ["shard_paths", "output_path"],
+    "models.simple.vllm.VLLM._select_max_new_tokens": ["self", "request_max_new_tokens"],
     "utils.simple_parse_args_string": ["args_string"],  # hf/model.py, wrap/model.py: how model_args are read
     "models.get_model": ["model_name", "force_simple"],  # wrap/model.py
     "models.get_model_manifest": ["model_name"],  # wrap/model.py
@@ -61,6 +63,8 @@ SOURCES = {
     "tasks.TaskManager._load_individual_task_or_group": ["model_name=self.model_name"],
     "evaluator.simple_evaluate": ["lm = models.get_model(model, force_simple).create_from_arg_string("],
     "evaluator.evaluate": ["lm.clean()", "response_cache.execute(lm, reqtype, cloned_reqs)", "lm._rank = global_rank"],  # hf/model.py
+    "evaluator._run_generate_until_agentic": ["response_cache.execute(lm, ", "lm.generate_until([single_req])"],
+    "models.simple.vllm.VLLM._select_max_new_tokens": ["self.max_new_tokens"],
     "utils.import_function": ["function = getattr(module, function_name)"],  # task.py: `__getattr__` makes what a task file names
     "api.task.ConfigurableTask.doc_to_visual": ["callable(self.config.doc_to_visual)"],
     "api.task.Task.build_all_requests": ["per_task_metadata.update(self.config.metadata)"],
@@ -129,9 +133,9 @@ def test_models_that_ask_a_server_are_known():
     other = type("Other", (get_model("dummy"),), {"__init__": lambda self, base_url="": None})
     assert all(map(unanswered.asks_a_server, [*served, wrapped, other]))
     assert not any(map(unanswered.asks_a_server, [get_model("dummy"), get_model("qwen2_5_vl"), get_model("vllm", True), NumProMixin]))
-    modules = {
-        path.stem for kind in ("chat", "simple") for path in (Path(inspect.getfile(lmms_eval)).parent / "models" / kind).glob("*.py")
-    }
+    models = Path(inspect.getfile(lmms_eval)).parent / "models"
+    modules = {path.stem for kind in ("chat", "simple") for path in (models / kind).glob("*.py")}
+    assert {name for name, reader in READERS.items() if reader.served} <= unanswered.LMMS_EVAL_CLIENTS
     assert modules >= unanswered.LMMS_EVAL_CLIENTS, f"changed in lmms-eval {version('lmms_eval')} since {TRIED}"
 
 

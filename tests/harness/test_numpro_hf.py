@@ -165,13 +165,14 @@ def test_no_clip_is_made(checkpoints, tables):
 # --- settings and protocol ---------------------------------------------------------------------------------------------------------
 
 
-def test_max_frames_of_the_model_is_in_the_protocol(checkpoints, tables):
+def test_max_frames_of_the_model_is_in_the_protocol(checkpoints, tables, caplog):
     model = model_of(checkpoints["longva"], max_frames=5)
     seen = seen_by(model)
     results = run(model)
     assert seen[0] == [0, 3, 7, 11, 15]
     metadata = results["configs"]["numpro_charades"]["metadata"]["numpro"]
     assert metadata["settings"]["max_frames"] == 5
+    assert "5 of 5 answers used all the tokens that they may have" in caplog.text  # random weights find no end
     assert results["samples"]["numpro_charades"][0]["numpro"]["numbers"] == [0, 3, 7, 11, 15]
     assert metadata["model"]["adapter"] is None
 
@@ -205,13 +206,13 @@ def adapter(checkpoints, tmp_path_factory) -> Path:
 def test_an_adapter_changes_the_answers_and_the_wrong_wording_gets_a_warning(checkpoints, adapter, tables, monkeypatch, caplog):
     base = answers(run(model_of(checkpoints["longva"])))
     assert answers(run(model_of(checkpoints["longva"], adapter=str(adapter)))) != base
-    assert not caplog.text
+    assert "NUMPRO_PROMPT" not in caplog.text
     run(model_of(checkpoints["longva"], adapter=str(adapter)), "numpro_qvhighlights_hd")
     assert caplog.text.count("NUMPRO_PROMPT=zeroshot); use NUMPRO_PROMPT=ft") == 1
     caplog.clear()
     monkeypatch.setenv("NUMPRO_PROMPT", "ft")
     run(model_of(checkpoints["longva"], adapter=str(adapter)), "numpro_qvhighlights_hd")
-    assert not caplog.text
+    assert "NUMPRO_PROMPT" not in caplog.text
     run(model_of(checkpoints["longva"]), "numpro_qvhighlights_hd")
     assert "use NUMPRO_PROMPT=zeroshot" in caplog.text
 

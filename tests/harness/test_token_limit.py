@@ -6,6 +6,7 @@ import json
 from types import SimpleNamespace
 
 import pytest
+from lmms_eval.api.instance import GenerationResult, TokenCounts
 from support.annotations import write_official
 from support.bases import ChatBase, SimpleBase, register_bases, write_task
 from support.harness import evaluate
@@ -78,7 +79,8 @@ def test_a_stock_model_with_another_limit_cannot_run_numpros_tasks(tables, tmp_p
         evaluate("numpro_test_both", [MOMENTS], model_args="max_new_tokens=64")
 
 
-def test_a_task_file_of_the_user_cannot_contradict_its_protocol(charades, tmp_path, monkeypatch):
+@pytest.mark.parametrize(("model", "arguments"), [("numpro_oracle", ""), ("numpro", "base=numpro_test_both")])
+def test_a_task_file_of_the_user_cannot_contradict_its_protocol(charades, tmp_path, monkeypatch, model, arguments):
     from lmms_eval.tasks import TaskManager
 
     (tmp_path / "tasks").mkdir()
@@ -88,7 +90,7 @@ def test_a_task_file_of_the_user_cannot_contradict_its_protocol(charades, tmp_pa
     manager = TaskManager(include_path=str(tmp_path / "tasks"), include_defaults=False)
     monkeypatch.setenv("NUMPRO_MAX_NEW_TOKENS", "2000")
     with pytest.raises(NumProError, match="differs from max_new_tokens=64 of task mine"):
-        evaluate("numpro", ["mine"], model_args="base=numpro_test_both", task_manager=manager)
+        evaluate(model, ["mine"], model_args=arguments, task_manager=manager)
 
 
 def test_another_limit_is_another_request_for_the_response_cache(charades, tmp_path, monkeypatch):
@@ -110,6 +112,20 @@ def test_a_thought_that_was_cut_off_names_the_variable(charades):
     (sample,) = evaluate(Thinking(), ["numpro_charades"])["samples"]["numpro_charades"]
     assert sample["parse_fail"] == 100
     assert sample["numpro"]["reason"].endswith("raise max_new_tokens (NUMPRO_MAX_NEW_TOKENS)")
+
+
+@pytest.mark.parametrize(("tokens", "cut"), [(None, 0), (199, 0), (200, 1)])
+def test_answers_that_used_all_their_tokens_are_reported(charades, monkeypatch, caplog, tokens, cut):
+    class Counting(ChatBase):
+        def generate_until(self, requests):
+            return [GenerationResult("From Frame 0 to Frame 1.", TokenCounts(output_tokens=tokens)) for _ in requests]
+
+    register_bases()
+    monkeypatch.setattr("support.bases.ChatBase", Counting)
+    monkeypatch.setenv("NUMPRO_MAX_NEW_TOKENS", "200")
+    for _ in range(2):  # the second time the answer comes from the log
+        evaluate("numpro", ["numpro_charades"], model_args="base=numpro_test_both")
+    assert caplog.text.count("1 of 1 answers used all the tokens that they may have, so they may be cut off; NUMPRO_MAX") == 2 * cut
 
 
 @pytest.mark.parametrize("simple", [False, True])
@@ -138,7 +154,7 @@ def test_vllm_keeps_to_each_tasks_limit(charades, tmp_path, monkeypatch, simple)
 
     def sampled(more: str = "") -> list[int]:
         taken.clear()
-        arguments = f"base=vllm,model=x,disable_log_stats=True{more}"
+        arguments = f"base=vllm,model=x,disable_log_stats=True,resume=False{more}"
         evaluate("numpro", ["numpro_charades", "foreign"], model_args=arguments, task_manager=manager, force_simple=simple)
         return sorted(taken)
 

@@ -24,7 +24,7 @@ from numpro_plugin.benchmarks.prepare import prepare
 from numpro_plugin.benchmarks.readers.charades import CHARADES
 from numpro_plugin.clips.fitted import clip_pictures
 from numpro_plugin.clips.metadata import read_clip_info
-from numpro_plugin.harness import register as harness
+from numpro_plugin.harness.register import tasks_path
 from numpro_plugin.harness.sources import recognise, sources_of
 from numpro_plugin.harness.wrap.background import BackgroundWork
 from numpro_plugin.harness.wrap.clip_maker import ClipMaker
@@ -67,7 +67,7 @@ def run(tmp_path, tasks="foreign", base="numpro_test_both", *, simple=False, bat
 
     gen_kwargs = arguments.pop("gen_kwargs", None)
     given = ",".join(f"{name}={value}" for name, value in {"base": base, **arguments}.items())
-    include = [str(tmp_path / "task"), str(harness.tasks_path())]
+    include = [str(tmp_path / "task"), str(tasks_path())]
     return simple_evaluate(
         model="numpro",
         model_args=given,
@@ -275,8 +275,9 @@ def test_without_the_flag_a_base_is_what_it_is_alone(tmp_path, videos):
     assert SimpleBase.seen[0][0] == f"{NUMBERS_SENTENCE} All: Question 0?"  # prompts of tasks for a base are that base's
 
 
-def test_limits_are_raised_unless_the_user_gave_them(tmp_path, videos, caplog):
+def test_limits_are_raised_unless_the_user_gave_them(tmp_path, videos, caplog, monkeypatch):
     write_task(tmp_path / "task", [{"kind": "video", "what": videos / "long.mp4"}])
+    monkeypatch.setitem(READERS, "numpro_test_both", Reader("max_num_frames"))
     run(tmp_path)
     assert SimpleBase.options["max_num_frames"] == 240
     assert "does not see every number" not in caplog.text
@@ -382,7 +383,8 @@ def test_arguments_for_bases_of_each_kind(caplog):
     assert arguments_for("qwen2_5_vl", {"max_num_frames": 20, "fps": 1, "min_pixels": 3136}).values == {}
     assert arguments_for("qwen2_5_vl", {"max_num_frames": 20}).limit == 20
     internvl = arguments_for("internvl3")
-    assert (internvl.values, internvl.limit, internvl.reader.exact) == ({}, None, True)
+    assert (internvl.values, internvl.limit, internvl.reader.exact) == ({"modality": "video"}, None, True)
+    assert arguments_for("internvl3", {"modality": "image"}).values == {}
     assert arguments_for("internvl3", {"num_frame": 16}).limit == 16
     assert arguments_for("async_openai").values == {}
     assert caplog.text == ""
@@ -392,11 +394,29 @@ def test_arguments_for_bases_of_each_kind(caplog):
     assert "base=qwen2_vl reads at most 2 frames a second: of 4 numbers a second it loses the rest" in caplog.text
 
 
+def test_of_a_base_that_nobody_looked_at_nothing_is_claimed(tmp_path, videos, caplog):
+    write_task(tmp_path / "task", [{"kind": "video", "what": videos / "long.mp4"}])
+    run(tmp_path)
+    assert SimpleBase.options["max_num_frames"] == 240
+    assert (
+        "numpro_test_both is not in NumPro's table of readers: check that it takes every frame of a clip (it is given max_num"
+        in caplog.text
+    )
+    run(tmp_path, max_num_frames=10)
+    assert "does not see every number" not in caplog.text
+
+
+def test_a_base_with_which_lmms_eval_fails_is_named(caplog):
+    assert arguments_for("huggingface") == FrameArguments(READERS["huggingface"])  # it has an argument max_num_frames, which it never reads
+    assert "base=huggingface: lmms-eval itself fails on videos with it: its processor gets an argument audios" in caplog.text
+
+
 def test_a_budget_that_is_an_attribute_of_the_class():
     from lmms_eval.models.chat._chat_base import ChatMixin
 
     given = frame_arguments("qwen2_5_omni", ChatMixin, {}, most_frames=75, fps=0.5, frame_size=(336, 336))
     assert given.attributes == {"video_kwargs": {**ChatMixin.video_kwargs, "fps": 0.5, "max_frames": 76}}
+    assert (given.values, given.limit, given.reader.limit) == ({}, None, None)
 
 
 def test_the_table_names_arguments_that_exist():

@@ -33,6 +33,10 @@ LOST = tuple(name for name in FAULTS if name != "cut")
 """Those that leave the question unanswered."""
 
 
+class _Server(ThreadingHTTPServer):
+    request_queue_size = 64
+
+
 class FaultyServer:
     """Answers ``answer`` to every question, except to those with a word of ``FAULTS``, as long as ``well`` is False."""
 
@@ -63,7 +67,7 @@ class FaultyServer:
         self.url = f"http://127.0.0.1:{self._http.server_port}/v1"
 
     def _listen(self, port: int) -> None:
-        self._http = ThreadingHTTPServer(("127.0.0.1", port), self._handler)
+        self._http = _Server(("127.0.0.1", port), self._handler)
         threading.Thread(target=self._http.serve_forever, args=(0.02,), daemon=True).start()
 
     def stop(self) -> None:
@@ -107,6 +111,7 @@ class FaultyServer:
         data = json.dumps(reply if status == 200 else {"error": {"message": "from frame 0 to frame 1", "type": "server"}}).encode()
         with suppress(OSError):  # the client may be gone
             handler.send_response(status)
+            handler.send_header("Connection", "close")  # else a client may use the connection again in the moment in which it is closed
             handler.send_header("Content-Type", "application/json")
             handler.send_header("Content-Length", str(len(data)))
             handler.end_headers()

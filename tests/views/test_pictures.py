@@ -100,3 +100,20 @@ def test_text_of_any_script_is_drawn_without_boxes():
     assert runs.startswith("door ")
     assert letters.wrapped("a" * 400, 100, 2)[-1].endswith("…")
     assert all(letters.width(line) <= 100 for line in letters.wrapped("word " * 40 + "日本語" * 30, 100, 50))
+
+
+def test_of_a_part_of_a_video_only_the_part_is_shown(video):
+    """Times and numbers count from the part's start, as the model was shown them."""
+    sprite = video_sprite(str(video), SMALL, [(1, 2)], start_s=3.5, end_s=8.0)
+    seen = sample_frames(video, fps=SMALL.fps, frame_size=SMALL.frame_size, start_s=3.5, end_s=8.0)
+    draw_numbers(seen.pixels, seen.numbers, SMALL.style)
+    assert (sprite.numbers, sprite.times_s) == (list(range(5)), [0, 1, 2, 3, 4])
+    sheet = Image.open(io.BytesIO(sprite.jpeg))
+    for k, frame in enumerate(seen.pixels):
+        left, top = sprite.width * (k % 4), sprite.height * (k // 4)
+        shown = np.asarray(sheet.crop((left, top, left + sprite.width, top + sprite.height)), dtype=float)
+        wanted = np.asarray(Image.fromarray(frame).resize((sprite.width, sprite.height), Image.Resampling.LANCZOS), dtype=float)
+        assert np.abs(shown - wanted).mean() < 8  # JPEG
+    (page,) = sheet_pages(video, SMALL, SheetText("a door", ((1, 2),), "From Frame 1 to Frame 2."), start_s=3.5, end_s=8.0)
+    (whole,) = sheet_pages(video, SMALL, SheetText("a door", ((1, 2),), "From Frame 1 to Frame 2."))
+    assert page.size != whole.size or np.asarray(page).tobytes() != np.asarray(whole).tobytes()

@@ -103,3 +103,21 @@ def test_no_query_at_all(tmp_path):
 def test_too_many_runs_are_refused(runs, tmp_path):
     with pytest.raises(NumProError, match="at most 6 runs, got 8"):
         write_report(runs * 4, tmp_path / "report.html")
+
+
+def test_parts_of_a_video_are_played_and_pictured_by_themselves(tmp_path, video):
+    """Two queries about two parts of one file, scored as a set."""
+    rows = []
+    for key, start_s in (("a", 0.0), ("b", 4.0)):
+        row = moment_sample(key, str(video), "a door", truth=(0, 1), span=(0, 1))
+        row["numpro"] |= {"duration_s": 4.0, "start_s": start_s, "end_s": start_s + 4.0, "set_iou": 0.5}
+        del row["numpro"]["iou"]
+        rows.append(row)
+    write_run(tmp_path, "numpro_tvgbench", rows)
+    made = write_report(read_runs([str(tmp_path)]), tmp_path / "report.html")
+    page = made.path.read_text(encoding="utf-8")
+    assert (made.videos, made.pictures) == (2, 2)
+    assert [one.get("start") for one in data_of(page)["videos"]] == [None, 4]
+    assert [row[5] for row in data_of(page)["rows"]] == [4, 4]
+    assert [frames["times"] for frames in data_of(page, "frames")["frames"].values()] == [[0, 1, 2, 3]] * 2
+    assert [row[6][0][0] for row in data_of(page)["rows"]] == [50, 50]

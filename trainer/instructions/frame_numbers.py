@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 from itertools import pairwise
 
-from numpro_plugin.answers.highlight_wording import ECHO
+from numpro_plugin.answers.highlights.wording import ECHO
 
 TextRange = tuple[int, int]
 """(start, end) of a number in a text, as in a slice."""

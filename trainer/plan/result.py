@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from numpro_plugin.cli.tables import aligned
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -162,9 +164,6 @@ def _gib(size: float) -> str:
 
 
 def _table(rows: Sequence[Sequence[str]]) -> list[str]:
-    """Aligned columns, the first to the left and the others to the right; the first row is the heading."""
-    widths = [max(len(row[k]) for row in rows) for k in range(len(rows[0]))]
-    lines = [
-        "  ".join([row[0].ljust(widths[0]), *[cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True)]]) for row in rows
-    ]
-    return [lines[0], "-" * len(lines[0]), *lines[1:]]
+    """Aligned columns with a line under the heading, which is the first row."""
+    heading, *lines = aligned(rows)
+    return [heading, "-" * len(heading), *lines]

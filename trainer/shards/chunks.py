@@ -17,7 +17,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from numpro_plugin.errors import NumProError
-from numpro_plugin.files import new_part, put_in_place, remove_if_possible, write_text_whole
+from numpro_plugin.files import is_about_writing, new_part, put_in_place, remove_if_possible, write_text_whole
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -83,6 +83,9 @@ def write_chunk(
         options: go into the file's metadata.
         file_bytes: see `ChunkWriter`.
         advance: called with 1 after each video.
+
+    Raises:
+        OSError: the folder cannot be written to, or no longer; the error names the file.
     """
     writer = ChunkWriter(out, chunk, options, file_bytes=file_bytes)
     try:
@@ -90,8 +93,11 @@ def write_chunk(
             writer.add(video, made)
             advance(1)
         writer.finish()
-    except BaseException:
+    except BaseException as error:
         writer.discard()
+        place = out / f"{chunk.name}.parquet"
+        if isinstance(error, OSError) and is_about_writing(error, place):  # Arrow's errors name no file
+            raise OSError(error.errno, error.strerror, str(place)) from error
         raise
 
 

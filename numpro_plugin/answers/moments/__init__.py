@@ -8,7 +8,7 @@ The stages, in the order of belief:
 3. `wording`: one spelling of what remains.
 4. `mentions`, `pairs` and `lists`: numbers, and ranges of them in tiers: "From Frame x to Frame y", other ranges that name frames, lists
    of frames, seconds, bare numbers, one frame. The best tier is believed, and in it the first range.
-5. `verdicts`: no answer is what is denied (`denials`), what only tells the numbering of the frames, and counts (`counts`). What is
+5. `verdicts`: no answer is what is denied (`denials`), what only tells the numbering of the frames, and counts. What is
    withdrawn or placed before ("before that") counts only if nothing else is left (`asides`). Spans that only tell what happens are no
    answer (`narration`).
 

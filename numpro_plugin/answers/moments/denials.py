@@ -31,7 +31,7 @@ _ABSENT = re.compile(
 """What a negation after a range speaks of when it says that what was asked for is not in those frames."""
 _PREDICATE = re.compile(r"(?:is|are|was|were|does|do|did|has|have)(?:n.?t| not)")
 _ONLY_SHOW = re.compile(r" (?:only|just|merely) (?:shows?|contains?|depicts?)\b")
-_NO_AFTER = re.compile(r" ?[:=-] ?(?:no|not|none|nothing|n/a|false|absent|irrelevant)\b")
+_NO_AFTER = re.compile(r" ?[:=-] ?(?:no|not|none|nothing|n/a|false|absent|irrelevant)\b| (?:no|false)(?= ?(?:[\n.,;]|$))")
 _NO_BEFORE = re.compile(r"(?:^|[.;\n] ?)(?:not|no) [^.:\n\d]{1,30}: ?[\d, -]{0,80}$")
 """Answers by yes and no: "0-5: not eating", "Not eating: 0-5, 10-14"."""
 _INSTEAD = re.compile(r"[^.!?;\n]{0,30}\b(?:only|just|merely|simply) \w+s\b| shows?\b")
@@ -42,7 +42,7 @@ _OVERALL = re.compile(
     r"(?! (?:fully|clearly|entirely|completely))"
     r"|\b(?:video|frames?|clip|footage) (?:does not|doesn.?t|do not|don.?t|never) (?:show|contain|depict|include|feature)"
     r"|\bnone of the (?:\d+ )?frames\b|\bthere is no (?:frame|moment|part|scene|evidence|indication|such)\b"
-    r"|\bno such (?:event|action|moment)\b"
+    r"|\bnot in (?:the|this) (?:\w+ )?(?:video|clip|footage)\b|\bno such (?:event|action|moment)\b"
     r"|\b(?:does|do|did|is|are|was|were)(?:n.?t| not| never) (?:\w+ ){1,4}in (?:this|the|these|any)(?: \w+)? (?:clip|video|footage)\b"
     r"|\bnot (?:visible|shown|present|seen|depicted|found) (?:in|anywhere in) (?:the|this|any)\b"
 )

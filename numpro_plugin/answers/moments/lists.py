@@ -19,16 +19,20 @@ _OUTSIDE = re.compile(r"\b(?:after|before|by|until|since|till|to|from|of)(?: the
 _BOUND = re.compile(r"(?<!at the )(?<!near the )(?<!at the very )\b(?:finish|end|stop|start|begin)\w*\b[^.;\n]{0,25}$")
 """Before a frame that is one end of a span: "he starts to run at frame 6"."""
 _START_CUE = re.compile(
-    r"\b(?:start(?:s|ing|ed)?|begin(?:s|ning)?|began|onset|first (?:\w+ )?(?:seen|visible|appears?|shown)|not until"
-    r"|first [^.\d]{1,20}:)\b[^.;\n]{0,30}$"
+    r"\b(?:start(?:s|ing|ed)?|begin(?:s|ning)?|began|onset|first (?:\w+ )?(?:seen|visible|appears?|shown)|not until|first [^.\d]{1,20}:"
+    r"|first time)\b[^.;\n]{0,30}$"
     r"|\bfrom (?:the )?$|\bfrom (?:the (?:moment|time|point)|when|where)\b[^.\n\d]{0,60}$|\bfirst [^.\d]{1,20}: $"
 )
 _END_CUE = re.compile(
     r"\b(?:end(?:s|ing|ed)?|finish(?:es|ing|ed)?|stop(?:s|ped)?|conclud(?:es|ed)|last (?:\w+ )?(?:seen|visible|appears?|shown)"
-    r"|leaves?|disappears?)\b[^.;\n]{0,30}$"
+    r"|last time)\b[^.;\n]{0,30}$"
     r"|\b(?:un)?till? (?:the )?$|\b(?:to|until|till) (?:the (?:moment|time|point)|when|where)\b[^.\n\d]{0,60}$|(?:^"
     r"|[.,;\n] ?)to (?:the )?$|\blast [^.\d]{1,20}: $"
 )
+_COMES = re.compile(r"\b(?:appears?|enters?|comes? into (?:view|the \w+)|shows? up)\b[^.;\n]{0,30}$")
+_GOES = re.compile(r"\b(?:leaves?|disappears?|exits?|goes? out of (?:view|the \w+)|is gone)\b[^.;\n]{0,30}$")
+"""Starts and ends only where no other frame is told of."""
+_LABELLED = re.compile(r"\b(?:first|last) [^.\d]{1,20}: $")
 _START_AFTER = re.compile(r" ?[(-] ?(?:start|begin)")
 _END_AFTER = re.compile(r" ?[(-] ?(?:end|stop|finish)")
 
@@ -86,17 +90,18 @@ def _as_list(text: str, run: Sequence[Mention], taken: set[int]) -> list[Range]:
 
 def start_and_end(text: str, mentions: Sequence[Mention]) -> list[Range]:
     """The one frame that something starts at and the one that it ends at, whatever is told between them."""
+    two = sum(mention.kind == "frame" and not mention.counted for mention in mentions) == 2
     starts: list[Mention] = []
     ends: list[Mention] = []
     before = 0
     for mention in mentions:
         cue = text[max(before, mention.start - 90) : mention.start]
         before = mention.end
-        if mention.kind != "frame" or mention.counted:
+        if mention.counted or (mention.kind != "frame" and not _LABELLED.search(cue)):
             continue
-        if _END_CUE.search(cue) or _END_AFTER.match(text, mention.end):
+        if _END_CUE.search(cue) or _END_AFTER.match(text, mention.end) or (two and _GOES.search(cue)):
             ends.append(mention)
-        elif _START_CUE.search(cue) or _START_AFTER.match(text, mention.end):
+        elif _START_CUE.search(cue) or _START_AFTER.match(text, mention.end) or (two and _COMES.search(cue)):
             starts.append(mention)
     if len(starts) != 1 or len(ends) != 1:
         return []

@@ -30,7 +30,7 @@ class Mention(NamedTuple):
 _MENTION = re.compile(
     r"""
     (?P<label> \bframes? (?:\ (?:(?:range|span|interval|indexes)|numbers?\.?
-                |nos?\b\.?|ids?|indices|index|numbered|labell?ed|marked|tagged|\#))? (?![a-z])
+                |nos?\b\.?|ids?|indices|index|numbered|labell?ed|marked|tagged|\#)(?:\ as)?)? (?![a-z])
             (?:\ with(?:\ the)?(?:\ red)?\ (?:frame|number))? (?:\ (?<!of\ frames\ )(?<!of\ frame\ )(?:are|is))?
             \ ?[:=]?\ ?(?:the\ )?\#{0,3}\ ?[\[(]{0,3}\ ?
         | (?P<time> \b(?:time(?:stamp)?s?|secs?|seconds?|(?:start|end)\ s) \ ?[:=]?\ ?[\[(]{0,3}\ ? ) )?

@@ -58,6 +58,9 @@ def without_story(ranges: list[Range]) -> tuple[list[Range], str]:
     rest = [one for one in ranges if one.words is None and one.tier in {"literal", "frames", *({"bare"} & {one.tier for one in told})}]
     if rest and (different or (any(one.tier == "frames" for one in told) and not any(one.tier == "literal" for one in told))):
         return rest, ""
+    literal = [one for one in told if one.tier == "literal"]
+    if different and literal == told[-1:]:  # only the last is in the format that was asked for
+        return literal, ""
     if different:
         return [], "the answer tells what several spans of frames show and does not say which of them it means"
     return ranges, ""

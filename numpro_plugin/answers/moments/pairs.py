@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from numpro_plugin.answers.moments.narration import label, told
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 _FILL = (
     r"(?:the|a|an|about|approximately|around|roughly|at|in|on|by|with|it|event|action|up|frames?|number|mark|of|last|least"
     r"|most|including|and"
-    r"|(?:start|beginning|end) of|somewhere|exactly|maybe|labell?ed|numbered|marked|one)"
+    r"|when|(?:start|beginning|end) of|somewhere|exactly|maybe|labell?ed|numbered|marked|one)"
 )
 _TO = re.compile(
     r"(?: (?:second )?mark| point| onwards?)?[ \n,;.:)\]]*+(?:-(?: ?to\b)?|(?:(?:and|which|it) )*"
@@ -89,7 +90,17 @@ def find_pairs(text: str, mentions: Sequence[Mention], last_number: int | None) 
             )
     if len(pairs) > MOST_RANGES:
         pairs = pairs[: MOST_RANGES // 2] + pairs[-MOST_RANGES // 2 :]
-    return found + [_range(text, first, last) for first, last in pairs]
+    return found + _in_one_list(text, [_range(text, first, last) for first, last in pairs])
+
+
+def _in_one_list(text: str, ranges: list[Range]) -> list[Range]:
+    """Of "frames 3-5, 9-12" the second range counts frames, too."""
+    listed = ranges[:1]
+    for one in ranges[1:]:
+        before = listed[-1]
+        same = one.tier == "bare" and before.tier in {"literal", "frames"} and BETWEEN_LIST.fullmatch(text, before.end, one.start)
+        listed.append(replace(one, tier=before.tier, verdict=before.verdict) if same else one)
+    return listed
 
 
 def _is_pair(text: str, before: str, first: Mention, last: Mention, after: Mention | None) -> bool:
@@ -97,7 +108,7 @@ def _is_pair(text: str, before: str, first: Mention, last: Mention, after: Menti
     gap = text[first.end : last.start]
     if len(gap) > 160:
         return False
-    between = _INSERTED.sub(" ", gap)
+    between = re.sub(" {2,}", " ", _INSERTED.sub(" ", gap))
     if len(between) <= 90:
         if _TO.fullmatch(between) or _END.fullmatch(between) or (_AND.fullmatch(between) and _BETWEEN.search(before)):
             return True

@@ -122,6 +122,10 @@ def _in_final_mark(mark: Mark, last_number: int | None) -> MomentAnswer:
 _SENTENCE_END = re.compile(r"[.!?。](?=\s+(?!to\b)|\s*$)|\n(?=\s*\S)|;")
 
 
+_MARKED_BARE = re.compile(r"\bframes?\b|^(?:[\W\d]|to\b|through\b)*$")
+"""After "so" bare numbers are an answer only if frames are spoken of, or nothing but the numbers stands there."""
+
+
 def _in_word_mark(mark: Mark, last_number: int | None, *, may_deny: bool) -> MomentAnswer | None:
     """What a word marks, if it marks something."""
     if mark.kind == "line":
@@ -131,7 +135,7 @@ def _in_word_mark(mark: Mark, last_number: int | None, *, may_deny: bool) -> Mom
     end = _SENTENCE_END.search(content)
     sentence = plain_moment(content[: end.start()] if end else content)
     ranges = [one for one in find_ranges(sentence, last_number) if one.verdict is None]
-    tiers = {"literal", "frames", "listed", "single"} | ({"bare"} if mark.kind == "word" or re.search(r"\bframes?\b", sentence) else set())
+    tiers = {"literal", "frames", "listed", "single"} | ({"bare"} if mark.kind == "word" or _MARKED_BARE.search(sentence) else set())
     if any(one.tier in tiers for one in ranges):
         answer = _read(sentence, last_number)
         return answer if answer.unit == "frames" else None

@@ -44,7 +44,12 @@ _SPELLINGS = steps(
         " ",
     ),
     (r"\b[xyt] ?= ?(?=\d)", ""),
-    (r"\bno\.(?= ?\d)|№", "frame "),
+    (r"\bno\.(?= ?\d)|\bno(?=\d)|\bred (?=\d)", "frame "),
+    (r"\b(?:it|counter|numbers?) (?:reads?|shows?|says?) (?=\d)", "frame "),
+    (r"\b(?:time|t|secs?|seconds?) (start|end|begin)\b(?= ?[:=])", r"\1 time"),
+    (r"\bframe (start|end|begin)\b(?= ?[:=])", r"\1 frame"),
+    (r"(?<![\w.])(\d{1,2})m(\d{1,2})s\b", r"\1 minutes \2 seconds"),
+    (r"(?<![\d.])0?\.\d{1,4} ?(?:to|-) ?(?:0?\.\d{1,4}|1\.0+)(?![\d.%]| ?(?:s|sec\w{0,4})\b)", " "),  # fractions of the video
     (r"(?<=\d)\.(?:jpe?g|png|webp|bmp)\b", ""),
     (r"\b(frames?) ?\[ ?(\d{1,9}) ?(?::|\.\.) ?(\d{1,9}) ?\]", r"\1 \2 to \3"),
     (r"(?:(?<=from )|(?<= to )|(?<= - )|(?<= at )):(?=\d\d(?![\d:]))", "0:"),  # ":40"
@@ -61,7 +66,7 @@ _SPELLINGS = steps(
     (rf"{_TIME} ?\((?:at |i\.e\.,? )?(frame ?#?\d{{1,9}})\)", r"\1"),
     (rf"((?:frames? ?)?#?\d{{1,9}}) ?@ ?{_TIME}", r"\1"),
     # Slips: "fame 3", "frme 3", "fr. 3", "3 too frame 9", "to to"
-    (r"\b(?!farm|fare|fear|frames?\b)f[rame]{3,5}s?(?= ?\d)|\bfrm?s?\.? ?(?=\d)", "frame "),
+    (r"\b(?!farms?\b|fares?\b|fears?\b|frames?\b)f[rame]{3,5}s?(?= ?\d)|\bfrm?s?\.? ?(?=\d)", "frame "),
     (r"(?<=\d )(?:too|tp|ot|t)(?= (?:frame )?\d)", "to"),
     (r"\b(from|to|frames?) \1\b", r"\1"),
     (
@@ -72,7 +77,7 @@ _SPELLINGS = steps(
     (r"(?<=:\d\d),(?=\d{3}\b)", "."),  # 00:01:05,000
     (r"(?<![\d.])(\d{1,3}(?:\.\d{1,3})?)(?= ?(?:to|-|and) ?\d{1,3}(?:\.\d{1,3})? ?(?:%|percent))", r"\1%"),
 )
-_SLASHED = re.compile(r"(?<![\d/])\d{1,6}(?: ?/ ?\d{1,6}){2,}+(?![\d/])")  # "30/31/32" is a list, "30/31" may be "30 of 31"
+_SLASHED = re.compile(r"(?<![\d/])\d{1,6}(?: ?/ ?\d{1,6}){2,40}+(?! ?[\d/])")  # "30/31/32" is a list, "30/31" may be "30 of 31"
 _MARKED_FRAMES = steps((r"(?<![#\w])#{1,3} ?(?=\d)|\bf(?=\d)", "frame "))
 _NUMBERS = steps(
     (r"(?<![\d,.])(\d{1,6}),(\d{1,2}) ?(-|to|bis|à) ?(\d{1,6}),(\d{1,2})(?= ?(?:s|sec|sek|seg)\w{0,8}\b)", r"\1.\2 \3 \4.\5"),

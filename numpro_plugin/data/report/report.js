@@ -142,6 +142,8 @@
   function player(video) {
     if (!video.url) return make("div", { class: "placeholder", role: "note" }, `No player: ${video.note}`);
     const element = make("video", { controls: "", preload: "metadata", src: video.url, "aria-label": `video ${video.name}` });
+    element.dataset.start = video.start || 0; // times of a query about a part count from the part's start
+    if (video.start) element.addEventListener("loadedmetadata", () => { element.currentTime = video.start; }, { once: true });
     element.muted = true;
     element.addEventListener("error", () => element.replaceWith(make("div", { class: "placeholder", role: "note" },
       `No player: this browser cannot open ${video.url} (moved, or a format it does not play)`)));
@@ -150,8 +152,9 @@
   function play(start, end) {
     const element = detail.querySelector("video");
     if (!element) return;
-    const stop = () => { if (element.currentTime >= end) { element.pause(); element.removeEventListener("timeupdate", stop); } };
-    element.currentTime = start;
+    const from = Number(element.dataset.start);
+    const stop = () => { if (element.currentTime >= from + end) { element.pause(); element.removeEventListener("timeupdate", stop); } };
+    element.currentTime = from + start;
     element.addEventListener("timeupdate", stop);
     element.play().catch(() => {});
   }

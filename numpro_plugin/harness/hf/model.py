@@ -28,6 +28,7 @@ from numpro_plugin.errors import NumProError
 from numpro_plugin.families import load_model
 from numpro_plugin.files import folder_state
 from numpro_plugin.harness import session
+from numpro_plugin.harness.cut_answers import report_cut_answers
 from numpro_plugin.harness.hf.processes import balanced_shares, run_in_all
 from numpro_plugin.harness.hf.questions import key_of, read_request
 from numpro_plugin.harness.lmms import (
@@ -50,7 +51,7 @@ if TYPE_CHECKING:
     from lmms_eval.api.instance import Instance
 
     from numpro_plugin.families import Family
-    from numpro_plugin.settings import NumProSettings
+    from numpro_plugin.settings import NumProSettings, SettingsByVideo
 
 log = logging.getLogger(__name__)
 
@@ -155,7 +156,7 @@ class NumProHF(lmms):
             "attn_implementation": attn_implementation,
         }
         self._session = session.begin(Announcement(name, _decided_by_model(loaded.family, max_frames), identity))
-        self._settings = self._session.settings()
+        self._settings = self._session.settings_by_video()
         _check_trained(tuned, self._trained, self._settings)
         versions = {"numpro": __version__, **{library: version(library) for library in ("torch", "transformers")}}
         self._log = AnswerLog({**identity, **versions}) if resume else None
@@ -176,7 +177,9 @@ class NumProHF(lmms):
         read_by_rank = run_in_all(lambda: [self._read(request, index) for index, request in enumerate(requests)])
         everything = [request for read in read_by_rank for request in read]
         outcomes = {origin: outcome for share in run_in_all(lambda: self._answered(everything)) for origin, outcome in share.items()}
-        return [self._result(request, outcomes[self.rank, index]) for index, request in enumerate(requests)]
+        results = [self._result(request, outcomes[self.rank, index]) for index, request in enumerate(requests)]
+        report_cut_answers(requests, results, limit=self._max_new_tokens)
+        return results
 
     def loglikelihood(self, requests: list[Instance]) -> list[tuple[float, bool]]:
         """Not available."""
@@ -294,12 +297,12 @@ def _decided_by_model(family: Family, max_frames: int | None) -> dict[str, Any]:
     return {"frame_size": size, **({} if max_frames is None else {"max_frames": max_frames})}
 
 
-def _check_trained(name: str, trained: NumProSettings | None, shown: NumProSettings) -> None:
+def _check_trained(name: str, trained: NumProSettings | None, shown: SettingsByVideo) -> None:
     """What was trained on frames of another kind than the tasks show is an error."""
     if trained is None:
         return
     for key in ("fps", "frame_size", *(["style"] if trained.numbers else [])):
-        there, here = getattr(trained, key), getattr(shown, key)
+        there, here = getattr(trained, key), "auto" if key == "fps" and shown.auto else getattr(shown.base, key)
         if there != here:
             raise NumProError(
                 f"{name} was trained with {key}={there}, the tasks are set to {key}={here}: set the NUMPRO_* variables to what it was "

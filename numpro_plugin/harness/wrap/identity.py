@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import re
+from contextlib import suppress
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -100,8 +101,10 @@ def _state(value: Any, arguments: Mapping[str, Any]) -> Any:
     if not re.fullmatch(r"[\w.-]+/[\w.-]+", value):
         return None
     revision = arguments.get("revision")
-    found = try_to_load_from_cache(value, "config.json", revision=revision if isinstance(revision, str) else None)
-    return Path(found).parent.name if isinstance(found, str) else None
+    with suppress(ValueError):  # it is no name of a repository
+        found = try_to_load_from_cache(value, "config.json", revision=revision if isinstance(revision, str) else None)
+        return Path(found).parent.name if isinstance(found, str) else None
+    return None
 
 
 def _is_small_file(value: Any) -> bool:

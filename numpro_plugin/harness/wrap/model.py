@@ -18,6 +18,7 @@ from numpro_plugin.clips.cache import ClipCache
 from numpro_plugin.environment import answer_token_limit, decoder_name, settings_from_environment
 from numpro_plugin.errors import NumProError
 from numpro_plugin.harness.lmms import keep_task_token_limits, use_prompts_of
+from numpro_plugin.harness.unanswered import asks_a_server
 from numpro_plugin.harness.wrap.clip_maker import ClipMaker, flat_settings
 from numpro_plugin.harness.wrap.identity import base_identity
 from numpro_plugin.harness.wrap.kept import KeptAnswers
@@ -48,7 +49,7 @@ class NumProMixin:
 
     numpro: Rewriter
     called_in_every_process: ClassVar[bool] = True
-    """For the guard of lmms-eval's response cache: the processes agree on their calls, so none may be left out."""
+    """For `unanswered`: the processes agree how often they call the base, so each must be called, also with nothing left to ask."""
 
     def generate_until(self, requests: list[Instance]) -> list[Any]:
         """One answer per request, in order."""
@@ -227,7 +228,7 @@ def _answer_log(model: Any, base_class: type, arguments: _Arguments, frames: Fra
     if not arguments.resume or getattr(model, "mcp_client", None) is not None:
         return None
     made_with = {**constructor_defaults(base_class), **frames.values, **arguments.of_base, "attributes": frames.attributes}
-    identity = base_identity(arguments.base, model, made_with, served=frames.reader.served)
+    identity = base_identity(arguments.base, model, made_with, served=asks_a_server(base_class))
     return AnswerLog(identity, empty=False)  # bases answer with an empty text where their model or server failed
 
 

@@ -17,6 +17,7 @@ from lmms_eval.api.instance import GenerationResult
 from tqdm import tqdm
 
 from numpro_plugin.errors import NumProError
+from numpro_plugin.harness.cut_answers import report_cut_answers
 from numpro_plugin.harness.hf.processes import run_in_all
 from numpro_plugin.harness.lmms import (
     document,
@@ -28,6 +29,7 @@ from numpro_plugin.harness.lmms import (
 )
 from numpro_plugin.harness.session import Announcement
 from numpro_plugin.harness.sources import Source, VideoFile, message_sources, sources_of
+from numpro_plugin.harness.unanswered import asks_a_server
 from numpro_plugin.harness.wrap.background import BackgroundWork
 from numpro_plugin.harness.wrap.clip_maker import flat_settings
 from numpro_plugin.harness.wrap.pieces import Piece, cut, piece_size, prepare_call
@@ -139,7 +141,10 @@ class Rewriter:
             problems = self.replacer.clips.problems
             log.error("%d of %d requests failed because %d videos cannot be read", work.failed, len(requests), len(problems))
         self._note_settings(requests)
-        return [work.answers[k] for k in range(len(requests))]
+        answers = [work.answers[k] for k in range(len(requests))]
+        if request_type == "generate_until":
+            report_cut_answers(requests, answers)
+        return answers
 
     def _prepared(self, model: Any, request_type: str, requests: list[Instance]) -> _Work:
         """What is there and what is to be asked, after a look at what may be wrong with all of it."""
@@ -184,7 +189,7 @@ class Rewriter:
         Not every base can be called with nothing, so it is asked its last request again. A client of a server, where that may cost
         money, is called with nothing.
         """
-        if self.replacer.frames.reader.served or not work.requests:
+        if asks_a_server(type(model)) or not work.requests:
             self._call(model, ask, [], None)
         elif work.pieces:
             self._call(model, ask, [work.requests[work.pieces[-1].indices[-1]]], work.pieces[-1].frames)

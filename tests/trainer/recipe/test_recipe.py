@@ -137,8 +137,11 @@ def test_recipes_are_read_from_yaml_files(tmp_path: Path) -> None:
         load_recipe("longva")
 
 
-def test_show_prints_the_whole_recipe_as_yaml(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
-    assert main(["run", "longva_7b", "optimizer.lr=5e-5", "--show"]) == 0
+@pytest.mark.parametrize(
+    "arguments", ["longva_7b optimizer.lr=5e-5 --show", "longva_7b --show optimizer.lr=5e-5", "--show longva_7b seed=0 optimizer.lr=5e-5"]
+)
+def test_show_prints_the_whole_recipe_as_yaml(arguments: str, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    assert main(["run", *arguments.split()]) == 0
     file = tmp_path / "shown.yaml"
     file.write_text(capsys.readouterr().out, encoding="utf-8")
     assert load_recipe(file) == load_recipe("longva_7b", ["optimizer.lr=5e-5"])

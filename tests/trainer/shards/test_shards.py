@@ -217,6 +217,24 @@ def test_a_file_system_without_locks_is_worked_on_with_a_warning(uninterrupted, 
     assert content(tmp_path / "out") == content(uninterrupted)
 
 
+def test_a_full_disk_is_named_and_what_was_done_is_kept(uninterrupted, videos, instruct, tmp_path, monkeypatch):
+    write_table, written = pq.ParquetWriter.write_table, []
+
+    def fails_at_the_second(writer, *arguments, **more):
+        written.append(writer)
+        if len(written) == 2:
+            raise OSError(errno.ENOSPC, "Error writing bytes to file")
+        write_table(writer, *arguments, **more)
+
+    monkeypatch.setattr(pq.ParquetWriter, "write_table", fails_at_the_second)
+    out, more = tmp_path / "out", {"videos": {"anet": videos}, "options": SMALL, "rows_per_file": 3, "workers": 0, "progress": False}
+    with pytest.raises(OSError, match=rf"Error writing bytes to file: '{out}/anet-00001-of-00003.parquet'"):
+        make_shards([instruct], out, **more)
+    assert (list(content(out)), leftovers(out)) == (["anet-00000-of-00003.parquet"], [])
+    make_shards([instruct], out, **more)
+    assert content(out) == content(uninterrupted)
+
+
 def sources(folder):
     """What its manifest says of the sources."""
     return json.loads((folder / "manifest.json").read_text())["sources"]

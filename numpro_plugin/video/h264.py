@@ -1,7 +1,8 @@
-"""Which H.264 packets hold pictures that no other picture refers to, by their headers.
+"""What the headers of H.264 packets say about which pictures need which.
 
-Such a packet need not be given to the decoder at all. The decoder could find out by itself (``skip_frame``), but it then keeps quiet about
-packets that it cannot decode.
+A picture that no other refers to need not be given to the decoder at all. The decoder could find out by itself (``skip_frame``), but it
+then keeps quiet about packets that it cannot decode. And of the pictures at which decoding can start, those of one kind clear the
+decoder's memory, while after the others some pictures may name earlier ones, without using them.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     import av
 
 _SLICE = 1
+_CLEARING_SLICE = 5
 _HARMLESS = frozenset({6, 9, 12})
 """Types of units that may stand beside the slices: supplemental information, delimiters, filling. Parameters may not: others use them."""
 
@@ -32,6 +34,11 @@ def is_unreferenced(packet: av.Packet, size_bytes: int) -> bool:
         elif header & 0x1F not in _HARMLESS or header & 0x80:
             return False
     return has_slice
+
+
+def clears_memory(packet: av.Packet, size_bytes: int) -> bool:
+    """Whether nothing after a key frame can name anything before it (an IDR picture)."""
+    return any(header & 0x1F == _CLEARING_SLICE for header in _headers(bytes(packet), size_bytes))
 
 
 def _headers(data: bytes, size_bytes: int) -> Iterator[int]:
