@@ -42,6 +42,7 @@ from numpro_plugin.trainer.output.status import read_status
 from numpro_plugin.trainer.recipe.record import Recipe
 
 LIMIT_S = 600
+SHUTDOWN_S = 15
 
 
 class Process:
@@ -49,6 +50,7 @@ class Process:
 
     def __init__(self, recipe: Recipe, folder: Path, *, rank: int = 0, world: int = 1, port: int = 0) -> None:
         self.log = folder / f"{recipe.output.rpartition('/')[2]}.{rank}.txt"
+        self._code: int | None = None
         self.pid = os.fork()
         if self.pid:
             return
@@ -70,17 +72,28 @@ class Process:
         with contextlib.suppress(ProcessLookupError):
             (os.killpg if group else os.kill)(self.pid, number)
 
-    def wait(self) -> int:
-        """The exit code; negative for a signal."""
-        end = time.monotonic() + LIMIT_S
-        while time.monotonic() < end:
+    def poll(self) -> int | None:
+        """The exit code, negative for a signal; None while the process runs."""
+        if self._code is None:
             pid, status = os.waitpid(self.pid, os.WNOHANG)
-            if pid:
-                return os.waitstatus_to_exitcode(status)
-            time.sleep(0.01)
-        os.killpg(self.pid, signal.SIGKILL)
-        os.waitpid(self.pid, 0)
-        return 999
+            self._code = os.waitstatus_to_exitcode(status) if pid else None
+        return self._code
+
+
+def wait(processes: list[Process]) -> list[int]:
+    """The exit codes. As a launcher does it, the others are ended when one fails: with SIGTERM, and after a while with SIGKILL."""
+    end, failed_at = time.monotonic() + LIMIT_S, 0.0
+    while None in (codes := [process.poll() for process in processes]):
+        now = time.monotonic()
+        if not failed_at and any(codes):
+            failed_at = now
+            for process in processes:
+                process.signal(signal.SIGTERM, group=True)
+        if now > end or (failed_at and now > failed_at + SHUTDOWN_S):
+            for process in processes:
+                process.signal(signal.SIGKILL, group=True)
+        time.sleep(0.01)
+    return [code for code in codes if code is not None]
 
 
 def command_of(recipe: Recipe) -> list[str]:
@@ -100,7 +113,7 @@ def started(recipe: Recipe, folder: Path, ranks: int) -> list[Process]:
 
 def finished(recipe: Recipe, folder: Path, ranks: int) -> list[int]:
     """Run without a disturbance; the exit codes."""
-    return [process.wait() for process in started(recipe, folder, ranks)]
+    return wait(started(recipe, folder, ranks))
 
 
 def difference(recipe: Recipe, wanted: Recipe) -> str:
@@ -133,7 +146,7 @@ def disturbed(make: World, name: str, wanted: Recipe, folder: Path, ranks: int, 
     group = rng.random() < 0.5
     for process in rng.sample(processes, rng.randint(1, ranks)):
         process.signal(number, group=group)
-    codes = [process.wait() for process in processes]
+    codes = wait(processes)
     what = f"exit {'/'.join(map(str, sorted(codes)))}: {state_of(Path(recipe.output))}"
     after = finished(recipe.replace(resume=True), folder, ranks) if not (Path(recipe.output) / "adapter").is_dir() else [0]
     problem = difference(recipe, wanted)
@@ -172,7 +185,7 @@ def killed_saves(make: World, folder: Path, *, times: int, rng: random.Random) -
         while len(checkpoints(output)) < after - 1 or not list(output.glob(".checkpoint-*.part")):
             time.sleep(0.0002)
         process.signal(signal.SIGKILL, group=True)
-        code = process.wait()
+        [code] = wait([process])
         left = len(list(output.glob(".checkpoint-*.part")))
         after_codes = finished(recipe, folder, 1)
         problem = difference(recipe, wanted)
@@ -201,7 +214,7 @@ def full_disk(make: World, folder: Path, *, times: int, rng: random.Random) -> N
         with mounted(folder / f"disk-{k}", int(one_kb * rng.uniform(0.1, 1.95)) + 64) as disk:
             recipe = recipe_of(make, "unused", 1, run__save_steps=1, run__save_total_limit=1).replace(output=str(disk / "run"))
             [process] = started(recipe, folder, 1)
-            code = process.wait()
+            [code] = wait([process])
             messages = re.findall(r"numpro-train: (?:\S*/)?(.*)", process.log.read_text())
             reason = re.sub(r"/\S*/|checkpoint-\d|adapter", "...", messages[-1]) if messages else "it fitted"
             complete = f", checkpoint {len(checkpoints(disk / 'run'))}" if checkpoints(disk / "run") else ""
@@ -222,7 +235,7 @@ def two_starts(make: World, folder: Path, *, times: int, rng: random.Random) -> 
     for k in range(times):
         recipe = recipe_of(make, f"start-{k}", 1)
         processes = [Process(recipe, folder, rank=rank) for rank in range(2)]
-        codes = sorted(process.wait() for process in processes)
+        codes = sorted(code for process in processes for code in wait([process]))
         refused = sum("in use by another run" in process.log.read_text() for process in processes)
         problem = difference(recipe, wanted)
         cases[f"exit {codes}, {refused} refused{f', WRONG: {problem}' if problem else ''}"] += 1
@@ -234,7 +247,7 @@ def two_starts(make: World, folder: Path, *, times: int, rng: random.Random) -> 
         while len(checkpoints(Path(recipe.output))) < 1:
             time.sleep(0.001)
         lock = OutputLock.take(Path(recipe.output), steal=True)
-        code = process.wait()
+        [code] = wait([process])
         lock.check()
         lock.release()
         taken = "taken over by another run" in process.log.read_text()
