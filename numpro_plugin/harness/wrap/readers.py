@@ -79,7 +79,7 @@ READERS: dict[str, Reader] = {
     "internvl_hf": Reader("num_frames", exact=True),
     "litellm": _PICTURES,
     "llava_hf": Reader(
-        "max_frames_num", exact=True, fails="its processor got an empty list of images, or a prompt without a place for the video"
+        "max_frames_num", exact=True, fails="its processor got no images, or a prompt without a place for the video"
     ),
     "llava_onevision": _LINSPACE,
     "llava_onevision1_5": Reader("max_num_frames", exact=True, multiple=28),
