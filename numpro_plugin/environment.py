@@ -28,8 +28,14 @@ def _frame_size(text: str) -> tuple[int, int]:
     return parse_frame_size(text, name="NUMPRO_FRAME_SIZE")
 
 
+def _fps(text: str) -> float:
+    from numpro_plugin.settings import FPS_LADDER
+
+    return FPS_LADDER[-1] if text == "auto" else float(text)
+
+
 _SETTINGS: dict[str, tuple[str, Callable[[str], Any]]] = {
-    "NUMPRO_FPS": ("fps", float),
+    "NUMPRO_FPS": ("fps", _fps),
     "NUMPRO_FRAME_SIZE": ("frame_size", _frame_size),
     "NUMPRO_MAX_FRAMES": ("max_frames", int),
     "NUMPRO_PROMPT": ("prompt", str),
@@ -39,17 +45,21 @@ _SETTINGS: dict[str, tuple[str, Callable[[str], Any]]] = {
     "NUMPRO_STROKE_WIDTH": ("stroke_width", float),
     "NUMPRO_STROKE_COLOR": ("stroke_color", str),
 }
-# Where things are stored and how they are read. None of these changes an answer.
+# Which rows are asked about, how long answers may be, where things are stored and how they are read.
 _OTHERS = (
     *("NUMPRO_DATA", "NUMPRO_SPLIT", "NUMPRO_CUSTOM", "NUMPRO_CACHE", "NUMPRO_CACHE_GB", "NUMPRO_DECODER", "NUMPRO_SHARED"),
-    "NUMPRO_UNPACKED_GB",
+    *("NUMPRO_MAX_NEW_TOKENS", "NUMPRO_UNPACKED_GB"),
 )
+TOKEN_LIMIT_NAMES = ("max_new_tokens", "max_gen_toks", "max_tokens", "max_completion_tokens", "max_output_tokens")
+"""What lmms-eval, its models and servers call the token limit of an answer."""
 
 
 def settings_from_environment(
     environ: Mapping[str, str] | None = None, *, numbers: bool = True, fixed: Mapping[str, Any] | None = None, source: str = ""
 ) -> NumProSettings:
     """The default settings, with the ``fixed`` ones and those of ``NUMPRO_*`` variables applied.
+
+    With ``NUMPRO_FPS=auto`` the rate is the finest that a video can have (see `fps_is_automatic`).
 
     Args:
         environ: the process's environment if None.
@@ -99,6 +109,11 @@ def _check_names(environ: Mapping[str, str]) -> None:
         raise NumProError(f"environment variable {unknown[0]} is unknown{hint} Allowed: {', '.join(allowed)}")
 
 
+def fps_is_automatic() -> bool:
+    """Whether ``NUMPRO_FPS`` is ``auto``: each video has the finest rate of a ladder whose frames it may show."""
+    return os.environ.get("NUMPRO_FPS") == "auto"
+
+
 def setting_in_environment(name: str) -> str | None:
     """The value of a setting's variable (``fps`` -> ``$NUMPRO_FPS``) as text; None if it is unset."""
     return os.environ.get(variable_of(name))
@@ -107,6 +122,38 @@ def setting_in_environment(name: str) -> str | None:
 def variable_of(name: str) -> str:
     """Name of a setting's variable."""
     return f"NUMPRO_{name.upper()}"
+
+
+def answer_token_limit(given: Mapping[str, Any] | None = None, *, source: str = "") -> int | None:
+    """``$NUMPRO_MAX_NEW_TOKENS``: the token limit of answers in NumPro's tasks, in place of the tasks' own; None if it is unset.
+
+    Args:
+        given: arguments among which there may be a limit as well.
+        source: where they come from, for errors.
+
+    Raises:
+        NumProError: it is not an integer of 1 or more, or differs from the limit in ``given``.
+    """
+    text = os.environ.get("NUMPRO_MAX_NEW_TOKENS")
+    if text is None:
+        return None
+    try:
+        limit = int(text)
+    except ValueError:
+        limit = 0
+    if limit < 1:
+        raise NumProError(f"NUMPRO_MAX_NEW_TOKENS={text[:80]!r} must be a whole number of tokens, 1 or more")
+    check_token_limit(limit, given or {}, source=source)
+    return limit
+
+
+def check_token_limit(limit: int, given: Mapping[str, Any], *, source: str) -> None:
+    """Raise NumProError if ``given``, the arguments of ``source``, have another limit than ``NUMPRO_MAX_NEW_TOKENS``."""
+    for name in TOKEN_LIMIT_NAMES:
+        if (value := given.get(name)) is not None and str(value) != str(limit):
+            raise NumProError(
+                f"NUMPRO_MAX_NEW_TOKENS={limit} differs from {name}={value} of {source}: change one of them, or unset the variable"
+            )
 
 
 def user_folder() -> Path:

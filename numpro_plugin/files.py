@@ -6,6 +6,7 @@ renaming it. A reader sees the old file or the new one, also after a kill or a p
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
     AnyPath = str | os.PathLike[str]
 
+_CANNOT_BE_WRITTEN = {errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.ESTALE}
 _NAME_BYTES = 200  # of the target's name in its part's name: file systems allow 255 in all
 _CHUNK_BYTES = 1 << 20
 _SMALL_BYTES = 1 << 20
@@ -37,12 +39,28 @@ def written_whole(path: AnyPath) -> Iterator[Path]:
 
     Raises:
         NumProError: see `check_target`.
+        OSError: the folder cannot be written to, or no longer; the error names the file or the folder, not the part.
     """
     part = new_part(path)
     try:
         yield part
         put_in_place(part, path)
+    except OSError as error:
+        if is_about_writing(error, part):
+            raise OSError(error.errno, error.strerror, os.fspath(path)) from error
+        raise
     finally:
+        remove_if_possible(part)
+
+
+def is_about_writing(error: OSError, part: Path) -> bool:
+    """Whether an error says that a part cannot be written (any more), and not that something else went wrong meanwhile."""
+    return error.errno in _CANNOT_BE_WRITTEN and error.filename in (None, str(part))
+
+
+def remove_if_possible(part: Path) -> None:
+    """Remove a file that is of no use any more. In a folder that can no longer be written to it stays, which is no error of its own."""
+    with suppress(OSError):
         part.unlink(missing_ok=True)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
     from numpro_plugin.settings import PromptKind
@@ -29,8 +29,31 @@ _HIGHLIGHT: dict[PromptKind, str] = {
 }
 
 
+SetQuestion = Literal["retrieval", "grounding", "single"]
+"""TimeLens2's questions for all moments: of VUE-TR, of MomentSeeker, and of Ego4D-NLQ, which asks for one."""
+
+_PAIRS = "Output format MUST be a JSON array of [start, end] pairs, e.g. [[0, 3.5], [10, 12]].\n"
+_SETS: dict[SetQuestion, str] = {
+    "retrieval": (
+        "You are given a video.\nTask: temporal retrieval.\n"
+        f'Given the query: "{{query}}", return ALL time spans (in seconds) where the query is relevant.\n{_PAIRS}'
+    ),
+    "grounding": (
+        "You are given a video.\nTask: temporal grounding.\n"
+        f'Given the query: "{{query}}", return ALL time spans (in seconds) where the query is grounded in the video.\n{_PAIRS}'
+    ),
+    "single": (
+        "You are given a video.\nTask: temporal grounding.\n"
+        'Given the query: "{query}", return the time span (in seconds) where the query is grounded in the video.\n'
+        "Output format MUST be [[start, end]].\n"
+    ),
+}
+
 MOMENT_ANSWER_TOKENS = 128
 """Token limit of an answer to a moment retrieval question."""
+
+SET_ANSWER_TOKENS = 512
+"""Token limit of an answer that lists all moments; a pair of numbers takes about eight."""
 
 HIGHLIGHT_ANSWER_TOKENS: dict[PromptKind, int] = {"zeroshot": 512, "ft": 1024}
 """Token limit of an answer to a highlight detection question, by kind of prompt; the reference's values."""
@@ -47,6 +70,25 @@ def moment_prompt(query: str, *, numbers: bool = True, color: str = "red") -> st
     question = _MOMENT.replace("{query}", query)
     # No space after the sentence: the models were prompted and trained this way.
     return numbers_sentence(color) + question if numbers else question
+
+
+def set_prompt(
+    query: str, question: SetQuestion, *, unit: Literal["frames", "seconds"] = "frames", numbers: bool = True, color: str = "red"
+) -> str:
+    """The question for all moments of a query: TimeLens2's, byte for byte in seconds, and the same in frame numbers.
+
+    Args:
+        query: what to look for; inserted unchanged.
+        question: which of its three.
+        unit: what the answer counts. In frames "(in seconds)" becomes "(in frame numbers)", and the example has whole numbers.
+        numbers: False leaves out the sentence about the numbers; in seconds there is none.
+        color: of the numbers, see `numbers_sentence`.
+    """
+    asked = _SETS[question]
+    if unit == "frames":
+        asked = asked.replace("(in seconds)", "(in frame numbers)").replace("3.5", "3")
+    asked = asked.replace("{query}", query)
+    return f"{numbers_sentence(color)} {asked}" if numbers and unit == "frames" else asked
 
 
 def highlight_prompt(query: str, *, kind: PromptKind = "zeroshot", numbers: bool = True, color: str = "red") -> str:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import math
 import re
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields, replace
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from numpro_plugin.errors import NumProError
 from numpro_plugin.numbering import NumberStyle
+from numpro_plugin.timeline import Timeline
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -81,6 +82,43 @@ class NumProSettings:
         if not self.numbers:
             del values["style"]
         return values
+
+
+Rate = float | Literal["auto"]
+"""Numbers per second, or a rate for each video by its length (`auto_fps`)."""
+
+FPS_LADDER = (0.5, 1.0, 2.0, 4.0)
+"""The rates among which ``fps`` "auto" chooses."""
+
+
+def auto_fps(duration_s: float, max_frames: int) -> float:
+    """The finest rate of `FPS_LADDER` at which all frames of a video may be shown; the coarsest if there is none."""
+    return max((fps for fps in FPS_LADDER if Timeline(duration_s, fps).count <= max_frames), default=FPS_LADDER[0])
+
+
+@dataclass(frozen=True)
+class SettingsByVideo:
+    """The settings of a task: one record for all videos, unless the rate follows each video's length."""
+
+    base: NumProSettings
+    """Of every video; where the rate is automatic, its ``fps`` is the finest there can be."""
+
+    auto: bool = False
+    """Whether each video has the rate that `auto_fps` gives it."""
+
+    def of(self, duration_s: float) -> NumProSettings:
+        """The settings of a video that lasts (or whose part lasts) so many seconds."""
+        return replace(self.base, fps=auto_fps(duration_s, self.base.max_frames)) if self.auto else self.base
+
+    def to_dict(self) -> dict[str, Any]:
+        """As `NumProSettings.to_dict`, with ``fps`` "auto" where it is; `from_dict` is the inverse."""
+        return {**self.base.to_dict(), **({"fps": "auto"} if self.auto else {})}
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> SettingsByVideo:
+        """Read what `to_dict` wrote. Raises NumProError for keys that do not exist."""
+        auto = values.get("fps") == "auto"
+        return cls(NumProSettings.from_dict({**values, "fps": FPS_LADDER[-1]} if auto else values), auto)
 
 
 def parse_frame_size(value: object, *, name: str = "frame_size") -> tuple[int, int]:

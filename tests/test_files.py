@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
@@ -11,6 +12,7 @@ import subprocess
 import sys
 import zlib
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -46,6 +48,23 @@ def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path):
     with pytest.raises(OSError, match="full"):
         fail()
     assert (target.read_text(), os.listdir(tmp_path)) == ("old", ["a.txt"])
+
+
+def test_a_folder_that_becomes_read_only_meanwhile_is_named_by_the_file_that_was_wanted(tmp_path, monkeypatch):
+    def refuse(*_, **__):
+        raise OSError(errno.EROFS, "Read-only file system")
+
+    def write(error=None):
+        with files.written_whole(tmp_path / "a.txt"):
+            monkeypatch.setattr(os, "replace", refuse)
+            monkeypatch.setattr(Path, "unlink", refuse)
+            if error:
+                raise error
+
+    with pytest.raises(OSError, match=rf"Read-only file system: '{tmp_path}/a.txt'"):
+        write()
+    with pytest.raises(BrokenPipeError, match="Broken pipe$"):
+        write(BrokenPipeError(errno.EPIPE, "Broken pipe"))
 
 
 def test_files_called_like_a_part_are_never_touched(tmp_path):

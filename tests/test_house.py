@@ -16,8 +16,10 @@ ROOT = Path(__file__).resolve().parents[1]
 
 ROOMS = (
     "errors",
+    "printable",
     "internals",
     "files",
+    "processes",
     "timeline",
     "numbering",
     "settings",
@@ -32,6 +34,7 @@ ROOMS = (
     "families",
     "benchmarks",
     "reports",
+    "views",
     "inference",
     "cli.terminal",
     "cli.tables",
@@ -41,6 +44,7 @@ ROOMS = (
     "trainer.instructions",
     "trainer.shards",
     "trainer.batches",
+    "trainer.output",
     "trainer.run",
     "trainer.plan",
     "trainer.cli",

@@ -7,9 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from numpro_plugin import NumberStyle, NumProError, NumProSettings
-from numpro_plugin.environment import settings_from_environment
+from numpro_plugin.environment import fps_is_automatic, settings_from_environment
 from numpro_plugin.numbering import POSITIONS
-from numpro_plugin.settings import parse_frame_size
+from numpro_plugin.settings import SettingsByVideo, auto_fps, parse_frame_size
 
 
 def test_defaults_are_the_papers_protocol():
@@ -56,6 +56,22 @@ def test_from_environment():
     )
     assert settings == NumProSettings(fps=1, frame_size=(448, 336), style=NumberStyle(color="blue", font_size=60))
     assert settings_from_environment({"NUMPRO_FRAME_SIZE": "384"}, numbers=False) == NumProSettings(frame_size=(384, 384), numbers=False)
+
+
+def test_a_rate_by_the_length_of_the_video(monkeypatch):
+    lengths = (10, 60, 60.3, 120, 121, 240, 250, 480, 500, 3600)
+    assert [auto_fps(length, 240) for length in lengths] == [4, 4, 2, 2, 1, 1, 0.5, 0.5, 0.5, 0.5]
+    by_video = SettingsByVideo(NumProSettings(fps=4, max_frames=100), auto=True)
+    assert [by_video.of(length).fps for length in (20, 40, 100, 101)] == [4, 2, 1, 0.5]
+    assert by_video.of(20).max_frames == 100
+    assert by_video.to_dict()["fps"] == "auto"
+    for one in (by_video, SettingsByVideo(NumProSettings(fps=1))):
+        assert SettingsByVideo.from_dict(json.loads(json.dumps(one.to_dict()))) == one
+    with pytest.raises(NumProError, match="unknown setting"):
+        SettingsByVideo.from_dict({"fps": "auto", "colour": "red"})
+    monkeypatch.setenv("NUMPRO_FPS", "auto")
+    assert fps_is_automatic()
+    assert settings_from_environment().fps == 4  # what no video exceeds
 
 
 @pytest.mark.parametrize(

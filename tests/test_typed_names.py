@@ -15,35 +15,48 @@ import yaml
 ROOT = Path(__file__).resolve().parents[1]
 
 FLAGS = {
-    "numpro": "demo ask prepare check number score compare ceiling cache tasks-path --version",
+    "numpro": "demo ask prepare check number score compare ceiling report sheet doctor cache tasks-path --version",
     "numpro demo": "--train --videos --seed --out --json",
     "numpro ask": "video QUERY --model --adapter --highlights --fps --max-frames --start --end --max-new-tokens --batch-size --dtype "
     "--attn --device --json",
-    "numpro prepare": "charades didemo activitynet qvhighlights custom",
+    "numpro prepare": "charades didemo activitynet qvhighlights custom timelens_charades timelens_activitynet timelens_qvhighlights "
+    "vue_tr vue_tr_v2 momentseeker ego4d_nlq tvgbench tacos youcook2 hirest charades_ood rextime etbench_tvg",
     "numpro prepare charades": "--annotations --videos --without-videos --durations --split --out --allow-missing",
     "numpro prepare didemo": "--annotations --videos --without-videos --yfcc-hash --majority --split --out --allow-missing",
     "numpro prepare activitynet": "--annotations --videos --without-videos --split --out --allow-missing",
     "numpro prepare qvhighlights": "--annotations --videos --without-videos --split --out --allow-missing",
-    "numpro prepare custom": "--annotations --videos --without-videos --split --out --allow-missing",
+    "numpro prepare custom": "--annotations --videos --without-videos --columns --unit --split --out --allow-missing",
     "numpro check": "charades --split --out",
     "numpro number": "video -o --output --fps --frame-size --max-frames --end --position --font-size --color --stroke-width "
     "--stroke-color --force",
-    "numpro score": "moment highlight predictions --truth --fps --compatible --json",
+    "numpro score": "moment highlight set predictions --truth --fps --compatible --json",
     "numpro compare": "run_a run_b --json",
     "numpro ceiling": "charades --fps --max-frames --split --out --json",
+    "numpro report": "RUN -o --output --pictures --videos --force",
+    "numpro sheet": "video -o --output --query --truth --answer --samples --id --fps --frame-size --max-frames --end --force",
+    "numpro doctor": "FOLDER --json",
     "numpro cache": "info clear",
     "numpro tasks-path": "",
     "numpro-train": "shards run plan merge --version",
     "numpro-train shards": "INPUT --out --videos --yfcc-hash --fps --frame-size --max-frames --jpeg-quality --chroma --workers --shard "
     "--engine --rows-per-file --file-mb --allow-skipped --retry-skipped --past-last",
-    "numpro-train run": "RECIPE KEY=VALUE --show",
-    "numpro-train plan": "RECIPE KEY=VALUE --gpus",
+    "numpro-train run": "RECIPE KEY=VALUE --show --time-limit --steal-lock",
+    "numpro-train plan": "RECIPE KEY=VALUE --gpus --hours",
     "numpro-train merge": "BASE ADAPTER OUT",
 }
-BENCHMARKS = ("charades", "didemo", "activitynet", "qvhighlights", "qvhighlights_hd", "custom")
+BENCHMARKS = (
+    *("charades", "didemo", "activitynet", "qvhighlights", "qvhighlights_hd", "custom"),
+    *("timelens", "timelens_charades", "timelens_activitynet", "timelens_qvhighlights"),
+    *("vue_tr", "vue_tr_v2", "momentseeker", "ego4d_nlq"),
+    *("tvgbench", "tacos", "youcook2", "hirest", "charades_ood", "rextime", "etbench_tvg"),
+)
 TASKS = {f"numpro_{name}{twin}" for name in BENCHMARKS for twin in ("", "_plain")} | {"numpro", "numpro_plain"}
 METRICS = {
     "numpro_charades": {"R@0.3", "R@0.5", "R@0.7", "mIoU", "parse_fail", "request_fail"},
+    "numpro_vue_tr": {
+        *("R1_set@0.3", "R1_set@0.5", "R1_set@0.7", "mIoU_set", "R@0.3", "R@0.5", "R@0.7", "mIoU", "MR-full-mAP"),
+        *("parse_fail", "request_fail"),
+    },
     "numpro_qvhighlights_hd": {
         *("mAP", "HIT@1", "mAP_Good", "HIT@1_Good", "mAP_Fair", "HIT@1_Fair"),
         *("mAP_timechat", "HIT@1_timechat", "mAP_Good_timechat", "HIT@1_Good_timechat", "mAP_Fair_timechat", "HIT@1_Fair_timechat"),
@@ -54,6 +67,7 @@ HF_ARGUMENTS = (
     "pretrained adapter dtype attn_implementation max_new_tokens batch_size max_frames device_map device token_budget share_prefix "
     "workers resume"
 )
+WRAPPER_ARGUMENTS = "fps frame_size max_frames numbers position font_size color stroke_width stroke_color resume requests_per_call"
 VARIABLES = {
     "NUMPRO_FPS": "1",
     "NUMPRO_FRAME_SIZE": "448x336",
@@ -64,6 +78,7 @@ VARIABLES = {
     "NUMPRO_COLOR": "blue",
     "NUMPRO_STROKE_WIDTH": "2",
     "NUMPRO_STROKE_COLOR": "white",
+    "NUMPRO_MAX_NEW_TOKENS": "2048",
     "NUMPRO_DATA": "folder",
     "NUMPRO_SPLIT": "val_1",
     "NUMPRO_CACHE": "folder",
@@ -71,7 +86,7 @@ VARIABLES = {
     "NUMPRO_DECODER": "decord",
 }
 RECIPE_KEYS = """
-    model output tuning seed resume
+    model adapter output tuning seed resume
     numpro.fps numpro.frame_size numpro.max_frames numpro.numbers numpro.prompt
     numpro.style.position numpro.style.font_size numpro.style.color numpro.style.stroke_width numpro.style.stroke_color
     data.shards data.held_out data.streaming data.shuffle_buffer data.group_by_length data.numbering data.highest_number
@@ -131,6 +146,12 @@ def test_models():
     assert set(inspect.signature(getattr(import_module(module), kind)).parameters) >= set(HF_ARGUMENTS.split())
 
 
+def test_arguments_of_the_wrapper():
+    from numpro_plugin.harness.wrap.model import RUN, SETTINGS
+
+    assert {*SETTINGS, *RUN} >= set(WRAPPER_ARGUMENTS.split())
+
+
 def test_variables(monkeypatch: pytest.MonkeyPatch):
     from numpro_plugin.environment import settings_from_environment
 
@@ -164,4 +185,5 @@ def test_python_names():
     names = "Timeline Frames sample_frames NumberStyle draw_numbers NumProSettings numbered_clip parse_moment parse_highlights NumProError"
     assert [name for name in names.split() if not hasattr(package, name)] == []
     assert callable(import_module("numpro_plugin.longva").load_longva)
+    assert callable(import_module("numpro_plugin.metrics").set_iou)
     assert callable(import_module("numpro_plugin.families").load_model)

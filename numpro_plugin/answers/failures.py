@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 
 REQUEST_FAILED = "[LMMS_EVAL_REQUEST_FAILED"
@@ -16,11 +17,15 @@ _MARKS = {
     "[GENERATION_FAILED]": "the generation failed",
     "[SAFETY_BLOCKED": "the server's safety filter withheld the answer",
 }
-_FILTERED = re.compile(r"\bcontent[_ ]?filter(?:ed)?\b", re.IGNORECASE)
+_FILTERED = re.compile(r"\bcontent[_ ]?filter(?:ed|ing)?\b|\bcontent management policy\b", re.IGNORECASE)
+_NAMES_A_FRAME = re.compile(r"\bframes?\W{0,3}\d", re.IGNORECASE)
 _LONGEST_FILTER_NOTICE = 300  # characters; a longer text that speaks of a content filter is prose
-# "Error: ...", "openai.RateLimitError: ...", "Error code: 429 - {...}", and what a null content becomes in lmms-eval's async client.
+# "Error: ...", "[ERROR] ...", "openai.RateLimitError: ...", "Error code: 429 - {...}", and what null becomes in lmms-eval's async client.
 _EXCEPTION = re.compile(
     r"(?:[A-Za-z_][\w.]{0,80})??(?:Error|ERROR|Exception)(?: code)?:"
+    r"|error(?: code)?:"
+    r"|\[(?:Error|ERROR)\]"
+    r"|\{\s*\"error\"\s*:"
     r"|Traceback \(most recent call last\):"
     r"|can only concatenate str \(not \"NoneType\"\) to str"
 )
@@ -36,7 +41,7 @@ def failure_reason(text: object, *, certain: bool = False, empty: bool = True) -
             nothing has answered, and its answer cannot be read.
     """
     if text is None:
-        return "the server sent null in place of an answer"
+        return "null came in place of an answer"
     if not isinstance(text, str):
         return f"the answer is not a text but {type(text).__name__}"
     head = text.strip()
@@ -49,8 +54,28 @@ def failure_reason(text: object, *, certain: bool = False, empty: bool = True) -
         return None
     if _EXCEPTION.match(head):
         return f"the answer is the text of an error: {_excerpt(head)}"
-    if len(head) <= _LONGEST_FILTER_NOTICE and _FILTERED.search(head):
+    if len(head) <= _LONGEST_FILTER_NOTICE and _FILTERED.search(head) and not _NAMES_A_FRAME.search(head):
         return f"the server's content filter withheld the answer: {_excerpt(head)}"
+    return None
+
+
+def response_failure(response: object, *, empty: bool = True) -> str | None:
+    """Why a response to a request of any type is no answer, or None if it is one, or is of a kind that cannot be judged.
+
+    Args:
+        response: a text; the texts of several rounds; a text with its counts of tokens; a log-likelihood, alone or with whether it is
+            greedy. Lists come from JSON where tuples went in.
+        empty: as for `failure_reason`.
+    """
+    if response is None or isinstance(response, str):
+        return failure_reason(response, empty=empty)
+    if isinstance(response, float) and not math.isfinite(response):
+        return f"the log-likelihood is {response}"
+    if isinstance(response, (list, tuple)):
+        if not response:
+            return "the answer is empty" if empty else None
+        parts = response[:1] if isinstance(response[0], (int, float)) else response
+        return next((reason for part in parts if (reason := response_failure(part, empty=empty))), None)
     return None
 
 

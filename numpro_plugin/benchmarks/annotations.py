@@ -7,12 +7,14 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from numpro_plugin.benchmarks.text_files import printable
 from numpro_plugin.errors import NumProError
+from numpro_plugin.printable import printable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from pathlib import Path
+
+    from numpro_plugin.prompts import SetQuestion
 
 _MOST_SHOWN = 10
 
@@ -37,13 +39,22 @@ class Query:
     """Annotated (start, end) in seconds, as written: the end may lie after the video's, and a start after its end."""
 
     duration_s: float | None = None
-    """The video's length if the annotation file says it."""
+    """The video's length if the annotation file says it; of the part, where only a part is shown."""
 
     files: tuple[str, ...] = ()
     """Names of the file (with or without extension, or paths inside the folder of videos), likeliest first; the id if empty."""
 
     extra: Mapping[str, Any] = field(default_factory=dict)
     """What the benchmark needs beyond: columns of `EXTRA_COLUMNS`."""
+
+    part_s: tuple[float, float] | None = None
+    """Start and end, in seconds of the file, of the part that is shown; ``spans_s`` then count from its start. None: the whole file."""
+
+    split: str | None = None
+    """Its split, in a file that holds several."""
+
+    left_out: str | None = None
+    """Why the benchmark's rules do not evaluate this row; it is counted and named, nothing else."""
 
 
 EXTRA_COLUMNS = ("annotators", "clips", "relevant_clip_ids", "saliency_scores")
@@ -70,8 +81,9 @@ class Benchmark:
     sources: str
     """Where annotations and videos officially come from, and what is known of these places."""
 
-    sizes: Mapping[str, tuple[int, int]] = field(default_factory=dict)
-    """(videos, queries) of the official splits: a split is recognised by them whatever its file is called."""
+    sizes: Mapping[str, tuple[int | None, int | None]] = field(default_factory=dict)
+    """(videos, queries) of the official splits, with what the benchmark leaves out; None where it is not known. A split is recognised by
+    them whatever its file is called."""
 
     video_form: str | None = None
     """Regular expression that the videos' ids match; None where they can be anything."""
@@ -81,6 +93,12 @@ class Benchmark:
 
     end_s: float | None = None
     """Only so much of each video is annotated."""
+
+    reading: str = ""
+    """How a file was read whose columns and unit were given; part of the protocol."""
+
+    set_question: SetQuestion | None = None
+    """Which question asks for all moments of a query, which may have any number, none included; None: one moment is asked for."""
 
 
 def seconds(value: Any) -> float:
@@ -113,6 +131,14 @@ def spans(value: Any) -> tuple[tuple[float, float], ...]:
     if not isinstance(value, (list, tuple)):
         raise ValueError(f"{_short(value)} is not a list of pairs [start, end]")
     return tuple(span(pair) for pair in value)
+
+
+def part(start: Any, end: Any) -> tuple[float, float]:
+    """The part of a file from start to end, in seconds. Raises ValueError unless it ends after it starts."""
+    start_s, end_s = span((start, end))
+    if not start_s < end_s:
+        raise ValueError(f"the part of the file that is shown must end after it starts, got {start_s:g} to {end_s:g} s")
+    return start_s, end_s
 
 
 def plain_text(value: Any, what: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from numpro_plugin.benchmarks.annotations import Query, duration, plain_text, span, video_name
@@ -10,12 +11,27 @@ from numpro_plugin.errors import NumProError
 if TYPE_CHECKING:
     from pathlib import Path
 
-_EXPECTED = "Expected an object of videos with 'duration', 'timestamps' [[start, end], ...] and 'sentences'"
-_COLUMNS = {"duration", "timestamps", "sentences"}
 _IN_FRAMES = ("num_frames", "fps")
 
 
-def queries_by_video(path: Path, content: Any, *, only_known: bool = False) -> list[Query]:
+@dataclass(frozen=True)
+class Keys:
+    """What a file calls the three things that it says of a video."""
+
+    duration: str = "duration"
+    spans: str = "timestamps"
+    queries: str = "sentences"
+
+    @property
+    def expected(self) -> str:
+        """For errors."""
+        return f"Expected an object of videos with {self.duration!r}, {self.spans!r} [[start, end], ...] and {self.queries!r}"
+
+
+_OUR_KEYS = Keys()
+
+
+def queries_by_video(path: Path, content: Any, *, only_known: bool = False, keys: Keys = _OUR_KEYS) -> list[Query]:
     """The queries of ``{video: {"duration", "timestamps": [[start, end]], "sentences": [...]}}``.
 
     A query's id is ``VIDEO:k`` for the video's k-th sentence, from 0. Blanks around sentences are dropped.
@@ -24,30 +40,32 @@ def queries_by_video(path: Path, content: Any, *, only_known: bool = False) -> l
         path: for errors.
         content: what the JSON file holds.
         only_known: whether other keys are an error, and ``duration`` may be missing.
+        keys: the file's names.
 
     Raises:
         NumProError: another kind of content, or impossible values; the video is named.
     """
     if not isinstance(content, dict) or not all(isinstance(video, dict) for video in content.values()):
-        raise NumProError(f"{path}: {_EXPECTED}")
-    return [query for name, video in content.items() for query in _queries(path, name, video, only_known=only_known)]
+        raise NumProError(f"{path}: {keys.expected}")
+    return [query for name, video in content.items() for query in _queries(path, name, video, keys, only_known=only_known)]
 
 
-def _queries(path: Path, name: str, video: dict[str, Any], *, only_known: bool) -> list[Query]:
+def _queries(path: Path, name: str, video: dict[str, Any], keys: Keys, *, only_known: bool) -> list[Query]:
     try:
         if frames := [key for key in _IN_FRAMES if key in video]:
             raise ValueError(f"has {frames[0]!r}, so its times are frames; convert them to seconds first")
-        if only_known and (unknown := sorted(set(video) - _COLUMNS)):
-            raise ValueError(f"has an unknown key {unknown[0]!r}; known: {', '.join(sorted(_COLUMNS))}")
-        needed = ("timestamps", "sentences") if only_known else ("duration", "timestamps", "sentences")
+        known = {keys.duration, keys.spans, keys.queries}
+        if only_known and (unknown := sorted(set(video) - known)):
+            raise ValueError(f"has an unknown key {unknown[0]!r}; known: {', '.join(sorted(known))}")
+        needed = (keys.spans, keys.queries) if only_known else (keys.duration, keys.spans, keys.queries)
         if missing := [key for key in needed if key not in video]:
-            raise ValueError(f"has no {', '.join(map(repr, missing))}. {_EXPECTED}")
-        name, timestamps, sentences = video_name(name), video["timestamps"], video["sentences"]
+            raise ValueError(f"has no {', '.join(map(repr, missing))}. {keys.expected}")
+        name, timestamps, sentences = video_name(name), video[keys.spans], video[keys.queries]
         if not isinstance(timestamps, list) or not isinstance(sentences, list):
-            raise ValueError("'timestamps' and 'sentences' must be lists")
+            raise ValueError(f"{keys.spans!r} and {keys.queries!r} must be lists")
         if len(timestamps) != len(sentences):
-            raise ValueError(f"has {len(timestamps)} timestamps but {len(sentences)} sentences")
-        length_s = duration(video["duration"]) if "duration" in video else None
+            raise ValueError(f"has {len(timestamps)} {keys.spans} but {len(sentences)} {keys.queries}")
+        length_s = duration(video[keys.duration]) if keys.duration in video else None
         return [
             Query(f"{name}:{k}", name, plain_text(sentence, "sentence").strip(), (span(time),), length_s, files=file_names(name))
             for k, (sentence, time) in enumerate(zip(sentences, timestamps, strict=True))

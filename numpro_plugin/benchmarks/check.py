@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -44,12 +45,14 @@ def check(
         return report
     from numpro_plugin.benchmarks.probing import probe_videos  # reads videos, which tables without them do not need
 
-    expected = {video: (duration_s, end_s) for video, duration_s, end_s in read_columns(path, "video", "duration_s", "end_s")}
+    expected = set(read_columns(path, "video", "duration_s", "start_s", "end_s"))
     still_left_out = report.missing + list(report.unreadable)
     report.missing, report.unreadable, report.damaged, report.differing_durations = [], {}, {}, {}
-    for video, (_, length) in probe_videos({video: Path(video) for video in expected}, report, progress=progress).items():
-        was, end_s = expected[video]
-        if abs(min(length, end_s or length) - was) > _SAME_S:
-            report.differing_durations[video] = length, was
+    found = probe_videos({video: Path(video) for video, *_ in sorted(expected)}, report, progress=progress)
+    for video, was, start_s, end_s in expected:
+        if video in found:
+            now = min(found[video][1], end_s or math.inf) - (start_s or 0.0)
+            if abs(now - was) > _SAME_S:
+                report.differing_durations[video] = now, was
     report.missing = sorted({*report.missing, *still_left_out})
     return report

@@ -9,14 +9,15 @@ from typing import TYPE_CHECKING, Any
 
 from numpro_plugin import __version__
 from numpro_plugin.benchmarks import BENCHMARKS
+from numpro_plugin.benchmarks.hub.download import fetched_file, fetched_videos, is_on_hub
 from numpro_plugin.benchmarks.problems import problems_path, problems_text, write_problems
 from numpro_plugin.benchmarks.readers.didemo import read_hashes
-from numpro_plugin.benchmarks.recognise import check_benchmark, split_of
+from numpro_plugin.benchmarks.recognise import check_benchmark, evaluated, select_split, unlike_official
 from numpro_plugin.benchmarks.table import Report, table_lock, table_path, write_table
-from numpro_plugin.benchmarks.text_files import printable
 from numpro_plugin.benchmarks.video_files import SeveralFiles, VideoFolder
 from numpro_plugin.errors import NumProError
 from numpro_plugin.files import sha256_of
+from numpro_plugin.printable import printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -45,7 +46,7 @@ def prepare(
 
     Args:
         benchmark: whose annotations these are.
-        annotations: annotation file, official or in one of the forms in which the field passes it on.
+        annotations: annotation file, official or in one of the forms in which the field passes it on; or ``hf://datasets/ORG/NAME/PATH``.
         videos: folder with the videos (searched with its subfolders); None makes a table without videos, for checks that need no
             pixels, with the lengths of ``durations`` or of the annotations.
         durations: official file with video lengths. Beside ``videos`` lengths are only compared with the real ones.
@@ -65,39 +66,55 @@ def prepare(
         NumProError: bad annotations, or videos that are missing, unreadable or not unique; the first of them are listed, all of them
             are in a file that the message names. Also if another process is preparing the same table.
     """
-    annotations = Path(annotations)
-    if split is not None and split not in benchmark.splits:
-        raise NumProError(f"{benchmark.title} has no split {split!r}; allowed: {', '.join(benchmark.splits)}")
-    if name is not None and benchmark.name != "custom":
-        raise NumProError(f"--name {name}: only your own queries have several sets; {benchmark.title} has splits")
-    queries = _read(benchmark, annotations, yfcc_hash=yfcc_hash, majority=majority)
+    _check_options(benchmark, split, name)
+    where = str(annotations) if is_on_hub(annotations) else str(Path(annotations).resolve())
+    annotations = fetched_file(where) if is_on_hub(annotations) else Path(annotations)
+    held = _read(benchmark, annotations, yfcc_hash=yfcc_hash, majority=majority)
+    split, of_split = select_split(annotations, benchmark, held, split)
+    queries, left_out = evaluated(annotations, of_split)
     lengths = _annotated_lengths(benchmark, queries, durations)
-    split = split or ("test" if benchmark.name == "custom" else split_of(annotations, benchmark, queries))
     path = table_path(benchmark.name, split, out, name=name)
     if benchmark.name == "custom" and path.exists() and not force:
         raise NumProError(f"{path} exists; choose another --name or --split, or replace it with --force")
+    if videos is not None and is_on_hub(videos):  # only now: it may take hours, and the annotations are good
+        videos = fetched_videos(str(videos), progress=progress)
     with table_lock(path):
-        report = Report(
-            benchmark=benchmark.name,
-            split=split,
-            name=path.parent.name if path.parent.name != benchmark.name else None,
-            n_expected=len(queries),
-            n_with_spans=sum(bool(query.spans_s) for query in queries),
-            videos_expected=len({query.video for query in queries}),
-            truth="majority" if majority else "official",
-            with_videos=videos is not None,
-            annotations=str(annotations.resolve()),
-            annotations_sha256=sha256_of(annotations),
-            numpro_version=__version__,
-        )
+        report = _expected(benchmark, split, path, queries, annotations)
+        report.truth, report.with_videos = "majority" if majority else "official", videos is not None
+        report.annotations, report.left_out = where, left_out
+        report.unlike_official = unlike_official(benchmark, split, of_split)
         found = _find_videos(benchmark, queries, lengths, videos, report, progress=progress)
         if (report.missing or report.unreadable) and not (allow_missing and found):
             raise NumProError(_complaint(report, videos, path))
-        rows = (_row(query, *found[query.video], benchmark.end_s) for query in queries if query.video in found)
+        in_parts = any(query.part_s for query in queries)
+        rows = (_row(query, *found[query.video], benchmark.end_s, in_parts) for query in queries if query.video in found)
         report.videos_used = len(found)
         write_table(_counted(rows, report), report, path)
         write_problems(report, path)
     return path, report
+
+
+def _check_options(benchmark: Benchmark, split: str | None, name: str | None) -> None:
+    if split is not None and split not in benchmark.splits:
+        raise NumProError(f"{benchmark.title} has no split {split!r}; allowed: {', '.join(benchmark.splits)}")
+    if name is not None and benchmark.name != "custom":
+        raise NumProError(f"--name {name}: only your own queries have several sets; {benchmark.title} has splits")
+
+
+def _expected(benchmark: Benchmark, split: str, path: Path, queries: list[Query], annotations: Path) -> Report:
+    """The report as far as the annotations alone tell it."""
+    return Report(
+        benchmark=benchmark.name,
+        split=split,
+        name=path.parent.name if path.parent.name != benchmark.name else None,
+        n_expected=len(queries),
+        n_with_spans=sum(bool(query.spans_s or benchmark.set_question) for query in queries),
+        videos_expected=len({query.video for query in queries}),
+        annotations=str(annotations.resolve()),
+        annotations_sha256=sha256_of(annotations),
+        numpro_version=__version__,
+        reading=benchmark.reading,
+    )
 
 
 def _read(benchmark: Benchmark, annotations: Path, *, yfcc_hash: str | os.PathLike[str] | None, majority: bool) -> list[Query]:
@@ -120,7 +137,7 @@ def _read(benchmark: Benchmark, annotations: Path, *, yfcc_hash: str | os.PathLi
 
 def _annotated_lengths(benchmark: Benchmark, queries: list[Query], durations: str | os.PathLike[str] | None) -> dict[str, float]:
     """Seconds by video, as far as annotations and the official file of lengths say."""
-    lengths = {query.video: query.duration_s for query in queries if query.duration_s is not None}
+    lengths = {query.video: query.duration_s for query in queries if query.duration_s is not None and query.part_s is None}
     if durations is None:
         return lengths
     if benchmark.read_durations is None:
@@ -145,6 +162,7 @@ def _find_videos(
     """(path, seconds) by video; what is missing, unreadable or of another length goes into the report."""
     files = {query.video: query.files or (query.video,) for query in queries}
     if videos is None:
+        lengths = {**_ends_of_parts(queries), **lengths}
         if not lengths:
             raise NumProError("a table without videos needs the videos' lengths: give --durations FILE, or --videos DIR")
         report.missing = [video for video in files if video not in lengths]
@@ -158,7 +176,25 @@ def _find_videos(
         for video, (_, length) in found.items()
         if video in lengths and abs(min(length, benchmark.end_s or length) - lengths[video]) > _tolerance_s(benchmark)
     }
+    for query in queries:
+        if query.part_s is None or query.video not in found:
+            continue
+        (start_s, end_s), (path, length) = query.part_s, found[query.video]
+        if start_s >= length:
+            del found[query.video]
+            report.unreadable[path] = f"lasts {length:.2f} s, but a query is about its part from {start_s:.2f} s on"
+        elif end_s > length + _tolerance_s(benchmark):
+            report.differing_durations[query.video] = length, end_s
     return found
+
+
+def _ends_of_parts(queries: list[Query]) -> dict[str, float]:
+    """How long a video must be at least, of which parts are shown."""
+    ends: dict[str, float] = {}
+    for query in queries:
+        if query.part_s:
+            ends[query.video] = max(ends.get(query.video, 0.0), query.part_s[1])
+    return ends
 
 
 def _paths(files: Mapping[str, tuple[str, ...]], folder: VideoFolder, report: Report) -> dict[str, Path]:
@@ -190,7 +226,12 @@ def _tolerance_s(benchmark: Benchmark) -> float:
     return 5.0 if benchmark.end_s else 1.0
 
 
-def _row(query: Query, video: str, duration_s: float, end_s: float | None) -> dict[str, Any]:
+def _row(query: Query, video: str, duration_s: float, end_s: float | None, in_parts: bool) -> dict[str, Any]:
+    if in_parts:
+        start_s, end_s = query.part_s or (0.0, None)
+        part = {"start_s": start_s, "end_s": end_s}
+        duration_s = min(duration_s, end_s or duration_s) - start_s
+        return {**_row(replace(query, part_s=None), video, duration_s, None, False), **part}
     row = {
         "id": query.id,
         "video": video,

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from numpro_plugin.benchmarks.text_files import printable
 from numpro_plugin.files import write_text_whole
+from numpro_plugin.printable import printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import difflib
 import json
+import logging
 import re
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from numpro_plugin.benchmarks.annotations import Query, duration, plain_text, query_id, raise_all, seconds, span, spans, video_name
@@ -12,8 +14,10 @@ from numpro_plugin.benchmarks.text_files import file_kind, read_csv, read_json, 
 from numpro_plugin.errors import NumProError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
     from pathlib import Path
+
+log = logging.getLogger(__name__)
 
 COLUMNS: dict[str, tuple[str, ...]] = {
     "video": ("video", "vid", "video_id", "video_path"),
@@ -26,10 +30,14 @@ COLUMNS: dict[str, tuple[str, ...]] = {
 }
 """What a row says -> names under which files of the field say it; the first is ours."""
 
-_COLUMN_OF = {name: column for column, names in COLUMNS.items() for name in names}
+COLUMN_OF = {name: column for column, names in COLUMNS.items() for name in names}
 _NUMBER = re.compile(r"-?(\d+|(\d+\.\d*|\.\d+)(e[+-]?\d+)?|\d+e[+-]?\d+)", re.ASCII | re.IGNORECASE)
 _CLOCK = re.compile(r"(?:(\d+):)?(\d{1,2}):(\d{1,2}(?:\.\d+)?)", re.ASCII)
 _REMEDY = "Every row needs video and query; times are seconds (or clock times such as 1:05), 0 or more."
+HALF_PRECISION = (
+    "its times are in half precision, so they are not those of the official file: in lmms-eval's Charades-STA by up to 0.0125 s; "
+    "use the official file where results are compared"
+)
 ROW_KINDS = ("csv", "tsv", "json", "jsonl", "parquet")
 
 
@@ -67,6 +75,8 @@ def _read_parquet(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
 
     try:
         with pq.ParquetFile(path) as file:
+            if "halffloat" in str(file.schema_arrow):
+                log.warning("%s: %s", path, HALF_PRECISION)
             position = 0
             for batch in file.iter_batches():
                 for row in batch.to_pylist():
@@ -76,6 +86,27 @@ def _read_parquet(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
         raise NumProError(f"{path}: no such file") from None
     except (OSError, pa.ArrowException, UnicodeDecodeError) as error:
         raise NumProError(f"{path}: cannot be read as parquet ({error})") from None
+
+
+def read_each(
+    path: Path, rows: Iterable[tuple[int, dict[str, Any]]], read: Callable[[int, dict[str, Any]], Query], remedy: str
+) -> list[Query]:
+    """``read(position, row)`` of every row, positions from 0.
+
+    Raises:
+        NumProError: rows for which it raises ValueError, or KeyError for a key that they lack; all are listed, ``remedy`` at the end.
+    """
+    queries: list[Query] = []
+    problems: list[tuple[int, str]] = []
+    for position, (number, row) in enumerate(rows):
+        try:
+            queries.append(read(position, row))
+        except KeyError as error:
+            problems.append((number, f"has no {error}"))
+        except ValueError as error:
+            problems.append((number, str(error)))
+    raise_all(path, problems, remedy)
+    return queries
 
 
 def queries_of_rows(path: Path, rows: Iterable[tuple[int, dict[str, Any]]], *, only_known: bool, spans_needed: bool) -> list[Query]:
@@ -90,21 +121,14 @@ def queries_of_rows(path: Path, rows: Iterable[tuple[int, dict[str, Any]]], *, o
     Raises:
         NumProError: rows with a missing or impossible value; all are listed.
     """
-    queries: list[Query] = []
-    problems: list[tuple[int, str]] = []
-    for number, row in rows:
-        try:
-            queries.append(_query(len(queries), row, only_known=only_known, spans_needed=spans_needed))
-        except ValueError as error:
-            problems.append((number, str(error)))
-    raise_all(path, problems, _REMEDY)
-    return queries
+    return read_each(path, rows, partial(query_of_row, only_known=only_known, spans_needed=spans_needed), _REMEDY)
 
 
-def _query(position: int, row: dict[str, Any], *, only_known: bool, spans_needed: bool) -> Query:
+def query_of_row(position: int, row: dict[str, Any], *, only_known: bool, spans_needed: bool) -> Query:
+    """The query of one row; arguments as for `queries_of_rows`. Raises ValueError for a missing or impossible value."""
     values: dict[str, Any] = {}
     for name, value in row.items():
-        column = _COLUMN_OF.get(name)
+        column = COLUMN_OF.get(name)
         if column is None:
             if only_known:
                 raise ValueError(_unknown_column(name))
@@ -125,15 +149,15 @@ def _query(position: int, row: dict[str, Any], *, only_known: bool, spans_needed
         video=name,
         query=plain_text(values["query"], "query").strip(),
         spans_s=annotated,
-        duration_s=duration(_time(values["duration"])) if "duration" in values else None,
+        duration_s=duration(time_of(values["duration"])) if "duration" in values else None,
         files=(name,),
     )
 
 
 def _unknown_column(name: str) -> str:
-    close = difflib.get_close_matches(name, _COLUMN_OF, n=1)
+    close = difflib.get_close_matches(name, COLUMN_OF, n=1)
     hint = f"; did you mean {close[0]!r}?" if close else "; remove it or rename it."
-    return f"has an unknown column {name!r}{hint} Known: {', '.join(_COLUMN_OF)}"
+    return f"has an unknown column {name!r}{hint} Known: {', '.join(COLUMN_OF)}"
 
 
 def _spans(values: dict[str, Any]) -> tuple[tuple[float, float], ...]:
@@ -144,7 +168,7 @@ def _spans(values: dict[str, Any]) -> tuple[tuple[float, float], ...]:
         return _list_of_spans(_list(values["spans"])) if "spans" in values else ()
     if "spans" in values:
         raise ValueError("gives its span twice, in a list and as start_time and end_time; keep one of them")
-    return ((seconds(_time(start)), seconds(_time(end))),)
+    return ((seconds(time_of(start)), seconds(time_of(end))),)
 
 
 def _list_of_spans(value: Any) -> tuple[tuple[float, float], ...]:
@@ -153,7 +177,7 @@ def _list_of_spans(value: Any) -> tuple[tuple[float, float], ...]:
     return (span(value),) if is_one else spans(value)
 
 
-def _time(value: Any) -> Any:
+def time_of(value: Any) -> Any:
     """The number of a cell: a plain number, or minutes and seconds with a colon. Anything else stays as it is, to be refused by name."""
     if not isinstance(value, str):
         return value

@@ -1,9 +1,9 @@
 """The prepared table: where it is, what is in it, and the report that lies beside it.
 
 A table is a parquet file of rows ``id, video, query, spans_s, duration_s`` (``video`` is the file's path) and, where the benchmark
-needs it, ``end_s`` (only so much of the video is used) and the columns of `EXTRA_COLUMNS`. Its report says what was expected, what was
-found and what is missing. It is part of the parquet file, so that the two can never be torn apart; the JSON file beside the table is a
-copy for people, and the report of tables that have none inside.
+needs it, ``start_s`` and ``end_s`` (seconds of the file; only this part is used, and the other times count from ``start_s``) and the
+columns of `EXTRA_COLUMNS`. Its report says what was expected, what was found and what is missing. It is part of the parquet file, so that
+the two can never be torn apart; the JSON file beside the table is a copy for people, and the report of tables that have none inside.
 """
 
 from __future__ import annotations
@@ -69,6 +69,12 @@ class Report:
     """Of one of several own sets."""
     n_with_spans: int | None = None
     """Queries in the annotation file that have a span; None in tables of older versions."""
+    left_out: dict[str, int] = field(default_factory=dict)
+    """Rows of the annotation file that the benchmark's rules do not evaluate, by reason; not among ``n_expected``."""
+    reading: str = ""
+    """How a file was read whose columns and unit were given."""
+    unlike_official: str = ""
+    """How the annotation file's size differs from the official one's."""
 
     def protocol(self) -> dict[str, Any]:
         """What every result says about the data."""
@@ -81,6 +87,9 @@ class Report:
             "with_videos": self.with_videos,
             "annotations_sha256": self.annotations_sha256,
             **({"name": self.name} if self.name else {}),
+            **({"reading": self.reading} if self.reading else {}),
+            **({"left_out": self.left_out} if self.left_out else {}),
+            **({"unlike_official": self.unlike_official} if self.unlike_official else {}),
         }
 
 
@@ -133,7 +142,13 @@ def write_table(rows: Iterable[dict[str, Any]], report: Report, path: Path) -> N
     spans = pa.list_(pa.list_(pa.float64()))
     types = {
         **{"id": pa.string(), "video": pa.string(), "query": pa.string(), "spans_s": spans, "duration_s": pa.float64()},
-        **{"end_s": pa.float64(), "annotators": spans, "clips": pa.int64(), "relevant_clip_ids": pa.list_(pa.int64())},
+        **{
+            "start_s": pa.float64(),
+            "end_s": pa.float64(),
+            "annotators": spans,
+            "clips": pa.int64(),
+            "relevant_clip_ids": pa.list_(pa.int64()),
+        },
         "saliency_scores": pa.list_(pa.list_(pa.int64())),
     }
     for left in path.parent.glob(f".{path.stem}.*.part"):  # by a process that was killed: the lock says that none is at work
@@ -197,7 +212,25 @@ def read_rows(path: Path) -> list[dict[str, Any]]:
     """All rows of a table."""
     import pyarrow.parquet as pq
 
-    return pq.read_table(path).to_pylist()
+    with pq.ParquetFile(path) as file:
+        return [row for batch in file.iter_batches() for row in batch.to_pylist()]
+
+
+def has_column(path: Path, name: str) -> bool:
+    """Whether a parquet file has a column, which tells a table from files of others.
+
+    Raises:
+        NumProError: no such file, or it is not parquet.
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        return name in pq.read_schema(path).names
+    except FileNotFoundError:
+        raise NumProError(f"{path}: no such file") from None
+    except (OSError, pa.ArrowException) as error:
+        raise NumProError(f"{path}: cannot be read as parquet ({error})") from None
 
 
 def read_columns(path: Path, *names: str) -> Iterator[tuple[Any, ...]]:

@@ -15,7 +15,7 @@ import re
 import stat
 import zlib
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from numpro_plugin.environment import unpacked_limit_gb
 from numpro_plugin.errors import NumProError
@@ -25,14 +25,10 @@ if TYPE_CHECKING:
     from pathlib import Path
     from typing import BinaryIO, TextIO
 
-_NOT_PRINTABLE = re.compile("[\0-\x08\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 _DELIMITERS = (",", ";", "\t")
-
-
-def printable(text: str) -> str:
-    """The text with control characters, text-direction marks and lone surrogates written as escapes: what a file holds must not
-    steer the terminal it is shown on. Line breaks and tabs stay."""
-    return _NOT_PRINTABLE.sub(lambda match: ascii(match[0])[1:-1], text)
+_BLANKS = re.compile(r"[ \t\n\r]*")
+_CHUNK = 1 << 20
+_LONGEST_WORD = 12  # of JSON's own, which a chunk may end in: an escaped pair of surrogates; -Infinity is shorter
 
 
 def file_kind(path: Path) -> str:
@@ -61,6 +57,42 @@ def read_json(path: Path) -> Any:
     with _opened(path) as file:
         text = file.read()
     return _parse(text, path, None)
+
+
+def read_json_entries(path: Path) -> Iterator[tuple[int | str, Any]]:
+    """The entries of a JSON file, one in memory at a time: of a list by position from 0, of an object by key.
+
+    Raises:
+        NumProError: as `read_json`, and if the file holds neither a list nor an object.
+    """
+    with _opened(path) as file:
+        text = _JsonText(file, path)
+        opening = text.peek()
+        if opening not in ("[", "{"):
+            text.value()
+            raise NumProError(f"{path}: holds neither a list nor an object")
+        closing = "]" if opening == "[" else "}"
+        text.skip(opening)
+        keys: set[int | str] = set()
+        for position in itertools.count():
+            if text.peek() == closing and position == 0:
+                break
+            key: int | str = position
+            if opening == "{":
+                if text.peek() != '"':
+                    text.fail("a key in quotation marks expected")
+                key = text.value()
+                if key in keys:
+                    text.fail(f"the key {key!r} occurs twice")
+                keys.add(key)
+                text.skip(":")
+            yield key, text.value()
+            if text.peek() == closing:
+                break
+            text.skip(",")
+        text.skip(closing)
+        if text.peek():
+            text.fail("there is more after its end")
 
 
 def read_jsonl(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
@@ -128,11 +160,17 @@ def _parse(text: str, path: Path, line: int | None) -> Any:
     except json.JSONDecodeError as error:
         part = "file" if line else "download"
         raise NumProError(f"{path}:{line or error.lineno}: is not JSON ({error.msg}); is the {part} complete?") from None
-    except RecursionError:
+    except (RecursionError, ValueError) as error:
+        raise _unusable(path, line or 1, error) from None
+
+
+def _unusable(path: Path, line: int, error: Exception) -> NumProError:
+    """The error of JSON that Python cannot hold: a key that occurs twice, or more digits or levels than its limits."""
+    if isinstance(error, RecursionError):
         problem = "is nested too deeply"
-    except ValueError as error:  # a key that occurs twice, or Python's limit for the digits of an integer
+    else:
         problem = "holds an integer with thousands of digits" if "digits" in str(error) else str(error)
-    raise NumProError(f"{path}:{line or 1}: {problem}; use the file as it was downloaded, or mend it by hand")
+    return NumProError(f"{path}:{line}: {problem}; use the file as it was downloaded, or mend it by hand")
 
 
 def _without_repeated_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -144,6 +182,62 @@ def _without_repeated_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 _DECODER = json.JSONDecoder(object_pairs_hook=_without_repeated_keys)  # `json.loads` would make one for every line
+
+
+class _JsonText:
+    """The text of a JSON file, of which only what the next value needs is in memory."""
+
+    def __init__(self, file: TextIO, path: Path) -> None:
+        self._file, self._path = file, path
+        self._text, self._at, self._line, self._ended = "", 0, 1, False
+
+    def peek(self) -> str:
+        """The next character that is no blank; empty at the end."""
+        while True:
+            self._at = _BLANKS.match(self._text, self._at).end()  # type: ignore[union-attr]
+            if self._at < len(self._text) or self._ended:
+                return self._text[self._at : self._at + 1]
+            self._read_on()
+
+    def skip(self, expected: str) -> None:
+        """Go past one character."""
+        if self.peek() != expected:
+            self.fail(f"{expected!r} expected")
+        self._at += 1
+
+    def value(self) -> Any:
+        """The next value."""
+        self.peek()
+        while True:
+            try:
+                value, end = _DECODER.raw_decode(self._text, self._at)
+            except json.JSONDecodeError as error:
+                # What is only cut off fails at the end of the text, or (a string) at its own beginning.
+                cut = error.pos > len(self._text) - _LONGEST_WORD or error.msg.startswith("Unterminated string")
+                if self._ended or not cut:
+                    self._at = error.pos
+                    self.fail(error.msg)
+            except (RecursionError, ValueError) as error:
+                raise _unusable(self._path, self._line_here(), error) from None
+            else:
+                if end + len("e-") < len(self._text) or self._ended:  # otherwise a number may go on
+                    self._at = end
+                    return value
+            self._read_on()
+
+    def fail(self, reason: str) -> NoReturn:
+        """Raise the error of a text that is not JSON, with its line."""
+        raise NumProError(f"{self._path}:{self._line_here()}: is not JSON ({reason}); is the download complete?")
+
+    def _line_here(self) -> int:
+        return self._line + self._text.count("\n", 0, self._at)
+
+    def _read_on(self) -> None:
+        """As much again as is needed already, so that a long value is not tried too often."""
+        rest = self._text[self._at :]
+        self._line = self._line_here()
+        more = self._file.read(max(_CHUNK, len(rest)))
+        self._text, self._at, self._ended = rest + more, 0, not more
 
 
 class _Limited(io.RawIOBase):

@@ -6,6 +6,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from numpro_plugin.answers.thoughts import UNCLOSED
 from numpro_plugin.cli.terminal import check_json_target, finish
 from numpro_plugin.errors import NumProError
 
@@ -113,5 +114,6 @@ def _block(one: Localized) -> str:
         lines.append("  {:.1f} - {:.1f} s".format(*one.span_s))
     lines += [f"  {time:.1f} s  {score:g}" for time, score in one.highlights]
     if len(lines) == 1:
-        lines.append(f"  no answer: {one.reason}")
+        flag = " (--max-new-tokens)" if one.reason == UNCLOSED else ""
+        lines.append(f"  no answer: {one.reason}{flag}")
     return "\n".join([*lines, f"  the model: {one.text}"])

@@ -2,16 +2,32 @@
 
 from __future__ import annotations
 
+import argparse
 import os
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from numpro_plugin.cli.terminal import printable
 from numpro_plugin.errors import NumProError
+from numpro_plugin.printable import printable
 
 if TYPE_CHECKING:
-    import argparse
     from collections.abc import Sequence
+
+
+class AnyOrderParser(argparse.ArgumentParser):
+    """A parser for verbs whose options may stand anywhere, also between positional arguments: ``run RECIPE --show KEY=VALUE``."""
+
+    _is_inner = False
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        """As argparse, which calls this twice to parse arguments that are mixed."""
+        if self._is_inner:
+            return super().parse_known_args(args, namespace)
+        self._is_inner = True
+        try:
+            return self.parse_known_intermixed_args(args, namespace)
+        finally:
+            self._is_inner = False
 
 
 def run_command(parser: argparse.ArgumentParser, argv: Sequence[str] | None) -> int:

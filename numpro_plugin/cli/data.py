@@ -3,28 +3,39 @@
 from __future__ import annotations
 
 import argparse
-import json
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from numpro_plugin.benchmarks import BENCHMARKS, benchmark_named
-from numpro_plugin.benchmarks.text_files import printable
-from numpro_plugin.errors import NumProError
+from numpro_plugin.cli.terminal import JSON_HELP, check_json_target, finish
 
 if TYPE_CHECKING:
     from numpro_plugin.benchmarks.table import Report
 
 
+_COLUMNS_HELP = (
+    "what a file of other columns calls ours: video=path,query=caption,spans=timestamp (or start_time, end_time); also id, duration, fps, "
+    "part_start, part_end. Columns that are not named are looked for under the usual names, and else ignored"
+)
+_UNIT_HELP = (
+    "what its times count: seconds (default); frames:RATE, or frames with a column fps; clips:SECONDS, from the start of the first to the "
+    "end of the last"
+)
+
+
+_ON_HUB = ", or hf://datasets/ORG/NAME/PATH on the Hugging Face hub"
+
+
+def _place(text: str) -> Path | str:
+    """A path of this machine, or a place on the hub, whose slashes a path would lose."""
+    return text if text.startswith("hf:") else Path(text)
+
+
 def add_data_verbs(verbs: Any) -> None:
     """The verbs on the command's parser."""
     tables: dict[str, Any] = {"type": Path, "metavar": "DIR", "help": "folder of tables (default: $NUMPRO_DATA, else the user cache)"}
-    as_json: dict[str, Any] = {
-        "nargs": "?",
-        "const": "-",
-        "metavar": "FILE",
-        "help": "write the report as JSON; without FILE (or with -) print it and nothing else",
-    }
+    as_json = {**JSON_HELP, "nargs": "?", "const": "-", "help": "write the report as JSON; without FILE (or with -) print it alone"}
 
     verb = verbs.add_parser(
         "prepare",
@@ -36,11 +47,14 @@ def add_data_verbs(verbs: Any) -> None:
         one = benchmarks.add_parser(
             name, help=benchmark.title, description=benchmark.sources, formatter_class=argparse.RawDescriptionHelpFormatter
         )
-        one.add_argument("--annotations", type=Path, required=True, metavar="FILE", help="annotation file, .gz or not")
+        one.add_argument("--annotations", type=_place, required=True, metavar="FILE", help=f"annotation file, .gz or not{_ON_HUB}")
         source = one.add_mutually_exclusive_group(required=True)
-        source.add_argument("--videos", type=Path, metavar="DIR", help="folder with the videos, searched with its subfolders")
+        source.add_argument(
+            "--videos", type=_place, metavar="DIR", help=f"folder with the videos, searched with its subfolders{_ON_HUB}, with tar shards"
+        )
         source.add_argument("--without-videos", action="store_true", help="for checks that need no pixels")
         one.set_defaults(durations=None, yfcc_hash=None, majority=False, name=None, force=False, run=_prepare)
+        one.set_defaults(columns=None, unit="seconds")
         if benchmark.read_durations:
             one.add_argument("--durations", type=Path, metavar="FILE", help="official file with video lengths")
         if name == "didemo":
@@ -49,6 +63,8 @@ def add_data_verbs(verbs: Any) -> None:
         if name == "custom":
             one.add_argument("--name", help="of this set, if you have several; tasks evaluate the one that NUMPRO_CUSTOM names")
             one.add_argument("--force", action="store_true", help="replace the set's table if it exists")
+            one.add_argument("--columns", metavar="NAME=COLUMN,...", help=_COLUMNS_HELP)
+            one.add_argument("--unit", default="seconds", help=_UNIT_HELP)
             one.add_argument("--split", choices=benchmark.splits, help="which part of the set this is (default: test)")
         else:
             one.add_argument("--split", choices=benchmark.splits, help="if neither the annotation file's content nor its name says it")
@@ -66,12 +82,16 @@ def add_data_verbs(verbs: Any) -> None:
 
 
 def _prepare(args: argparse.Namespace) -> int:
+    check_json_target(args.json)
+    from numpro_plugin.benchmarks.columns import parse_reading, with_reading
     from numpro_plugin.benchmarks.prepare import prepare
     from numpro_plugin.environment import chosen_custom_set, data_folder
 
-    _check_json_path(args.json)
+    benchmark = benchmark_named(args.benchmark)
+    if args.columns is not None or args.unit != "seconds":
+        benchmark = with_reading(benchmark, parse_reading(args.columns, args.unit))
     path, report = prepare(
-        benchmark_named(args.benchmark),
+        benchmark,
         args.annotations,
         videos=args.videos,
         durations=args.durations,
@@ -83,70 +103,55 @@ def _prepare(args: argparse.Namespace) -> int:
         allow_missing=args.allow_missing,
         force=args.force,
     )
-    if _finish(report, path, args.json):
-        return 0
-    print(printable(f"table: {path}"))
+    lines = [*_lines(report, path), f"table: {path}"]
     if args.out and args.out.resolve() != data_folder().resolve():
-        print(printable(f'tasks look for it in NUMPRO_DATA; run: export NUMPRO_DATA="{args.out.resolve()}"'))
+        lines.append(f'tasks look for it in NUMPRO_DATA; run: export NUMPRO_DATA="{args.out.resolve()}"')
     if report.name and report.name != chosen_custom_set():
-        print(f"tasks evaluate the set that NUMPRO_CUSTOM names; run: export NUMPRO_CUSTOM={report.name}")
+        lines.append(f"tasks evaluate the set that NUMPRO_CUSTOM names; run: export NUMPRO_CUSTOM={report.name}")
+    finish("\n".join(lines), args.json, {"table": str(path), **asdict(report)})
     return 0
 
 
 def _check(args: argparse.Namespace) -> int:
+    check_json_target(args.json)
     from numpro_plugin.benchmarks.check import check
     from numpro_plugin.benchmarks.problems import write_problems
     from numpro_plugin.benchmarks.table import default_split, table_path
 
-    _check_json_path(args.json)
     benchmark = benchmark_named(args.benchmark)
     report = check(benchmark, split=args.split, name=args.name, out=args.out)
     path = table_path(benchmark.name, args.split or default_split(benchmark), args.out, name=args.name)
     write_problems(report, path)
-    _finish(report, path, args.json)
+    finish("\n".join(_lines(report, path)), args.json, {"table": str(path), **asdict(report)})
     bad = report.missing or report.unreadable or (report.with_videos and report.differing_durations)
     return 1 if bad else 0
 
 
-def _check_json_path(target: str | None) -> None:
-    """Refuse a place for the JSON that cannot be written to, before videos are opened for minutes."""
-    if target not in (None, "-") and not Path(target).resolve().parent.is_dir():
-        raise NumProError(f"--json {target}: the folder {Path(target).resolve().parent} does not exist")
-
-
-def _finish(report: Report, table: Path, target: str | None) -> bool:
-    """Print the report, or write it as JSON; whether JSON went to the terminal, so that nothing else may."""
-    content = json.dumps({"table": str(table), **asdict(report)}, indent=1)
-    if target == "-":
-        print(content)
-        return True
-    _print_report(report, table)
-    if target is not None:
-        Path(target).write_text(content + "\n", encoding="utf-8")
-        print(f"written: {target}")
-    return False
-
-
-def _print_report(report: Report, table: Path) -> None:
+def _lines(report: Report, table: Path) -> list[str]:
+    """The report for people."""
     from numpro_plugin.benchmarks.problems import problems_path, problems_text
 
     kind = "" if report.with_videos else " (without videos)"
     title = " ".join(filter(None, (report.benchmark, report.name, report.split)))
-    print(f"{title}{kind}: {report.n_used} of {report.n_expected} queries, ", end="")
-    print(f"{report.videos_used} of {report.videos_expected} videos used")
+    counts = f"{report.n_used} of {report.n_expected} queries, {report.videos_used} of {report.videos_expected} videos used"
+    lines = [f"{title}{kind}: {counts}"]
     if report.n_with_spans is not None and report.n_with_spans < report.n_expected:
-        print(f"  {report.n_with_spans} of {report.n_expected} queries have spans; the others get answers and no score")
-    print(f"  spans that end after their video: {report.beyond_end} (normal, kept)")
+        lines.append(f"  {report.n_with_spans} of {report.n_expected} queries have spans; the others get answers and no score")
+    if report.unlike_official:
+        lines.append(f"  not the official file: {report.unlike_official}; every result says so")
+    if report.left_out:
+        reasons = ", ".join(f"{reason}: {count}" for reason, count in report.left_out.items())
+        lines.append(f"  not evaluated by the benchmark's rules: {reasons}")
+    lines.append(f"  spans that end after their video: {report.beyond_end} (normal, kept)")
     if report.reversed_spans:
-        print(f"  spans annotated end before start: {report.reversed_spans} (kept; the metrics read them the other way round)")
+        lines.append(f"  spans annotated end before start: {report.reversed_spans} (kept; the metrics read them the other way round)")
     listed = [
         ("missing", report.missing),
         ("unreadable", [f"{path}: {reason}" for path, reason in report.unreadable.items()]),
         ("damaged, read as far as possible", [f"{path}: {reason}" for path, reason in report.damaged.items()]),
         ("length differs", [f"{name}: is {now:.2f} s, expected {was:.2f} s" for name, (now, was) in report.differing_durations.items()]),
     ]
-    for problem, entries in listed:
-        if entries:
-            print(f"  {problem}: {len(entries)}\n{problems_text(entries)}")
+    lines += [f"  {problem}: {len(entries)}\n{problems_text(entries)}" for problem, entries in listed if entries]
     if any(entries for _, entries in listed) and problems_path(table).exists():
-        print(printable(f"  all of them: {problems_path(table)}"))
+        lines.append(f"  all of them: {problems_path(table)}")
+    return lines

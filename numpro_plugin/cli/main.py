@@ -12,8 +12,10 @@ from numpro_plugin.cli.ask import add_ask_verb
 from numpro_plugin.cli.clips import add_clip_verbs
 from numpro_plugin.cli.command import run_command
 from numpro_plugin.cli.data import add_data_verbs
+from numpro_plugin.cli.doctor import add_doctor_verb
 from numpro_plugin.cli.scores import add_score_verbs
-from numpro_plugin.cli.terminal import JSON_HELP, check_json_target
+from numpro_plugin.cli.terminal import JSON_HELP, check_json_target, say, write_json
+from numpro_plugin.cli.views import add_view_verbs
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -52,12 +54,13 @@ def _parser() -> argparse.ArgumentParser:
     verb.set_defaults(run=_tasks_path)
 
     add_score_verbs(verbs)
+    add_view_verbs(verbs)
+    add_doctor_verb(verbs)
     return parser
 
 
 def _demo(args: argparse.Namespace) -> int:
     check_json_target(args.json)
-    import json
     from contextlib import redirect_stdout
     from dataclasses import asdict
 
@@ -66,19 +69,14 @@ def _demo(args: argparse.Namespace) -> int:
     # With --json - the progress goes to standard error, so that standard output holds the JSON alone.
     with redirect_stdout(sys.stderr if args.json == "-" else sys.stdout):
         result = run_demo(args.out, videos=args.videos, seed=args.seed, train=args.train)
-    content = json.dumps(asdict(result), indent=1)
-    if args.json == "-":
-        print(content)
-    elif args.json:
-        Path(args.json).write_text(content + "\n", encoding="utf-8")
-        print(f"\nwritten: {args.json}")
+    write_json(args.json, asdict(result))
     return 0
 
 
 def _tasks_path(args: argparse.Namespace) -> int:
     from numpro_plugin.harness.register import tasks_path
 
-    print(tasks_path())
+    say(str(tasks_path()))
     return 0
 
 

@@ -8,18 +8,22 @@ from typing import TYPE_CHECKING, Any
 
 from numpro_plugin.benchmarks import BENCHMARKS
 from numpro_plugin.cli.tables import table
-from numpro_plugin.cli.terminal import JSON_HELP, check_json_target, finish, printable, shortened
+from numpro_plugin.cli.terminal import JSON_HELP, check_json_target, finish, shortened
 from numpro_plugin.errors import NumProError
+from numpro_plugin.printable import printable
 
 if TYPE_CHECKING:
     import argparse
+
+    from numpro_plugin.settings import Rate
 
 
 def add_score_verbs(verbs: Any) -> None:
     """The verbs on the command's parser."""
     verb = verbs.add_parser("ceiling", help="what integer frame numbers can reach at best on a prepared benchmark")
-    verb.add_argument("benchmark", choices=list(BENCHMARKS))
-    verb.add_argument("--fps", type=float, nargs="+", default=[0.5, 1.0, 2.0], help="numbers per second (default: 0.5 1 2)")
+    verb.add_argument("benchmark", nargs="?", choices=list(BENCHMARKS), help="default: all that are prepared, in one table")
+    rates = "numbers per second (default: 0.5 1 2), or auto: by each video's length, as with NUMPRO_FPS=auto"
+    verb.add_argument("--fps", type=_rate, nargs="+", default=[0.5, 1.0, 2.0], metavar="RATE", help=rates)
     verb.add_argument("--max-frames", type=int, help="most frames a video; longer videos are thinned, as in the tasks (default: no limit)")
     verb.add_argument("--split", help="default: the one that is evaluated")
     verb.add_argument("--out", type=Path, metavar="DIR", help="folder of tables (default: $NUMPRO_DATA, else the user cache)")
@@ -27,7 +31,7 @@ def add_score_verbs(verbs: Any) -> None:
     verb.set_defaults(run=_ceiling)
 
     verb = verbs.add_parser("score", help="score anybody's prediction file, without a model")
-    verb.add_argument("kind", choices=["moment", "highlight"])
+    verb.add_argument("kind", choices=["moment", "highlight", "set"], help="set: all moments of a query, as VUE-TR asks for")
     verb.add_argument(
         "predictions",
         type=Path,
@@ -48,30 +52,71 @@ def add_score_verbs(verbs: Any) -> None:
     verb.set_defaults(run=_compare)
 
 
+def _rate(text: str) -> Rate:
+    """An argument that is a rate. Raises ValueError for another text, which argparse reports."""
+    return "auto" if text == "auto" else float(text)
+
+
+def _named(rate: Rate) -> str:
+    return rate if rate == "auto" else f"{rate:g}"
+
+
 def _ceiling(args: argparse.Namespace) -> int:
     check_json_target(args.json)
-    if wrong := [fps for fps in args.fps if not 0 < fps < float("inf")]:
-        raise NumProError(f"--fps {wrong[0]:g} must be a number above 0")
+    if wrong := [fps for fps in args.fps if fps != "auto" and not 0 < fps < float("inf")]:
+        raise NumProError(f"--fps {wrong[0]:g} must be a number above 0, or auto")
     if args.max_frames is not None and args.max_frames < 1:
         raise NumProError(f"--max-frames {args.max_frames} must be 1 or more")
     from numpro_plugin.benchmarks.table import default_split, table_path
     from numpro_plugin.reports.ceiling import ceilings
 
+    if args.benchmark is None:
+        return _every_ceiling(args)
     split = args.split or default_split(BENCHMARKS[args.benchmark])
     found = ceilings(table_path(args.benchmark, split, args.out), args.fps, max_frames=args.max_frames)
     title = f"{args.benchmark} {split}: the best that integer frame numbers can reach, in percent"
-    rows = {f"{fps:g} numbers a second": scores for fps, scores in found.items()}
-    finish(f"{title}\n{table(rows)}", args.json, {f"{fps:g}": scores for fps, scores in found.items()})
+    rows = {f"{_named(fps)} numbers a second": scores for fps, scores in found.items()}
+    finish(f"{title}\n{table(rows)}", args.json, {_named(fps): scores for fps, scores in found.items()})
+    return 0
+
+
+def _every_ceiling(args: argparse.Namespace) -> int:
+    """Of all prepared benchmarks, the highest mIoU and the share of queries that no answer in numbers can reach."""
+    from numpro_plugin.benchmarks.table import default_split, table_path
+    from numpro_plugin.metrics.moments import THRESHOLDS, recall_name
+    from numpro_plugin.metrics.sets import set_recall_name
+    from numpro_plugin.reports.ceiling import ceilings
+
+    if args.split:
+        raise NumProError(f"--split {args.split}: is for one benchmark; name it before the flag")
+    places = {name: table_path(name, default_split(benchmark), args.out) for name, benchmark in BENCHMARKS.items()}
+    prepared = {name: path for name, path in places.items() if path.exists()}
+    if not prepared:
+        raise NumProError(f"no benchmark is prepared in {next(iter(places.values())).parents[1]}; run: numpro prepare BENCHMARK --help")
+    rows: dict[str, dict[str, float]] = {}
+    for name, path in prepared.items():
+        for fps, scores in ceilings(path, args.fps, max_frames=args.max_frames).items():
+            of_sets = BENCHMARKS[name].set_question is not None
+            out_of_reach = {f"not at {t:g}": 100.0 - scores[(set_recall_name if of_sets else recall_name)(t)] for t in THRESHOLDS}
+            rows[f"{name} {path.stem}, {_named(fps)} a second"] = {"mIoU": scores["mIoU_set" if of_sets else "mIoU"], **out_of_reach}
+    title = "the best mIoU that integer frame numbers can reach, and the share of queries that they cannot bring to an IoU, in percent"
+    finish(f"{title}\n{table(rows)}", args.json, rows)
     return 0
 
 
 def _score(args: argparse.Namespace) -> int:
     check_json_target(args.json)
     from numpro_plugin.reports.score import score_highlights, score_moments
+    from numpro_plugin.reports.sets.score import score_sets
 
-    score = (score_moments if args.kind == "moment" else score_highlights)(
-        args.predictions, args.truth, fps=args.fps, compatible=args.compatible
-    )
+    if args.kind == "set":
+        if args.compatible:
+            raise NumProError(f"--compatible {args.compatible}: there is one rule for sets, that of VUE-TR and TimeLens2")
+        score = score_sets(args.predictions, args.truth, fps=args.fps)
+    else:
+        score = (score_moments if args.kind == "moment" else score_highlights)(
+            args.predictions, args.truth, fps=args.fps, compatible=args.compatible
+        )
     width = max(map(len, score.metrics))
     lines = [f"{name:{width}}  {value:6.2f}" for name, value in score.metrics.items()]
     finish("\n".join([*lines, "", ", ".join(f"{name}: {count}" for name, count in score.counts.items())]), args.json, asdict(score))
@@ -86,6 +131,8 @@ def _compare(args: argparse.Namespace) -> int:
     lines = [f"n = {found.n} queries in both runs; only in A: {found.only_a}, only in B: {found.only_b}"]
     if found.repeated_a or found.repeated_b:
         lines.append(f"repeated queries (the first of each counts): {found.repeated_a} in A, {found.repeated_b} in B")
+    if found.without_truth_a or found.without_truth_b:
+        lines.append(f"queries without an annotated span (left out): {found.without_truth_a} in A, {found.without_truth_b} in B")
     lines += ["", f"{'':22}{'A':>8}{'B':>8}{'B - A':>9}   95 % interval"]
     lines += [f"{d.metric:22}{d.a:8.2f}{d.b:8.2f}{d.b - d.a:+9.2f}   [{d.low:+.2f}, {d.high:+.2f}]" for d in found.differences]
     if found.changed:

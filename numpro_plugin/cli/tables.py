@@ -16,10 +16,19 @@ def table(rows: Mapping[str, Mapping[str, float]], columns: Sequence[str] | None
         columns: which to show, in order; default: all, in the order in which they first occur.
     """
     names = list(dict.fromkeys(name for row in rows.values() for name in row)) if columns is None else list(columns)
-    first = max(map(len, rows), default=0)
-    widths = [max(8, len(name)) for name in names]
-    lines = [" " * first + "".join(f"  {name:>{width}}" for name, width in zip(names, widths, strict=True))]
-    for title, row in rows.items():
-        cells = [f"{row[name]:.2f}" if name in row else "" for name in names]
-        lines.append(f"{title:{first}}" + "".join(f"  {cell:>{width}}" for cell, width in zip(cells, widths, strict=True)))
-    return "\n".join(line.rstrip() for line in lines)
+    cells = [[title, *(f"{row[name]:.2f}" if name in row else "" for name in names)] for title, row in rows.items()]
+    return "\n".join(aligned([["", *names], *cells], narrowest=8))
+
+
+def aligned(rows: Sequence[Sequence[str]], *, narrowest: int = 0) -> list[str]:
+    """One line a row, with the first cells to the left and the others to the right of their columns.
+
+    Args:
+        rows: equally many cells each.
+        narrowest: characters that every column but the first has at least.
+    """
+    widths = [max(narrowest if k else 0, *(len(row[k]) for row in rows)) for k in range(len(rows[0]))]
+    return [
+        "  ".join([row[0].ljust(widths[0]), *(cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True))]).rstrip()
+        for row in rows
+    ]

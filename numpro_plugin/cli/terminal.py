@@ -3,28 +3,17 @@
 from __future__ import annotations
 
 import json
-import re
+import os
 import shutil
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from numpro_plugin.errors import NumProError
-
-if TYPE_CHECKING:
-    import os
-
-_UNPRINTABLE = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+from numpro_plugin.files import write_text_whole
+from numpro_plugin.printable import printable
 
 JSON_HELP: dict[str, Any] = {"metavar": "FILE", "help": "write the figures, unrounded; - prints them and nothing else"}
-
-
-def printable(text: str) -> str:
-    """The text with control characters, turns of writing direction and lone surrogates as escapes; line breaks and tabs stay.
-
-    Queries, paths and answers come from files of strangers: an escape code among them must not reach the terminal.
-    """
-    return _UNPRINTABLE.sub(lambda found: found[0].encode("unicode_escape", "surrogatepass").decode("ascii"), text)
 
 
 def say(text: str = "") -> None:
@@ -49,15 +38,27 @@ def check_json_target(target: str | os.PathLike[str] | None) -> None:
         raise NumProError(f"--json {target}: the folder {folder} does not exist; create it or name another, - prints the JSON")
     if Path(target).is_dir():
         raise NumProError(f"--json {target}: is a folder; name a file in it, - prints the JSON")
+    if not Path(target).exists() and not os.access(folder, os.W_OK):
+        raise NumProError(f"--json {target}: the folder {folder} cannot be written to; name another, - prints the JSON")
 
 
 def finish(text: str, target: str | os.PathLike[str] | None, content: Any) -> None:
     """Print the text and write the JSON if it was asked for; with ``-`` print the JSON alone."""
+    if target is None or str(target) != "-":
+        say(text)
+    write_json(target, content)
+
+
+def write_json(target: str | os.PathLike[str] | None, content: Any) -> None:
+    """Write what ``--json`` asks for, whole or not at all: nothing without a target, to standard output with ``-``."""
+    if target is None:
+        return
     written = json.dumps(content, indent=1)
-    if target is not None and str(target) == "-":
+    if str(target) == "-":
         print(written)
         return
-    say(text)
-    if target is not None:
+    if Path(target).exists() and not Path(target).is_file():  # a pipe of the shell's, `--json >(jq .)`, or a device
         Path(target).write_text(written + "\n", encoding="utf-8")
-        say(f"\nwritten: {target}")
+    else:
+        write_text_whole(target, written + "\n")
+    say(f"\nwritten: {target}")

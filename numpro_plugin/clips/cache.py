@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, NamedTuple, TypeVar
 from numpro_plugin.clips.checksum import append_checksum, verify_checksum
 from numpro_plugin.environment import cache_limit_gb, clips_folder
 from numpro_plugin.errors import NumProError
-from numpro_plugin.files import new_part, put_in_place
+from numpro_plugin.files import is_about_writing, new_part, put_in_place, remove_if_possible
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -117,8 +117,12 @@ class ClipCache:
             append_checksum(part)
             self._make_room(part.stat().st_size)
             put_in_place(part, path)
+        except OSError as error:
+            if is_about_writing(error, part):
+                raise OSError(error.errno, f"{error.strerror} (while the clip {path.name} was written)", str(self.folder)) from error
+            raise
         finally:
-            part.unlink(missing_ok=True)
+            remove_if_possible(part)
 
     def info(self) -> CacheInfo:
         """Count what is there."""
@@ -155,14 +159,17 @@ class ClipCache:
         now = self._now()
         clips, parts = self._entries()
         for entry in parts:  # of processes that were killed
-            _remove_unless_in_use(entry, now)
+            with suppress(OSError):
+                _remove_unless_in_use(entry, now)
         held = sum(entry.size for entry in clips)
         if self.limit_bytes > 0 and held + needed > self.limit_bytes:
             for entry in sorted(clips):
                 if held + needed <= (1 - _SLACK) * self.limit_bytes:
                     break
-                if _remove_unless_in_use(entry, now):
-                    held -= entry.size
+                try:
+                    held -= entry.size if _remove_unless_in_use(entry, now) else 0
+                except OSError as error:  # of another user, in a folder where everybody may remove only what is his
+                    _warn_not_removable(self.folder, error.strerror)
             if (excess := held + needed - self.limit_bytes) > 0:
                 log.warning(
                     "%s: the clips in use need %.1f GB more than the limit of %.1f GB (NUMPRO_CACHE_GB)",
@@ -268,3 +275,9 @@ def _warn_without_lock(folder: Path, reason: str) -> None:
         folder,
         reason,
     )
+
+
+@cache
+def _warn_not_removable(folder: Path, reason: str) -> None:
+    """Cached, so that it is logged once."""
+    log.warning("%s: old clips cannot be removed (%s), so the cache may grow beyond its limit (NUMPRO_CACHE_GB)", folder, reason)

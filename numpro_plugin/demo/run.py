@@ -129,13 +129,25 @@ def _train(root: Path, took: _Steps, *, videos: int, seed: int, overrides: Seque
     return training / "out" / "adapter"
 
 
+_NUMPRO_TRAIN = """
+import sys
+from numpro_plugin.processes import end_with_standard_input
+end_with_standard_input()
+from numpro_plugin.trainer.cli import main
+sys.exit(main())
+"""
+
+
 def _call(*arguments: object) -> None:
     """Print and run ``numpro-train ...`` in a separate process."""
     words = [str(argument) for argument in arguments]
     print(f"   numpro-train {' '.join(words)}", flush=True)
-    done = subprocess.run([sys.executable, "-m", "numpro_plugin.trainer.cli", *words], capture_output=True, text=True, check=False)
-    if done.returncode:
-        last = "\n".join(done.stderr.strip().splitlines()[-5:])
+    command = [sys.executable, "-c", _NUMPRO_TRAIN, *words]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr is not None
+        said = process.stderr.read()  # while its standard input stays open: it ends with this process
+    if process.returncode:
+        last = "\n".join(said.strip().splitlines()[-5:])
         raise NumProError(f"numpro-train {words[0]} failed:\n{last}")
 
 
@@ -150,9 +162,14 @@ def _evaluate(root: Path, adapter: Path | None) -> dict[str, dict[str, float]]:
     with _environment(**ENVIRONMENT, **paths):
         from lmms_eval.evaluator import simple_evaluate
 
-        results: Any = simple_evaluate(
-            model="numpro_hf", model_args=arguments, tasks=list(TASKS.values()), batch_size=64, log_samples=False, bootstrap_iters=0
-        )
+        try:
+            results: Any = simple_evaluate(
+                model="numpro_hf", model_args=arguments, tasks=list(TASKS.values()), batch_size=64, log_samples=False, bootstrap_iters=0
+            )
+        except Exception as error:  # lmms-eval tries again when a task cannot be loaded, and then speaks of that
+            if isinstance(cause := error.__cause__, OSError):  # a full disk, a folder that has become read-only
+                raise OSError(cause.errno, cause.strerror or str(cause), cause.filename or str(root)) from error
+            raise
     return {kind: {metric: float(results["results"][task][f"{metric},none"]) for metric in METRICS} for kind, task in TASKS.items()}
 
 

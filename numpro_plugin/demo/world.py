@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import json
-import multiprocessing
-import os
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
@@ -17,6 +14,7 @@ from numpro_plugin.benchmarks.table import read_rows
 from numpro_plugin.demo.rendering import COLORS, Event, random_events, render_video
 from numpro_plugin.metrics.moments import best_numbers, moment_scores, span_iou
 from numpro_plugin.numbering import NumberStyle
+from numpro_plugin.processes import usable_cores, worker_pool
 from numpro_plugin.prompts import moment_prompt
 from numpro_plugin.reports.ceiling import ceilings
 from numpro_plugin.settings import NumProSettings
@@ -78,9 +76,7 @@ def tiny_videos(count: int, *, seed: int, prefix: str = "tiny") -> list[TinyVide
 def render(videos: list[TinyVideo], folder: Path) -> None:
     """Write the videos as H.264 files ``NAME.mp4``, on all cores."""
     folder.mkdir(parents=True, exist_ok=True)
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    # Spawned, not forked: the caller may have threads.
-    with ProcessPoolExecutor(cores, mp_context=multiprocessing.get_context("spawn")) as pool:
+    with worker_pool(usable_cores()) as pool:
         list(pool.map(_render_one, videos, [folder] * len(videos), chunksize=8))
 
 

@@ -64,6 +64,7 @@ class Family:
 
     def __init__(self, config: Any) -> None:
         self.config = config
+        self._chosen_size: tuple[int, int] | None = None
 
     @property
     def frame_size(self) -> tuple[int, int]:
@@ -162,6 +163,21 @@ class Family:
     def takes(self, size: tuple[int, int]) -> bool:
         """Whether the vision tower takes frames of this (width, height)."""
         return size == self.frame_size
+
+    def with_frame_size(self, size: tuple[int, int]) -> Family:
+        """The same family with another ``frame_size``, for the sizes in tokens and pixels that follow from it.
+
+        Raises:
+            NumProError: the vision tower does not take this size.
+        """
+        if not self.takes(size):
+            raise NumProError(
+                f"numpro.frame_size={size}, but {self.model_types[0]} takes {self._allowed}: make shards of such a size and set it in the "
+                "recipe"
+            )
+        sized = copy.copy(self)
+        sized._chosen_size = size
+        return sized
 
     def check_size(self, frames: Frames) -> None:
         """Check that the vision tower takes frames of this size.

@@ -26,7 +26,9 @@ class _Qwen(Family):
 
     @property
     def frame_size(self) -> tuple[int, int]:
-        """(width, height): the largest up to 336 that merged patches divide (336 for patches of 14, 320 for 16)."""
+        """(width, height): by default the largest up to 336 that merged patches divide (336 for patches of 14, 320 for 16)."""
+        if self._chosen_size is not None:
+            return self._chosen_size
         side = 336 // self._merged_patch * self._merged_patch
         return side, side
 

@@ -1,11 +1,13 @@
-"""All that is known of lmms-eval's insides: the order of a request's arguments, how a failed request is marked, and four patches.
+"""What NumPro knows of lmms-eval's insides: the order of a request's arguments, how a failed request is marked, and patches.
 
-Written against lmms-eval 0.7.3. Whatever here is private or undocumented there is named, one by one, in
-``tests/harness/test_lmms_internals.py``.
+Written against lmms-eval 0.7.3. The patches of its response cache are in `unanswered`. Whatever is private or undocumented there is named,
+one by one, in ``tests/harness/test_lmms_internals.py``.
 """
 
 from __future__ import annotations
 
+import inspect
+import sys
 import weakref
 from functools import wraps
 from typing import TYPE_CHECKING, Any
@@ -58,27 +60,33 @@ def generation_options(request: Instance) -> dict[str, Any]:
     return next((argument for argument in request.args if isinstance(argument, dict)), {})
 
 
-def keep_out_of_cache(request: Instance) -> None:
-    """Mark a request that was not asked, so that the response cache does not store its failure: it stores deterministic answers only."""
-    generation_options(request)["do_sample"] = "not asked: the video cannot be read"
-
-
 def protocol_of(request: Instance) -> Mapping[str, Any] | None:
     """What the metadata of a request's task say under ``numpro``; None for tasks that are not NumPro's."""
     protocol: Mapping[str, Any] | None = request.metadata.get("numpro")
     return protocol
 
 
+def in_agentic_loop() -> bool:
+    """Whether lmms-eval is asking one question of an agentic task, whose number of rounds differs from document to document."""
+    frame = sys._getframe()
+    while frame.f_back is not None:
+        frame = frame.f_back
+        if frame.f_code.co_name == "_run_generate_until_agentic":
+            return True
+    return False
+
+
 # ---------------------------------------------------------------- patches
 
 
-def _patch(owner: type, name: str, make: Callable[[Callable[..., Any]], Callable[..., Any]]) -> None:
-    """Replace a method by ``make(method)``, once."""
+def patch(owner: type, name: str, make: Callable[[Callable[..., Any]], Callable[..., Any]]) -> None:
+    """Replace a method (or a static method) of a class by ``make(method)``, once."""
     original = getattr(owner, name)
     if not getattr(original, "_numpro", False):
         replacement = wraps(original)(make(original))
         replacement._numpro = True  # type: ignore[attr-defined]
-        setattr(owner, name, replacement)
+        static = isinstance(inspect.getattr_static(owner, name), staticmethod)
+        setattr(owner, name, staticmethod(replacement) if static else replacement)
 
 
 _task_managers: weakref.WeakSet[Any] = weakref.WeakSet()
@@ -98,7 +106,7 @@ def add_tasks_folder(folder: str) -> None:
 
         return with_folder
 
-    _patch(TaskManager, "initialize_tasks", initialize_tasks)
+    patch(TaskManager, "initialize_tasks", initialize_tasks)
 
 
 def use_prompts_of(base: str) -> None:
@@ -110,8 +118,12 @@ def use_prompts_of(base: str) -> None:
         manager.model_name = base
 
 
-def follow_evaluations() -> None:
-    """Begin a session whenever a model is made, and end it with the model's ``clean()``."""
+def follow_evaluations(made: Callable[[type], object] = lambda model_class: None) -> None:
+    """Begin a session whenever a model is made, and end it with the model's ``clean()``.
+
+    Args:
+        made: called with the class of every model that is made, before the model is.
+    """
     from lmms_eval.api.model import lmms
 
     def forget() -> None:
@@ -122,6 +134,7 @@ def follow_evaluations() -> None:
     def begin(original: Callable[..., Any]) -> Callable[..., Any]:
         def __init__(self: Any, *args: Any, **kwargs: Any) -> None:
             forget()
+            made(type(self))
             original(self, *args, **kwargs)
 
         return __init__
@@ -133,37 +146,34 @@ def follow_evaluations() -> None:
 
         return clean
 
-    _patch(lmms, "__init__", begin)
-    _patch(lmms, "clean", end)
+    patch(lmms, "__init__", begin)
+    patch(lmms, "clean", end)
 
 
-def guard_response_cache(kind: type) -> None:
-    """Let ``--use_cache`` serve models of this kind NumPro's own tasks only, and have it call them in every process.
+def remember_model_arguments() -> None:
+    """Have the session of a model know what lmms-eval made it with."""
+    from lmms_eval.api.model import lmms
+    from lmms_eval.utils import simple_parse_args_string
 
-    The cache's keys know a task's metadata. Those of our tasks hold settings and adapter; of other tasks it would serve answers to other
-    pixels or of another adapter (the answer log knows better). And it does not call a model that has nothing left to answer, while those
-    in other processes wait for it.
+    original = lmms.__dict__["create_from_arg_string"].__func__
+    if getattr(original, "_numpro", False):
+        return
 
-    Args:
-        kind: model class that counts in ``calls`` how often it was asked.
+    @wraps(original)
+    def create_from_arg_string(cls: Any, arg_string: str, additional_config: dict[str, Any] | None = None) -> Any:
+        model = original(cls, arg_string, additional_config)
+        session.current().model_arguments = simple_parse_args_string(arg_string)
+        return model
+
+    create_from_arg_string._numpro = True  # type: ignore[attr-defined]
+    lmms.create_from_arg_string = classmethod(create_from_arg_string)
+
+
+def keep_task_token_limits(model: Any) -> None:
+    """Have a vLLM model of lmms-eval keep to the token limit of each task.
+
+    It takes the larger of that and its own, which is 1,024 or 4,096 where nobody has chosen it.
     """
-    from lmms_eval.caching.response_cache import ResponseCache
-
-    def execute(original: Callable[..., Any]) -> Callable[..., Any]:
-        def guarded(self: Any, lm: Any, reqtype: str, requests: list[Instance]) -> list[Any]:
-            if not isinstance(lm, kind) or reqtype != "generate_until":
-                answers: list[Any] = original(self, lm, reqtype, requests)
-                return answers
-            ours = [k for k, request in enumerate(requests) if protocol_of(request) is not None]
-            others = [k for k, request in enumerate(requests) if protocol_of(request) is None]
-            before = lm.calls  # type: ignore[attr-defined]
-            cached = original(self, lm, reqtype, [requests[k] for k in ours])
-            if lm.calls == before:  # type: ignore[attr-defined]
-                lm.generate_until([])  # type: ignore[attr-defined]
-            asked = lm.generate_until([requests[k] for k in others])  # type: ignore[attr-defined]
-            by_index = dict(zip([*ours, *others], [*cached, *asked], strict=True))
-            return [by_index[k] for k in range(len(requests))]
-
-        return guarded
-
-    _patch(ResponseCache, "execute", execute)
+    own = getattr(model, "_select_max_new_tokens", None)
+    if own is not None:
+        model._select_max_new_tokens = lambda of_task: own(of_task) if of_task is None else int(of_task)

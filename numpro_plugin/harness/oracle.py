@@ -11,13 +11,15 @@ from lmms_eval.api.model import lmms
 from tqdm import tqdm
 
 from numpro_plugin.answers.highlights import format_highlights
+from numpro_plugin.answers.sets import format_set
 from numpro_plugin.clips.metadata import read_clip_info
 from numpro_plugin.errors import NumProError
-from numpro_plugin.harness.lmms import document, messages_of, protocol_of
+from numpro_plugin.harness.lmms import document, generation_options, messages_of, protocol_of
 from numpro_plugin.harness.session import Announcement
 from numpro_plugin.metrics.highlights import CLIP_S
 from numpro_plugin.metrics.moments import best_numbers
-from numpro_plugin.settings import NumProSettings
+from numpro_plugin.metrics.sets import best_number_set
+from numpro_plugin.settings import SettingsByVideo
 from numpro_plugin.timeline import Timeline, kept_numbers
 
 if TYPE_CHECKING:
@@ -25,6 +27,8 @@ if TYPE_CHECKING:
 
     from lmms_eval.api.instance import Instance
     from numpy.typing import NDArray
+
+    from numpro_plugin.settings import NumProSettings
 
 
 class NumProOracle(lmms):
@@ -53,13 +57,15 @@ class NumProOracle(lmms):
             protocol = protocol_of(request)
             if protocol is None:
                 raise NumProError(f"numpro_oracle only answers NumPro's tasks; {request.task_name!r} is another")
-            Announcement().check_task(request.task_name, protocol)
+            Announcement().check_task(request.task_name, protocol, generation_options(request))
             doc = document(self, request)
-            numbers = self._drawn(request, doc, settings := NumProSettings.from_dict(protocol["settings"]))
+            numbers = self._drawn(request, doc, settings := SettingsByVideo.from_dict(protocol["settings"]).of(doc["duration_s"]))
             if not len(numbers):
                 answers.append("There are no numbers on the frames.")
             elif protocol["task"] == "highlight":
                 answers.append(perfect_highlights(doc, numbers, settings.fps))
+            elif protocol["task"] == "set":
+                answers.append(format_set(best_number_set(doc["spans_s"], numbers, settings.fps)[0]))
             elif not doc["spans_s"]:
                 answers.append("Nobody told me when it happens.")
             else:
@@ -78,11 +84,11 @@ class NumProOracle(lmms):
         return np.array(drawn, dtype=np.int64)
 
     def loglikelihood(self, requests: list[Instance]) -> list[tuple[float, bool]]:
-        """Not for an oracle that speaks."""
+        """Not available: the oracle answers in words."""
         raise NotImplementedError("numpro_oracle only generates")
 
     def generate_until_multi_round(self, requests: list[Instance]) -> list[str]:
-        """Not needed by NumPro's tasks."""
+        """Not available: NumPro's tasks have one round."""
         raise NotImplementedError("numpro_oracle answers in one round")
 
 

@@ -8,15 +8,24 @@ from typing import TYPE_CHECKING, Any
 
 from numpro_plugin import __version__
 from numpro_plugin.benchmarks import BENCHMARKS
-from numpro_plugin.benchmarks.table import default_split, read_report, read_rows, table_path
+from numpro_plugin.benchmarks.table import default_split, read_columns, read_report, read_rows, table_path
+from numpro_plugin.environment import TOKEN_LIMIT_NAMES, check_token_limit
 from numpro_plugin.errors import NumProError
 from numpro_plugin.files import file_identity, hash_of
-from numpro_plugin.prompts import HIGHLIGHT_ANSWER_TOKENS, highlight_prompt, moment_prompt
+from numpro_plugin.prompts import (
+    HIGHLIGHT_ANSWER_TOKENS,
+    MOMENT_ANSWER_TOKENS,
+    SET_ANSWER_TOKENS,
+    highlight_prompt,
+    moment_prompt,
+    set_prompt,
+)
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from numpro_plugin.harness.session import Session
+    from numpro_plugin.prompts import SetQuestion
     from numpro_plugin.settings import NumProSettings
 
 log = logging.getLogger(__name__)
@@ -36,12 +45,14 @@ class _Unusable(dict[str, Any]):
         raise self.error
 
 
-def table(benchmark: str, session: Session) -> dict[str, Any]:
-    """Dataset arguments of a benchmark's tasks."""
+def table(benchmark: str, session: Session, *, highlights: bool = False) -> dict[str, Any]:
+    """Dataset arguments of a benchmark's tasks; ``highlights``: of highlight detection, which needs saliency scores."""
     try:
-        session.settings()
+        session.settings(), session.token_limit()
         path = _path(benchmark)
         report = read_report(path)
+        if highlights:
+            _check_saliency(path)
     except NumProError as error:
         return _Unusable(error)
     if report.n_used < report.n_expected:
@@ -53,19 +64,23 @@ def protocol(benchmark: str, session: Session, *, numbers: bool, highlights: boo
     """A task's metadata: lmms-eval writes it into the results file and into its response cache's keys."""
     try:
         path = _path(benchmark)
-        data, settings = read_report(path).protocol(), session.settings(numbers=numbers)
+        data, by_video = read_report(path).protocol(), session.settings_by_video(numbers=numbers)
+        limit = session.token_limit()
     except NumProError:
         return {"version": 1}  # the table's part of the task says what is wrong
-    kind = f"highlight_{settings.prompt}" if highlights else "moment"
+    settings = by_video.base
+    asked = None if highlights else BENCHMARKS[benchmark].set_question
+    kind = f"highlight_{settings.prompt}" if highlights else f"set_{asked}" if asked else "moment"
     identity = session.announcement.identity
     return {
         "version": 1,
         "numpro": {
             **data,
-            "task": "highlight" if highlights else "moment",
-            "settings": settings.to_dict(),
+            "task": kind.partition("_")[0],
+            "settings": by_video.to_dict(),
             "prompt_id": kind if numbers else f"{kind}_plain",
-            "prompt": question("{query}", settings, highlights=highlights),
+            "prompt": question("{query}", settings, highlights=highlights, set_question=asked),
+            **({} if limit is None else {"max_new_tokens": limit}),
             "videos_state": _state_of_videos(path),
             "numpro_version": __version__,
             **({"model": dict(identity)} if identity else {}),
@@ -73,17 +88,52 @@ def protocol(benchmark: str, session: Session, *, numbers: bool, highlights: boo
     }
 
 
+class _LimitedGeneration(dict[str, Any]):
+    """Generation arguments with the token limit of ``NUMPRO_MAX_NEW_TOKENS``.
+
+    lmms-eval puts the ``--gen_kwargs`` of the command line into them with ``update``: another limit there is an error.
+    """
+
+    def update(self, *args: Any, **kwargs: Any) -> None:
+        """As of any dict. Raises NumProError for another token limit."""
+        given = dict(*args, **kwargs)
+        check_token_limit(self["max_new_tokens"], given, source="--gen_kwargs")
+        super().update({name: value for name, value in given.items() if name not in TOKEN_LIMIT_NAMES})
+
+
+def moment_generation(session: Session) -> dict[str, Any]:
+    """Generation arguments of moment retrieval tasks."""
+    return _generation(session, MOMENT_ANSWER_TOKENS)
+
+
+def set_generation(session: Session) -> dict[str, Any]:
+    """Generation arguments of tasks that ask for all moments."""
+    return _generation(session, SET_ANSWER_TOKENS)
+
+
 def highlight_generation(session: Session) -> dict[str, Any]:
-    """Greedy, as long as the reference lets the kind of model answer; without ``until`` lmms-eval cuts at the first blank line."""
+    """Generation arguments of highlight detection tasks: as long as the reference lets the kind of model answer."""
     try:
         kind = session.settings().prompt
     except NumProError:
         kind = "zeroshot"
-    return {"max_new_tokens": HIGHLIGHT_ANSWER_TOKENS[kind], "temperature": 0, "do_sample": False, "until": ["<|im_end|>"]}
+    return _generation(session, HIGHLIGHT_ANSWER_TOKENS[kind])
 
 
-def question(query: str, settings: NumProSettings, *, highlights: bool) -> str:
-    """The question about a query."""
+def _generation(session: Session, usual_limit: int) -> dict[str, Any]:
+    """Greedy; without ``until`` lmms-eval cuts answers at the first blank line."""
+    arguments = {"max_new_tokens": usual_limit, "temperature": 0, "do_sample": False, "until": ["<|im_end|>"]}
+    try:
+        limit = session.token_limit()
+    except NumProError:  # the table's part of the task says what is wrong
+        return arguments
+    return arguments if limit is None else _LimitedGeneration({**arguments, "max_new_tokens": limit})
+
+
+def question(query: str, settings: NumProSettings, *, highlights: bool = False, set_question: SetQuestion | None = None) -> str:
+    """The question about a query: for its highlights, for all its moments (by one of three questions), or for its moment."""
+    if set_question:
+        return set_prompt(query, set_question, numbers=settings.numbers, color=settings.style.color)
     if highlights:
         return highlight_prompt(query, kind=settings.prompt, numbers=settings.numbers, color=settings.style.color)
     return moment_prompt(query, numbers=settings.numbers, color=settings.style.color)
@@ -91,6 +141,16 @@ def question(query: str, settings: NumProSettings, *, highlights: bool) -> str:
 
 def _path(benchmark: str) -> Path:
     return table_path(benchmark, default_split(BENCHMARKS[benchmark]))
+
+
+def _check_saliency(path: Path) -> None:
+    first = next(read_columns(path, "clips", "relevant_clip_ids", "saliency_scores"), ())
+    if None in first:
+        raise NumProError(
+            f"{path}: the table has no saliency scores, so highlights cannot be scored: run numpro prepare {path.parent.name} with "
+            "annotations that have them (highlight_val_release.jsonl), or evaluate its moments alone with "
+            f"--tasks numpro_{path.parent.name}"
+        )
 
 
 def _state_of_videos(table: Path) -> str:

@@ -7,7 +7,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from numpro_plugin.harness import lmms
+from numpro_plugin.harness import lmms, unanswered
 
 if TYPE_CHECKING:
     from lmms_eval.models.registry_v2 import ModelManifest
@@ -21,11 +21,21 @@ def tasks_path() -> Path:
 def register() -> list[ModelManifest]:
     """What lmms-eval's entry-point group ``lmms_eval.models`` calls at its start.
 
-    A release of lmms-eval in which the tasks cannot be added gets a warning: its own start must not break.
+    A release of lmms-eval in which the tasks cannot be added, or its response cache cannot be guarded, gets a warning: its own start must
+    not break.
     """
     from lmms_eval.models.registry_v2 import ModelManifest
 
-    lmms.follow_evaluations()
+    lmms.follow_evaluations(unanswered.mark_failures)
+    lmms.remember_model_arguments()
+    try:
+        unanswered.guard_response_cache()
+    except Exception as error:
+        warnings.warn(
+            f"the response cache of this version of lmms-eval cannot be guarded ({type(error).__name__}: {error}); "
+            "with --use_cache it may keep and serve failed requests",
+            stacklevel=2,
+        )
     try:
         lmms.add_tasks_folder(str(tasks_path()))
     except Exception as error:

@@ -9,10 +9,14 @@ import numpy as np
 from numpro_plugin.answers.failures import failure_reason
 from numpro_plugin.answers.highlights import HighlightAnswer, parse_highlights
 from numpro_plugin.answers.moments import MomentAnswer, parse_moment
+from numpro_plugin.answers.sets import SetAnswer, parse_set
+from numpro_plugin.answers.thoughts import UNCLOSED
 from numpro_plugin.answers.timechat import parse_highlights_timechat
 from numpro_plugin.benchmarks.annotations import EXTRA_COLUMNS
 from numpro_plugin.metrics.highlights import CLIP_S, LEVELS, Rule, clip_scores, query_highlight_scores, saliency_matrix
 from numpro_plugin.metrics.moments import THRESHOLDS, query_iou, recall_name
+from numpro_plugin.metrics.sets import set_iou, set_recall_name
+from numpro_plugin.metrics.windows import average_precision
 from numpro_plugin.timeline import Timeline, kept_numbers
 
 if TYPE_CHECKING:
@@ -34,7 +38,7 @@ def moment_results(doc: Mapping[str, Any], answers: list[str], settings: NumProS
     timeline = Timeline(doc["duration_s"], settings.fps)
     answer = MomentAnswer(None, None, problem) if problem else parse_moment(answers[0], last_number=timeline.count - 1)
     span_s = timeline.span_seconds(*answer.numbers) if answer.numbers else None
-    reason = answer.reason
+    reason = _reason(answer)
     if answer.unit == "seconds":
         reason += "; the task asks for frames, so this counts as not understood"
     logged = {
@@ -51,6 +55,36 @@ def moment_results(doc: Mapping[str, Any], answers: list[str], settings: NumProS
     iou = float(query_iou(span_s, doc["spans_s"], annotators=doc.get("annotators"))) if span_s else 0.0
     recalls = {recall_name(t): 100.0 * (iou >= t) for t in THRESHOLDS}
     return {**recalls, "mIoU": 100.0 * iou, **failures, "numpro": {**logged, "iou": iou}}
+
+
+def set_results(doc: Mapping[str, Any], answers: list[str], settings: NumProSettings, *, video_problem: str | None) -> dict[str, Any]:
+    """Score one answer about all moments: IoU of the two sets, average precision of its spans, and the first span as a moment answer.
+
+    A query without annotated spans is answered right by "there is none"; it has no scores of single spans. What was not understood scores
+    0. Arguments as for `moment_results`.
+    """
+    problem = video_problem or _failure(answers)
+    timeline = Timeline(doc["duration_s"], settings.fps)
+    answer = SetAnswer(None, problem) if problem else parse_set(answers[0], last_number=timeline.count - 1)
+    spans_s = [timeline.span_seconds(*span) for span in answer.spans or ()]
+    iou = 0.0 if answer.spans is None else set_iou(spans_s, doc["spans_s"])
+    scores = {set_recall_name(t): 100.0 * (iou >= t) for t in THRESHOLDS} | {"mIoU_set": 100.0 * iou}
+    if doc["spans_s"]:
+        first = float(query_iou(spans_s[0], doc["spans_s"])) if spans_s else 0.0
+        scores |= {recall_name(t): 100.0 * (first >= t) for t in THRESHOLDS} | {"mIoU": 100.0 * first}
+        truth = np.sort(np.array(doc["spans_s"]), axis=1)
+        scores["MR-full-mAP"] = 100.0 * float(average_precision([np.array(spans_s)], [truth]).mean())
+    logged = {
+        **_logged(doc, timeline, settings),
+        "parsed": None if answer.spans is None else [_finite(span) for span in answer.spans],
+        "span_s": _finite(spans_s[0] if spans_s else None),
+        "spans_s": [_finite(span) for span in spans_s],
+        "truth_s": doc["spans_s"],
+        "set_iou": iou,
+        "reason": _reason(answer),
+    }
+    failures = {"parse_fail": 100.0 * (problem is None and answer.spans is None), "request_fail": 100.0 * (problem is not None)}
+    return {**scores, **failures, "numpro": logged}
 
 
 def highlight_results(doc: Mapping[str, Any], answers: list[str], settings: NumProSettings, *, video_problem: str | None) -> dict[str, Any]:
@@ -81,7 +115,7 @@ def highlight_results(doc: Mapping[str, Any], answers: list[str], settings: NumP
             **_logged(doc, Timeline(doc["duration_s"], settings.fps), settings),
             "frames": list(answer.frames),
             "scores": list(answer.scores),
-            "reason": answer.reason,
+            "reason": _reason(answer),
         },
     }
 
@@ -94,13 +128,18 @@ def _logged(doc: Mapping[str, Any], timeline: Timeline, settings: NumProSettings
         "id": doc["id"],
         "video": doc["video"],
         "duration_s": doc["duration_s"],
-        **({} if doc.get("end_s") is None else {"end_s": doc["end_s"]}),
+        **{name: doc[name] for name in ("start_s", "end_s") if doc.get(name) is not None},
         "query": doc["query"],
         "settings": settings.to_dict(),
         "fps": settings.fps,
         "numbers": numbers,
         **truth,
     }
+
+
+def _reason(answer: MomentAnswer | HighlightAnswer | SetAnswer) -> str:
+    """How an answer was read, with the way out where it has no end."""
+    return f"{UNCLOSED} (NUMPRO_MAX_NEW_TOKENS)" if answer.reason == UNCLOSED else answer.reason
 
 
 def _failure(answers: list[str]) -> str | None:

@@ -1,8 +1,8 @@
 """What one evaluation knows: what its model announced, and which videos could not be shown to it.
 
-lmms-eval makes a model first and its tasks afterwards, and gives no way to hand anything from the one to the other. A session stands in
-for that way. It begins when a model is made, by lmms-eval or by hand, and ends when the model has answered everything (its ``clean``);
-`lmms.follow_evaluations` sees to both. Tasks are bound to the session in which they are loaded, and keep it until they are scored.
+lmms-eval makes a model first and its tasks afterwards, and gives no way to hand anything from the one to the other. A session
+carries it. It begins when a model is made, by lmms-eval or by hand, and ends when the model has answered everything (its ``clean``), which
+`lmms.follow_evaluations` sees to. Tasks are bound to the session in which they are loaded, and keep it until they are scored.
 """
 
 from __future__ import annotations
@@ -10,8 +10,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from numpro_plugin.environment import settings_from_environment
+from numpro_plugin.environment import answer_token_limit, check_token_limit, fps_is_automatic, settings_from_environment
 from numpro_plugin.errors import NumProError
+from numpro_plugin.settings import SettingsByVideo
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -32,16 +33,19 @@ class Announcement:
     identity: Mapping[str, Any] = field(default_factory=dict)
     """What makes its answers what they are (contents of an adapter, precision, ...): part of the protocol of results."""
 
-    def check_task(self, task: str, protocol: Mapping[str, Any]) -> None:
-        """Refuse to answer a task that follows another model.
+    def check_task(self, task: str, protocol: Mapping[str, Any], generation: Mapping[str, Any]) -> None:
+        """Refuse to answer a task that follows another model, or whose answers may be of another length than its protocol says.
 
         Args:
             task: its name, for the error.
             protocol: what the task's metadata say under ``numpro``.
+            generation: the generation arguments of its requests.
 
         Raises:
-            NumProError: another model was made after this one and before the task was loaded.
+            NumProError: another model was made after this one and before the task was loaded; another token limit.
         """
+        if "max_new_tokens" in protocol:
+            check_token_limit(protocol["max_new_tokens"], generation, source=f"task {task}")
         settings = protocol["settings"]
         values = {name: list(value) if isinstance(value, tuple) else value for name, value in self.values.items()}
         different = next((name for name, value in values.items() if settings[name] != value), None)
@@ -57,6 +61,8 @@ class Session:
 
     def __init__(self, announcement: Announcement | None = None) -> None:
         self.announcement = announcement or Announcement()
+        self.model_arguments: Mapping[str, Any] = {}
+        """What lmms-eval made the model with (``--model_args``)."""
         self._problems: dict[tuple[str, str], str | None] = {}
 
     def settings(self, *, numbers: bool = True) -> NumProSettings:
@@ -67,6 +73,18 @@ class Session:
         """
         announced = self.announcement
         return settings_from_environment(numbers=numbers, fixed=announced.values, source=announced.source)
+
+    def settings_by_video(self, *, numbers: bool = True) -> SettingsByVideo:
+        """The same for each video, whose rate may follow its length. Raises NumProError as `settings`."""
+        return SettingsByVideo(self.settings(numbers=numbers), fps_is_automatic())
+
+    def token_limit(self) -> int | None:
+        """The token limit of answers that the environment sets; None if it leaves it to the tasks.
+
+        Raises:
+            NumProError: a wrong ``NUMPRO_MAX_NEW_TOKENS``, or one that differs from an argument of the model.
+        """
+        return answer_token_limit(self.model_arguments, source="--model_args")
 
     def note_shown(self, doc: Mapping[str, Any], problem: str | None) -> None:
         """Remember whether the model saw a row's video (``problem`` is None) or why it did not."""

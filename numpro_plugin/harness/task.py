@@ -22,7 +22,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from numpro_plugin.harness.session import Session
-    from numpro_plugin.settings import NumProSettings
+    from numpro_plugin.prompts import SetQuestion
+    from numpro_plugin.settings import NumProSettings, SettingsByVideo
 
 log = logging.getLogger(__name__)
 
@@ -32,9 +33,10 @@ def __getattr__(name: str) -> Any:
 
     - ``visual``, ``moment_text``, ``moment_target``, ``moment_results``, ``highlight_text``, ``highlight_target``, ``highlight_results``:
       methods of `TaskFunctions`; with ``_plain`` behind them those of tasks whose frames have no numbers
-    - ``BENCHMARK_table``: dataset arguments
+    - ``set_target``, ``set_results`` and, with the benchmark's question for all moments, ``BENCHMARK_text``; ``_plain`` as above
+    - ``BENCHMARK_table``, ``BENCHMARK_table_hd``: dataset arguments
     - ``BENCHMARK_protocol``, ``BENCHMARK_protocol_plain``, ``BENCHMARK_protocol_hd``, ``BENCHMARK_protocol_hd_plain``: metadata
-    - ``highlight_generation``: generation arguments
+    - ``moment_generation``, ``set_generation``, ``highlight_generation``: generation arguments
     """
     function = name.removesuffix("_plain")
     if function in _FUNCTIONS:
@@ -51,7 +53,7 @@ class TaskFunctions:
         self.session = session
         self._numbers = numbers
         with contextlib.suppress(NumProError):  # what is wrong with the environment is raised when the table is opened
-            self.settings  # noqa: B018 (read now: the settings are fixed when the task is loaded)
+            self._by_video  # noqa: B018 (read now: the settings are fixed when the task is loaded)
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}(numbers={self._numbers})"  # stands in results files and in the response cache's keys
@@ -60,9 +62,17 @@ class TaskFunctions:
         return self  # copies of a task belong to the same evaluation
 
     @cached_property
+    def _by_video(self) -> SettingsByVideo:
+        return self.session.settings_by_video(numbers=self._numbers)
+
+    @property
     def settings(self) -> NumProSettings:
-        """How frames are sampled, numbered and asked about."""
-        return self.session.settings(numbers=self._numbers)
+        """How frames are numbered and asked about, the same for all videos; for how they are sampled see `settings_of`."""
+        return self._by_video.base
+
+    def settings_of(self, doc: Mapping[str, Any]) -> NumProSettings:
+        """How frames of a row's video are sampled, numbered and asked about."""
+        return self._by_video.of(doc["duration_s"])
 
     def visual(self, doc: Mapping[str, Any]) -> list[str]:
         """The clip of a row, as lmms-eval's ``doc_to_visual``.
@@ -70,9 +80,9 @@ class TaskFunctions:
         A video that has become unreadable since the table was made does not end the run: the model gets a blank clip, and the query
         counts as ``request_fail`` whatever it answers.
         """
-        video, settings = source_video(doc), self.settings
+        video, settings = source_video(doc), self.settings_of(doc)
         try:
-            clip = numbered_clip(video, settings, end_s=doc.get("end_s"))
+            clip = numbered_clip(video, settings, start_s=doc.get("start_s") or 0.0, end_s=doc.get("end_s"))
             self.session.note_shown(doc, None)
         except NumProError as error:
             log.error("query %s: %s; it will count as request_fail", doc["id"], error)
@@ -82,7 +92,11 @@ class TaskFunctions:
 
     def moment_text(self, doc: Mapping[str, Any]) -> str:
         """The question of moment retrieval for a row, as lmms-eval's ``doc_to_text``."""
-        return protocol.question(doc["query"], self.settings, highlights=False)
+        return protocol.question(doc["query"], self.settings)
+
+    def set_text(self, doc: Mapping[str, Any], *, question: SetQuestion) -> str:
+        """A question for all moments, as lmms-eval's ``doc_to_text``."""
+        return protocol.question(doc["query"], self.settings, set_question=question)
 
     def highlight_text(self, doc: Mapping[str, Any]) -> str:
         """The question of highlight detection for a row, as lmms-eval's ``doc_to_text``."""
@@ -92,17 +106,25 @@ class TaskFunctions:
         """The annotated spans of a row in words, for sample logs."""
         return ", ".join(f"{start:g}-{end:g} s" for start, end in doc["spans_s"]) or "not annotated"
 
+    def set_target(self, doc: Mapping[str, Any]) -> str:
+        """The annotated spans of a row in words, for sample logs; none is an annotation too."""
+        return self.moment_target(doc) if doc["spans_s"] else "no such moment"
+
     def highlight_target(self, doc: Mapping[str, Any]) -> str:
         """The relevant clips of a row in words, for sample logs."""
         return "clips of 2 s: " + ", ".join(map(str, doc["relevant_clip_ids"]))
 
     def moment_results(self, doc: Mapping[str, Any], answers: list[str]) -> dict[str, Any]:
         """The scores of one moment answer, as lmms-eval's ``process_results``."""
-        return results.moment_results(doc, answers, self.settings, video_problem=self._video_problem(doc))
+        return results.moment_results(doc, answers, self.settings_of(doc), video_problem=self._video_problem(doc))
+
+    def set_results(self, doc: Mapping[str, Any], answers: list[str]) -> dict[str, Any]:
+        """The scores of one answer about all moments, as lmms-eval's ``process_results``."""
+        return results.set_results(doc, answers, self.settings_of(doc), video_problem=self._video_problem(doc))
 
     def highlight_results(self, doc: Mapping[str, Any], answers: list[str]) -> dict[str, Any]:
         """The scores of one highlight answer, as lmms-eval's ``process_results``."""
-        return results.highlight_results(doc, answers, self.settings, video_problem=self._video_problem(doc))
+        return results.highlight_results(doc, answers, self.settings_of(doc), video_problem=self._video_problem(doc))
 
     def _video_problem(self, doc: Mapping[str, Any]) -> str | None:
         """Why a row's video could not be shown; None if it was, and for rows of a table without videos.
@@ -129,10 +151,24 @@ def source_video(doc: Mapping[str, Any]) -> str:
     return str(doc["video"])
 
 
-_FUNCTIONS = {name for name in vars(TaskFunctions) if name.startswith(("moment_", "highlight_")) or name == "visual"}
-_VALUES: dict[str, Callable[[Session], Any]] = {"highlight_generation": protocol.highlight_generation}
-for _benchmark in BENCHMARKS:
+_FUNCTIONS = {name for name in vars(TaskFunctions) if name.startswith(("moment_", "set_", "highlight_")) or name == "visual"}
+_VALUES: dict[str, Callable[[Session], Any]] = {
+    "moment_generation": protocol.moment_generation,
+    "set_generation": protocol.set_generation,
+    "highlight_generation": protocol.highlight_generation,
+}
+
+
+def _set_text(asked: SetQuestion, session: Session, *, numbers: bool) -> Callable[[Mapping[str, Any]], str]:
+    return partial(TaskFunctions(session, numbers=numbers).set_text, question=asked)
+
+
+for _benchmark, _record in BENCHMARKS.items():
+    if _record.set_question:
+        _VALUES[f"{_benchmark}_text"] = partial(_set_text, _record.set_question, numbers=True)
+        _VALUES[f"{_benchmark}_text_plain"] = partial(_set_text, _record.set_question, numbers=False)
     _VALUES[f"{_benchmark}_table"] = partial(protocol.table, _benchmark)
+    _VALUES[f"{_benchmark}_table_hd"] = partial(protocol.table, _benchmark, highlights=True)
     for _suffix in ("", "_plain", "_hd", "_hd_plain"):
         _VALUES[f"{_benchmark}_protocol{_suffix}"] = partial(
             protocol.protocol, _benchmark, numbers=not _suffix.endswith("_plain"), highlights="_hd" in _suffix

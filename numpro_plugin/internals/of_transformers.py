@@ -41,9 +41,10 @@ __all__ = [
 
 OVERRIDDEN: dict[str, tuple[str, ...]] = {
     "PreTrainedModel": ("_init_weights", "_keys_to_ignore_on_load_unexpected"),  # in longva/modeling.py
-    "Trainer": (  # in trainer/run/train.py
+    "Trainer": (  # in trainer/run/trainer.py
         "_get_num_items_in_batch",
         "_get_output_dir",
+        "_load_optimizer_and_scheduler",
         "_maybe_log_save_evaluate",
         "_run_epoch",
         "_save",

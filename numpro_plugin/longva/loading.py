@@ -18,7 +18,7 @@ from numpro_plugin.longva.checkpoint import KEY_MAPPING, ORIGINAL_MODEL_TYPE, TO
 from numpro_plugin.longva.configuration import LongVAConfig
 from numpro_plugin.longva.modeling import LongVAForConditionalGeneration
 from numpro_plugin.longva.processing import LongVAProcessor
-from numpro_plugin.weights.adapter import refuse_adapter
+from numpro_plugin.weights.adapter import refuse_adapter, refuse_second_time
 from numpro_plugin.weights.folder import UNREADABLE, first_line, local_folder, read_config, some
 
 if TYPE_CHECKING:
@@ -51,6 +51,8 @@ def load_longva(
     """
     place = local_folder(folder)
     refuse_adapter(place)
+    if adapter is not None:
+        refuse_second_time(place, local_folder(adapter))
     config = read_config(place)
     load = {"dtype": dtype, "attn_implementation": attn_implementation, "device_map": device_map, **options}
     if config.get("model_type") == LongVAConfig.model_type:

@@ -168,14 +168,6 @@ def highlight_means(items: HighlightItems) -> dict[str, float]:
     return scores
 
 
-def highlight_scores(predictions: Sequence[ArrayLike], truths: Sequence[ArrayLike]) -> dict[str, float]:
-    """mAP and HIT@1 at all levels, in percent: ``{"HL-min-Fair-mAP": ..., "HL-min-Fair-Hit1": ..., ...}``.
-
-    Arguments and errors are those of :func:`highlight_items`.
-    """
-    return highlight_means(highlight_items(predictions, truths))
-
-
 def pad_rows(rows: Sequence[NDArray[np.float64]], *, columns: int, at_least: int = 0) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
     """Stack arrays of unequal length, padded with 0.
 

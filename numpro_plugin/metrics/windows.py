@@ -114,14 +114,6 @@ def brief_scores(tables: Tables) -> dict[str, float]:
     }
 
 
-def window_scores(predictions: Sequence[ArrayLike], truths: Sequence[ArrayLike], *, raw: bool = False) -> dict[str, float]:
-    """R@1 and mAP in percent: ``{"MR-full-R1@0.5": ..., "MR-full-mAP": ..., "MR-long-mAP": ..., ...}``.
-
-    Arguments and errors are those of :func:`average_precision`.
-    """
-    return brief_scores(window_tables(predictions, truths, raw=raw))
-
-
 def _percent(values: NDArray[np.float64] | NDArray[np.bool_]) -> dict[str, float]:
     """Means of (N, 10) over the queries, by threshold."""
     means = values.mean(axis=0) * 100 if len(values) else np.full(len(THRESHOLDS), math.nan)

@@ -2,46 +2,51 @@
 
 from __future__ import annotations
 
-from functools import cache
+from array import array
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from numpro_plugin.benchmarks.table import read_report, read_rows
+from numpro_plugin.benchmarks import BENCHMARKS
+from numpro_plugin.benchmarks.table import read_columns, read_report
 from numpro_plugin.errors import NumProError
 from numpro_plugin.metrics.moments import best_numbers, moment_scores
-from numpro_plugin.timeline import Timeline, kept_numbers
+from numpro_plugin.reports.sets.ceiling import drawn_numbers, set_ceilings
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
+    from numpro_plugin.settings import Rate
 
-def ceilings(table: Path, rates: Sequence[float] = (0.5, 1.0, 2.0), *, max_frames: int | None = None) -> dict[float, dict[str, float]]:
-    """R@IoU and mIoU in percent that no answer in drawn numbers can exceed, by numbers per second.
+
+def ceilings(table: Path, rates: Sequence[Rate] = (0.5, 1.0, 2.0), *, max_frames: int | None = None) -> dict[Rate, dict[str, float]]:
+    """R@IoU and mIoU in percent that no answer in drawn numbers can exceed, by numbers per second; of sets where all moments are asked for.
 
     Args:
         table: of a benchmark, made by ``numpro prepare`` (one without videos will do).
-        rates: numbers per second.
-        max_frames: as in the settings, where long videos are thinned; None thins none.
+        rates: numbers per second, or "auto" for the rate that each video has with ``NUMPRO_FPS=auto``.
+        max_frames: as in the settings, where long videos are thinned; None thins none (with "auto" it is the settings' default).
 
     Raises:
         NumProError: there is no such table, or it has no annotated spans.
     """
-    read_report(table)
-    rows = [row for row in read_rows(table) if row["spans_s"]]
-    if not rows:
+    benchmark = read_report(table).benchmark
+    if benchmark in BENCHMARKS and BENCHMARKS[benchmark].set_question:
+        return set_ceilings(table, rates, max_frames=max_frames)
+    found: dict[Rate, array[float]] = {fps: array("d") for fps in rates}
+    for *annotated, duration_s in read_columns(table, "spans_s", "annotators", "duration_s"):
+        spans, annotators = (tuple(map(tuple, value or ())) for value in annotated)
+        if spans:
+            for fps, values in found.items():
+                values.append(_best_of(spans, annotators, duration_s, fps, max_frames))
+    if not all(found.values()):
         raise NumProError(f"{table}: has no annotated spans, so there is no ceiling")
-    return {fps: moment_scores([_best_iou(row, fps, max_frames) for row in rows]) for fps in rates}
+    return {fps: moment_scores(np.asarray(values)) for fps, values in found.items()}
 
 
-def _best_iou(row: dict[str, Any], fps: float, max_frames: int | None) -> float:
-    spans, annotators = (tuple(map(tuple, row.get(key) or ())) for key in ("spans_s", "annotators"))
-    return _best_of(spans, annotators, row["duration_s"], fps, max_frames)
-
-
-@cache  # DiDeMo has few different annotations
-def _best_of(spans: tuple[Any, ...], annotators: tuple[Any, ...], duration_s: float, fps: float, max_frames: int | None) -> float:
-    count = Timeline(duration_s, fps).count
-    numbers = kept_numbers(count, max_frames or count)
-    return best_numbers(np.array(spans), numbers, fps, annotators=np.array(annotators) if annotators else None)[2]
+@lru_cache(maxsize=10_000)  # DiDeMo has few different annotations
+def _best_of(spans: tuple[Any, ...], annotators: tuple[Any, ...], duration_s: float, fps: Rate, max_frames: int | None) -> float:
+    numbers, of_video = drawn_numbers(duration_s, fps, max_frames)
+    return best_numbers(np.array(spans), numbers, of_video, annotators=np.array(annotators) if annotators else None)[2]

@@ -11,13 +11,12 @@ import numpy as np
 
 from numpro_plugin.benchmarks.text_files import read_jsonl
 from numpro_plugin.errors import NumProError
+from numpro_plugin.reports.bootstrap import mean_interval
 from numpro_plugin.reports.records import failure_of_sample, id_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
-
-    from numpy.typing import NDArray
 
 
 @dataclass(frozen=True)
@@ -47,18 +46,16 @@ class Comparison:
     repeated_a: int = 0
     """Samples of A whose query occurred before in A; the first counts."""
     repeated_b: int = 0
+    without_truth_a: int = 0
+    """Samples of A whose query has no annotated span, so that there is nothing to score: they are left out."""
+    without_truth_b: int = 0
 
 
-CHANGE = ("mIoU", "mAP")
+CHANGE = ("mIoU", "mIoU_set", "mAP")
 """By which metric queries are ranked by change: the first that both runs have."""
 
-_MOST_FOR_BCA = 10_000
-"""Queries up to which the interval is BCa: its jackknife grows with their square, its correction of skew fades with their root."""
-
-_DRAWS = 10**8
-"""Values drawn per metric at most: with more queries there are fewer resamples, 999 at least."""
-
-_DRAWS_AT_ONCE = 2_000_000
+_FAILURES = {"parse_fail", "request_fail"}
+"""All that the tasks log of a query without an annotated span."""
 
 
 @dataclass
@@ -72,6 +69,7 @@ class _Run:
     queries: list[str] = field(default_factory=list)
     columns: dict[str, array[float]] = field(default_factory=dict)
     repeated: int = 0
+    without_truth: int = 0
 
 
 def compare_runs(a: Path, b: Path, *, confidence: float = 0.95, resamples: int = 9999, most: int = 10, seed: int = 0) -> Comparison:
@@ -103,7 +101,7 @@ def compare_runs(a: Path, b: Path, *, confidence: float = 0.95, resamples: int =
     values = {name: [np.asarray(run.columns[name])[rows] for run, rows in zip((run_a, run_b), at, strict=True)] for name in metrics}
     differences = []
     for name, (old, new) in values.items():
-        low, high = _interval(new - old, confidence, resamples, rng)
+        low, high = mean_interval(new - old, rng, confidence=confidence, resamples=resamples)
         differences.append(Difference(name, float(old.mean()), float(new.mean()), low, high))
     changed = []
     if ranked := next((name for name in CHANGE if name in values), None):
@@ -111,29 +109,17 @@ def compare_runs(a: Path, b: Path, *, confidence: float = 0.95, resamples: int =
         order = np.argsort(-np.abs(new - old), kind="stable")[:most]
         changed = [(shared[k], run_a.queries[at[0][k]], float(old[k]), float(new[k])) for k in order if old[k] != new[k]]
     n = len(shared)
-    return Comparison(n, len(run_a.rows) - n, len(run_b.rows) - n, differences, changed, run_a.repeated, run_b.repeated)
-
-
-def _interval(change: NDArray[np.float64], confidence: float, resamples: int, rng: np.random.Generator) -> tuple[float, float]:
-    from scipy.stats import bootstrap
-
-    if len(change) < 2 or np.ptp(change) == 0:
-        return float(change.mean()), float(change.mean())
-    few = len(change) <= _MOST_FOR_BCA
-    for method in ("BCa", "percentile") if few else ("percentile",):
-        found = bootstrap(
-            (change,),
-            np.mean,
-            confidence_level=confidence,
-            n_resamples=resamples if few else max(999, min(resamples, _DRAWS // len(change))),
-            method=method,
-            rng=rng,
-            batch=max(1, min(200, _DRAWS_AT_ONCE // len(change))),
-        )
-        low, high = (float(end) for end in found.confidence_interval)
-        if np.isfinite([low, high]).all():
-            break
-    return low, high
+    return Comparison(
+        n,
+        len(run_a.rows) - n,
+        len(run_b.rows) - n,
+        differences,
+        changed,
+        run_a.repeated,
+        run_b.repeated,
+        run_a.without_truth,
+        run_b.without_truth,
+    )
 
 
 def _read(path: Path) -> _Run:
@@ -146,8 +132,13 @@ def _read(path: Path) -> _Run:
         try:
             key = id_of(row["numpro"]["id"])
             scores = _scores(row)
+            if "set_iou" in row["numpro"]:  # the single spans of a query that may have none are no metric of all queries
+                scores = {name: value for name, value in scores.items() if name in _FAILURES or "_set" in name}
         except (ValueError, OverflowError) as error:
             raise NumProError(f"{place}: {error}") from None
+        if row["numpro"].get("truth_s") == [] and scores.keys() <= _FAILURES:
+            run.without_truth += 1
+            continue
         if not run.metrics:
             if not scores:
                 raise NumProError(f"{place}: has no metric; is it the log of a finished run?")
@@ -161,7 +152,8 @@ def _read(path: Path) -> _Run:
         for name, value in scores.items():
             run.columns[name].append(value)
     if not run.rows:
-        raise NumProError(f"{run.path}: holds no sample")
+        queries = f" whose query has an annotated span ({run.without_truth} have none)" if run.without_truth else ""
+        raise NumProError(f"{run.path}: holds no sample{queries}")
     return run
 
 

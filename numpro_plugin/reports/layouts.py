@@ -10,14 +10,26 @@ import re
 from typing import Any
 
 from numpro_plugin.benchmarks.annotations import Query, span
-from numpro_plugin.reports.records import Prediction, failure_of, first_text, fps_of, id_of, saliency_of, text_of, windows_of
+from numpro_plugin.benchmarks.readers.qvhighlights import saliency_columns
+from numpro_plugin.reports.records import (
+    Prediction,
+    failure_of,
+    failure_of_sample,
+    first_text,
+    fps_of,
+    id_of,
+    saliency_of,
+    text_of,
+    windows_of,
+)
 from numpro_plugin.reports.seconds_text import Span, charades_span, timelens_span
 
 KNOWN = """\
 Read are, by content: NumPro's JSON lists (moment: response, gt_start, gt_end; highlight: qid, pred), TimeChat's and TRACE's prediction
 files (tvg: {id: {timestamp: ...}}; vhd: qid, pred_saliency_scores; TRACE's raw lists: id, timestamps, scores, captions), moment_detr
 submissions (JSON lines: qid, pred_relevant_windows and/or pred_saliency_scores), TimeLens's ({"video>>>query>>>span": ...}), VTimeLLM's
-logs (video_id, task, answer, info), and lmms-eval's samples_*.jsonl of NumPro's tasks, temporal_grounding_charades and timelens_*."""
+logs (video_id, task, answer, info), VUE-TR's results (query_id, answer), and lmms-eval's samples_*.jsonl of NumPro's tasks,
+temporal_grounding_charades and timelens_*."""
 
 _JOINT = ">>>"
 
@@ -25,7 +37,7 @@ _JOINT = ">>>"
 def recognise(row: dict[str, Any]) -> list[Prediction] | None:
     """The predictions of a row by the layout that its keys give away; None if no layout has such keys.
 
-    A list: a line of TimeLens's files may hold several, one of VTimeLLM's that describes a video holds none.
+    A list, because a line of TimeLens's files may hold several.
     """
     if isinstance(row.get("numpro"), dict) and "filtered_resps" in row:
         return [numpro_sample(row)]
@@ -33,8 +45,10 @@ def recognise(row: dict[str, Any]) -> list[Prediction] | None:
         return keyed_answers(keyed)
     if is_keyed(row):
         return keyed_answers(row)
+    if "query_id" in row and isinstance(row.get("answer"), list):
+        return [vue_tr(row)]
     if "video_id" in row and "answer" in row and "task" in row:
-        return vtimellm(row) if row["task"] == "grounding" else []
+        return [vtimellm(row)]
     if "timestamps" in row and "captions" in row and "id" in row:
         return [trace(row)]
     if "response" in row and ("id" in row or "qid" in row):
@@ -51,11 +65,9 @@ def is_keyed(content: Any) -> bool:
     return isinstance(content, dict) and bool(content) and all(key.count(_JOINT) >= 2 for key in content)
 
 
-def is_by_id(content: Any) -> bool:
-    """Whether a JSON object is TimeChat's or TRACE's: an object per id, with ``timestamp`` or, where nothing was found, empty."""
-    if not isinstance(content, dict) or not all(isinstance(value, dict) for value in content.values()):
-        return False
-    return any("timestamp" in value for value in content.values()) and all("timestamp" in value or not value for value in content.values())
+def is_of_id(value: Any) -> bool:
+    """Whether what stands under an id is TimeChat's or TRACE's: an object with ``timestamp`` or, where nothing was found, empty."""
+    return isinstance(value, dict) and (not value or "timestamp" in value)
 
 
 def numpro_moment(row: dict[str, Any]) -> Prediction:
@@ -99,11 +111,11 @@ def numpro_sample(row: dict[str, Any]) -> Prediction:
     response = first_text(row["filtered_resps"], "filtered_resps")
     key, query = id_of(logged["id"]), text_of(logged, "query")
     truth = None
-    if logged.get("truth_s"):
+    if logged.get("truth_s") or "set_iou" in logged:
         extra = {"annotators": [span(one) for one in logged["annotators_s"]]} if logged.get("annotators_s") else {}
         truth = Query(key, "", query or "", tuple(span(one) for one in logged["truth_s"]), extra=extra)
-    elif logged.get("relevant_clip_ids") is not None:
-        truth = Query(key, "", query or "", (), extra={name: logged[name] for name in ("clips", "relevant_clip_ids", "saliency_scores")})
+    elif "truth_s" not in logged and logged.get("relevant_clip_ids") is not None:
+        truth = Query(key, "", query or "", (), extra=saliency_columns(logged, logged["clips"]))
     return Prediction(
         key,
         query,
@@ -111,8 +123,13 @@ def numpro_sample(row: dict[str, Any]) -> Prediction:
         response=response,
         fps=fps_of(logged.get("fps")),
         truth=truth,
-        failure=failure_of(response),
+        failure=failure_of_sample(row),
     )
+
+
+def vue_tr(row: dict[str, Any]) -> Prediction:
+    """A row of VUE-TR's results: all spans of a query in seconds, none included."""
+    return Prediction(id_of(row["query_id"]), text_of(row, "query"), "moment", windows=windows_of(row["answer"], "answer"))
 
 
 def by_id(key: str, row: dict[str, Any]) -> Prediction:
@@ -162,8 +179,11 @@ def _reading(text: str, *, timelens: bool) -> Span | None:
     return timelens_span(text) if timelens else charades_span(text)
 
 
-def vtimellm(row: dict[str, Any]) -> list[Prediction]:
-    """A line of VTimeLLM's log: hundredths of the video's duration in words, and the IoU as its script rounded it."""
+def vtimellm(row: dict[str, Any]) -> Prediction:
+    """A line of VTimeLLM's log: hundredths of the video's duration in words, and the IoU as its script rounded it. A line of another task
+    (captioning) is no prediction of a moment."""
+    if row["task"] != "grounding":
+        return Prediction(id_of(row["video_id"]), other_task=text_of(row, "task") or "")
     info, answer = row["info"], text_of(row, "answer") or ""
     found = re.search(r"(\d{2}) (?:to|and) (\d{2})", answer)
     key = f"{id_of(row['video_id'])}:{id_of(info['sentence_id'])}"
@@ -172,4 +192,4 @@ def vtimellm(row: dict[str, Any]) -> list[Prediction]:
         raise ValueError(f"info.iou must be a number from 0 to 1, got {iou!r}")
     percent = (float(found[1]), float(found[2])) if found else None
     windows: list[list[float]] | None = None if found else []
-    return [Prediction(key, None, "moment", windows=windows, percent=percent, iou=float(iou), failure=failure_of(answer))]
+    return Prediction(key, None, "moment", windows=windows, percent=percent, iou=float(iou), failure=failure_of(answer))

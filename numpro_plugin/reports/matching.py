@@ -1,4 +1,4 @@
-"""Which prediction belongs to which query's truth, how repeated ids count, and whether a truth file is the right one."""
+"""Which query a prediction is about, how repeated ids count, and whether a truth file is the right one."""
 
 from __future__ import annotations
 
@@ -7,9 +7,10 @@ from pathlib import PurePath
 from typing import TYPE_CHECKING, Literal
 
 from numpro_plugin.errors import NumProError
+from numpro_plugin.reports.predictions import read_predictions
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping
     from pathlib import Path
 
     from numpro_plugin.benchmarks.annotations import Query
@@ -20,126 +21,148 @@ Repeats = Literal["first", "last", "each"]
 _TOLERANCE_S = 0.05  # files written in half precision are off by up to 0.0125 s
 
 
-@dataclass(frozen=True)
-class Pair:
-    """One query with what was predicted for it."""
+@dataclass
+class _Tally:
+    """How many ids were compared in some respect, how many differ, and in what the first of these does."""
 
-    truth: Query
-    predictions: tuple[Prediction, ...]
-    """All of this query, in the file's order; more than one only if its id is repeated."""
-    prediction: Prediction | None
-    """The one that counts; None if nothing was predicted."""
+    compared: int = 0
+    differing: int = 0
+    example: str = ""
+
+    def add(self, difference: str | None) -> None:
+        """Count one comparison; None if nothing differs."""
+        self.compared += 1
+        if difference is not None:
+            self.differing += 1
+            self.example = self.example or difference
 
 
-def pair_up(
-    predictions: Path, found: Sequence[Prediction], truth: Path | None, known: Mapping[str, Query] | None, *, repeats: Repeats
-) -> tuple[list[Pair], dict[str, int]]:
-    """Pairs in the truth's order (the predictions' without a truth file), and how many were what.
+class Matching:
+    """Finds the query of each prediction while they are read one by one, and compares what the two files say about it.
 
     Args:
         predictions: the file, for messages.
-        found: its rows.
-        truth: the truth file, for messages; None if the rows bring their own.
+        truth: the truth file, for messages; None if the predictions state the truth themselves.
         known: the truth file's queries by id.
-        repeats: which row of a repeated id counts; ``"each"`` makes every row a query of its own.
-
-    Raises:
-        NumProError: the truth is missing, of another split, or contradicts the one that the predictions state themselves.
+        repeats: which row of a repeated id counts; with ``"each"`` every row that states its own truth is a query of its own.
     """
-    if known is None:
-        rows = _own_queries(found, repeats)
-        known = {p.id: p.truth for p in rows if p.truth is not None}
-        if not known:
-            raise NumProError(f"{predictions}: does not state the truth; give --truth FILE (the benchmark's official annotation file)")
-    else:
-        rows = _by_content(found, known)
-    grouped: dict[str, list[Prediction]] = {}
-    for row in rows:
-        grouped.setdefault(row.id, []).append(row)
-    shared = [key for key in grouped if key in known]
-    if truth is not None:
-        _check_truth(predictions, truth, {key: grouped[key][0] for key in grouped}, known, shared)
-    pairs = []
-    for key, query in known.items():
-        rows_of = grouped.get(key, [])
-        counted = rows_of if repeats == "each" else rows_of[:1] if repeats == "first" else rows_of[-1:]
-        pairs += [Pair(query, tuple(rows_of), row) for row in counted] or [Pair(query, (), None)]
-    counts = {
-        "not predicted": len(known) - len(shared),
-        "repeated": len(rows) - len(grouped),
-        "without truth": len(grouped) - len(shared),
-    }
-    return pairs, counts
+
+    def __init__(self, predictions: Path, truth: Path | None, known: Mapping[str, Query], *, repeats: Repeats) -> None:
+        self._predictions, self._truth, self._repeats = predictions, truth, repeats
+        self.queries: dict[str, Query] = dict(known)
+        """By id: those of the truth file, or those that the predictions have stated so far."""
+        self._by_content = _by_content(known.values())
+        self._ids_of: dict[str, dict[object, str]] = {}
+        self._seen: set[str] = set()
+        self._first_id = ""
+        self._rows = self._shared = 0
+        self._words, self._spans, self._saliency = _Tally(), _Tally(), _Tally()
+
+    def query_of(self, row: Prediction) -> Query | None:
+        """The query that a prediction is about; None if no truth is known for it."""
+        key = self._own_id(row) if self._truth is None else self._known_id(row)
+        query = self.queries.get(key)
+        self._rows += 1
+        self._first_id = self._first_id or key
+        if key not in self._seen:
+            self._seen.add(key)
+            if query is not None:
+                self._shared += 1
+                if self._truth is not None:
+                    self._compare(row, query)
+        return query
+
+    def finish(self) -> dict[str, int]:
+        """How many were what, once all predictions have been read.
+
+        Raises:
+            NumProError: the truth is missing, of another split, or contradicts the one that the predictions state themselves.
+        """
+        if self._truth is not None:
+            self._check(self._truth)
+        elif not self.queries:
+            raise NumProError(
+                f"{self._predictions}: does not state the truth; give --truth FILE (the benchmark's official annotation file)"
+            )
+        return {
+            "not predicted": len(self.queries) - self._shared,
+            "repeated": self._rows - len(self._seen),
+            "without truth": len(self._seen) - self._shared,
+        }
+
+    def _own_id(self, row: Prediction) -> str:
+        """The id of a row that states its own truth: rows that share one but not query and truth (it is the video's) get their own."""
+        ids = self._ids_of.setdefault(row.id, {})
+        content = self._rows if self._repeats == "each" else (_words(row.query), row.truth.spans_s if row.truth else None)
+        key = ids.setdefault(content, row.id if not ids else f"{row.id} (row {self._rows})")
+        if row.truth is not None:
+            self.queries.setdefault(key, row.truth if row.truth.id == key else replace(row.truth, id=key))
+        return key
+
+    def _known_id(self, row: Prediction) -> str:
+        """The truth's id of a row. Where the row's own is not among them, video and query say which is meant."""
+        if row.id in self.queries or row.truth is None:
+            return row.id
+        stated = row.truth
+        candidates = self._by_content.get((_stem(stated.video or row.id), _words(stated.query)), [])
+        same = [query for query in candidates if _same_spans(stated, query)]
+        return (same or candidates)[0].id if candidates else row.id
+
+    def _compare(self, row: Prediction, query: Query) -> None:
+        if row.query is not None:
+            differs = _words(row.query) != _words(query.query)
+            self._words.add(f"id {query.id}: {query.query!r}, predicted for {row.query!r}" if differs else None)
+        if row.truth is None:
+            return
+        if row.truth.spans_s and query.spans_s:
+            differs = not _same_spans(row.truth, query)
+            text = f"id {query.id}: {_spans(query)} in the truth file, {_spans(row.truth)} in the predictions"
+            self._spans.add(text if differs else None)
+        if all(one.extra.get("relevant_clip_ids") is not None for one in (row.truth, query)):
+            self._saliency.add(_other_saliency(row.truth, query))
+
+    def _check(self, truth: Path) -> None:
+        if not self._shared:
+            raise NumProError(
+                f"{truth}: none of the {len(self._seen)} ids of {self._predictions} is in it (such as {self._first_id!r}); "
+                "is it another split or benchmark?"
+            )
+        if self._words.differing > self._shared / 2:
+            raise NumProError(
+                f"{truth}: is of another split than {self._predictions}: {self._words.differing} of {self._shared} shared ids ask for "
+                f"something else ({self._words.example}){self._shift_hint()}"
+            )
+        for stated in (self._spans, self._saliency):
+            if stated.differing:
+                raise NumProError(
+                    f"{truth}: contradicts {self._predictions}, which states the truth itself: {stated.differing} of {stated.compared} "
+                    f"shared ids differ ({stated.example}){self._shift_hint()}; give the truth file that these predictions were made for, "
+                    "or omit --truth to score by the truth they state"
+                )
+
+    def _shift_hint(self) -> str:
+        """Words about ids that count from another start than the truth's, if that explains everything; reads the file once more."""
+        shifts = {1, -1}
+        for row in read_predictions(self._predictions):
+            is_number = row.id.removeprefix("-").isdecimal() and len(row.id) < 12
+            shifts = {shift for shift in shifts if is_number and _fits(row, self.queries.get(str(int(row.id) - shift)))}
+            if not shifts:
+                return ""
+        return f"; every row would fit with {-max(shifts):+d} added to its id: the ids count from another start than the truth's"
 
 
-def _own_queries(found: Sequence[Prediction], repeats: Repeats) -> list[Prediction]:
-    """Rows that state their own truth: those that share an id but not query and truth (the id is the video's) get ids of their own."""
-    contents: dict[str, dict[object, str]] = {}
-    rows = []
-    for position, row in enumerate(found):
-        seen = contents.setdefault(row.id, {})
-        content = position if repeats == "each" else (_words(row.query), row.truth.spans_s if row.truth else None)
-        key = seen.setdefault(content, row.id if not seen else f"{row.id} (row {position})")
-        rows.append(row if key == row.id else replace(row, id=key))
-    return rows
+def _by_content(queries: Iterable[Query]) -> dict[tuple[str, str], list[Query]]:
+    found: dict[tuple[str, str], list[Query]] = {}
+    for query in queries:
+        found.setdefault((_stem(query.video), _words(query.query)), []).append(query)
+    return found
 
 
-def _by_content(found: Sequence[Prediction], known: Mapping[str, Query]) -> list[Prediction]:
-    """Rows under the truth's ids. Where no id is one of the truth's, video and query say which is meant."""
-    if any(row.id in known for row in found):
-        return list(found)
-    by_content: dict[tuple[str, str], list[Query]] = {}
-    for query in known.values():
-        by_content.setdefault((_stem(query.video), _words(query.query)), []).append(query)
-    rows = []
-    for row in found:
-        candidates = by_content.get((_stem(row.truth.video or row.id), _words(row.truth.query)), []) if row.truth else []
-        same = [query for query in candidates if row.truth and _same_spans(row.truth, query)]
-        rows.append(replace(row, id=(same or candidates)[0].id) if candidates else row)
-    return rows
-
-
-def _check_truth(
-    predictions: Path, truth: Path, by_id: Mapping[str, Prediction], known: Mapping[str, Query], shared: Sequence[str]
-) -> None:
-    if not shared:
-        raise NumProError(
-            f"{truth}: none of the {len(by_id)} ids of {predictions} is in it (such as {next(iter(by_id))!r}); "
-            "is it another split or benchmark?"
-        )
-    other = [key for key in shared if by_id[key].query is not None and _words(by_id[key].query) != _words(known[key].query)]
-    if len(other) > len(shared) / 2:
-        key = other[0]
-        raise NumProError(
-            f"{truth}: is of another split than {predictions}: {len(other)} of {len(shared)} shared ids ask for something else "
-            f"(id {key}: {known[key].query!r}, predicted for {by_id[key].query!r}){_shift_hint(by_id, known)}"
-        )
-    own = {key: stated for key in shared if (stated := by_id[key].truth) is not None and stated.spans_s and known[key].spans_s}
-    differing = [key for key, stated in own.items() if not _same_spans(stated, known[key])]
-    if differing:
-        key = differing[0]
-        raise NumProError(
-            f"{truth}: contradicts {predictions}, which states the truth itself: {len(differing)} of {len(own)} shared ids differ "
-            f"(id {key}: {_spans(known[key])} in the truth file, {_spans(own[key])} in the predictions){_shift_hint(by_id, known)}; "
-            "give the truth file that these predictions were made for, or omit --truth to score by the truth they state"
-        )
-
-
-def _shift_hint(by_id: Mapping[str, Prediction], known: Mapping[str, Query]) -> str:
-    """Words about ids that count from another start than the truth's, if that explains everything."""
-    for shift in (1, -1):
-        moved = [
-            (row, known.get(str(int(key) - shift))) for key, row in by_id.items() if key.removeprefix("-").isdecimal() and len(key) < 12
-        ]
-        fits = [
-            query is not None
-            and (row.query is None or _words(row.query) == _words(query.query))
-            and (row.truth is None or _same_spans(row.truth, query))
-            for row, query in moved
-        ]
-        if fits and all(fits) and len(fits) == len(by_id):
-            return f"; every row would fit with {-shift:+d} added to its id: the ids count from another start than the truth's"
-    return ""
+def _fits(row: Prediction, query: Query | None) -> bool:
+    """Whether nothing that a prediction states differs from a query's truth."""
+    if query is None or (row.query is not None and _words(row.query) != _words(query.query)):
+        return False
+    return row.truth is None or not row.truth.spans_s or _same_spans(row.truth, query)
 
 
 def _same_spans(one: Query, other: Query) -> bool:
@@ -147,6 +170,22 @@ def _same_spans(one: Query, other: Query) -> bool:
     return len(mine) == len(theirs) and all(
         abs(a - b) <= _TOLERANCE_S for m, t in zip(mine, theirs, strict=True) for a, b in zip(m, t, strict=True)
     )
+
+
+def _other_saliency(stated: Query, known: Query) -> str | None:
+    """In what two truths about highlights differ; None if in nothing."""
+    if (clips := known.extra.get("clips")) != (own := stated.extra.get("clips")):
+        return f"id {known.id}: {clips} clips in the truth file, {own} in the predictions"
+    ratings = [dict(zip(one.extra["relevant_clip_ids"], map(tuple, one.extra["saliency_scores"]), strict=True)) for one in (known, stated)]
+    for clip in sorted({*ratings[0], *ratings[1]}):
+        theirs, mine = (rating.get(clip) for rating in ratings)
+        if theirs != mine:
+            return f"id {known.id}: clip {clip} has scores {_scores(theirs)} in the truth file, {_scores(mine)} in the predictions"
+    return None
+
+
+def _scores(three: tuple[float, ...] | None) -> str:
+    return ", ".join(f"{score:g}" for score in three) if three else "of no annotator"
 
 
 def _spans(query: Query) -> str:

@@ -40,6 +40,8 @@ class Prediction:
     """Numbers per second that the response speaks in, where the file says it."""
     truth: Query | None = None
     """The truth as the file itself states it."""
+    other_task: str | None = None
+    """What the row answers instead, where that is no question about time: it is left out and counted."""
     failure: str | None = None
     """Why the row holds no answer at all: its request failed."""
 
@@ -100,8 +102,13 @@ def failure_of(text: str | None) -> str | None:
 
 
 def failure_of_sample(row: Mapping[str, Any]) -> str | None:
-    """The same of a sample that lmms-eval logged; a sample logged without its answer has not failed."""
-    return failure_of(first_text(row["filtered_resps"], "filtered_resps")) if "filtered_resps" in row else None
+    """Why a sample that lmms-eval logged has no answer, or None: its text says so, or its ``request_fail`` does (a blank clip)."""
+    if "filtered_resps" not in row:
+        return None  # logged without its answer
+    if reason := failure_of(first_text(row["filtered_resps"], "filtered_resps")):
+        return reason
+    logged = row.get("numpro")
+    return str(logged.get("reason") if isinstance(logged, dict) else "the request failed") if row.get("request_fail") == 100 else None
 
 
 def _is_number(value: Any) -> bool:

@@ -1,4 +1,4 @@
-"""Truth files of anybody's layout: official annotation files, TimeChat's ground truth, prepared tables."""
+"""Truth files of anybody's layout: annotation files, TimeChat's ground truth, prepared tables."""
 
 from __future__ import annotations
 
@@ -6,8 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 from numpro_plugin.benchmarks import BENCHMARKS
 from numpro_plugin.benchmarks.annotations import Query, check_ids, seconds, span
-from numpro_plugin.benchmarks.table import read_rows
-from numpro_plugin.benchmarks.text_files import read_json, read_jsonl
+from numpro_plugin.benchmarks.rows import queries_of_rows
+from numpro_plugin.benchmarks.rows import read_rows as read_annotation_rows
+from numpro_plugin.benchmarks.table import has_column, read_rows
+from numpro_plugin.benchmarks.text_files import file_kind, read_json, read_jsonl
 from numpro_plugin.errors import NumProError
 
 if TYPE_CHECKING:
@@ -15,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def read_truth(path: Path) -> dict[str, Query]:
-    """The truth by query id, from an official annotation file, TimeChat's ground truth, or a prepared table.
+    """The truth by query id, from an annotation file, TimeChat's ground truth, or a prepared table.
 
     Raises:
         NumProError: not one of the known kinds, broken, or with ids that occur twice.
@@ -24,12 +26,19 @@ def read_truth(path: Path) -> dict[str, Query]:
 
 
 def _queries(path: Path) -> list[Query]:
-    name = path.name.removesuffix(".gz")
-    if name.endswith(".parquet"):
-        return [_table_row(row) for row in read_rows(path)]
-    if name.endswith(".txt"):
+    kind = file_kind(path)
+    if kind == "parquet" and has_column(path, "spans_s"):
+        try:
+            return [_table_row(row) for row in read_rows(path)]
+        except (KeyError, ValueError, TypeError) as error:
+            raise NumProError(
+                f"{path}: is not a prepared table ({type(error).__name__}: {error}); make it again with numpro prepare"
+            ) from None
+    if kind in ("csv", "tsv", "parquet"):
+        return queries_of_rows(path, read_annotation_rows(path), only_known=False, spans_needed=False)
+    if kind == "txt":
         return BENCHMARKS["charades"].read_annotations(path)
-    if name.endswith(".jsonl"):
+    if kind == "jsonl":
         first = next((row for _, row in read_jsonl(path)), {})
         return BENCHMARKS["qvhighlights" if "qid" in first else "custom"].read_annotations(path)
     content = read_json(path)

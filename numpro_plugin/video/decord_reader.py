@@ -1,4 +1,4 @@
-"""Reading frames with decord (``NUMPRO_DECODER=decord``), where its frames are those of the packets."""
+"""Reading frames with decord (``NUMPRO_DECODER=decord``), where its frames are those of the packets and its pictures are ours."""
 
 from __future__ import annotations
 
@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from numpro_plugin.errors import NumProError
+from numpro_plugin.video.pictures import PictureConverter
+from numpro_plugin.video.skipping import lone_pictures, says_key_frames
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from numpy.typing import NDArray
 
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+_MOST_APART = 3  # grey levels on average; it rounds otherwise
 _REMEDY = "unset NUMPRO_DECODER to read it with PyAV"
 
 
@@ -26,7 +29,7 @@ def decode_decord(index: PacketIndex, wanted: NDArray[np.int64]) -> Iterator[tup
     """Decode with decord.
 
     Raises:
-        NumProError: decord is not installed, cannot read the file, or has other frames or times than the packets.
+        NumProError: decord is not installed, cannot read the file, or has other frames, times or pictures than PyAV.
     """
     try:
         import decord
@@ -45,6 +48,7 @@ def decode_decord(index: PacketIndex, wanted: NDArray[np.int64]) -> Iterator[tup
     if frames != len(index.pts):
         raise NumProError(f"{index.path}: decord counts {frames} frames, the packets {len(index.pts)}; {_REMEDY}")
     _check_times(index, np.asarray(reader.get_frame_timestamp(range(frames)), dtype=np.float64)[:, 0])
+    _check_key_frames(index, wanted, lambda position: reader[position].asnumpy())
     for position in wanted:
         try:
             yield int(position), reader[int(position)].asnumpy()
@@ -64,6 +68,23 @@ def _check_times(index: PacketIndex, times_s: NDArray[np.float64]) -> None:
             f"{index.path}: decord shows frame {position} at {times_s[position]:.3f} s, the packets at {expected_s[position]:.3f} s; "
             f"{_REMEDY}"
         )
+
+
+def _check_key_frames(index: PacketIndex, wanted: NDArray[np.int64], read: Callable[[int], Pixels]) -> None:
+    """Raise if decord would start at packets that are no key frames, or shows the first of them otherwise than PyAV."""
+    if not says_key_frames(index):
+        raise NumProError(f"{index.path}: its decoder does not say which pictures are key frames, which decord relies on; {_REMEDY}")
+    keys = np.flatnonzero(index.keyframe & (index.decode_order >= 0))
+    before = np.searchsorted(index.decode_order[keys], wanted, side="right") - 1
+    needed = np.unique(keys[np.maximum(before, 0)]) if len(keys) else np.zeros(1, dtype=np.int64)
+    for k, frame in lone_pictures(index, needed):
+        if frame is None:
+            raise NumProError(f"{index.path}: packet {k} is marked as a key frame and is none, which decord does not notice; {_REMEDY}")
+        if k == needed[0]:
+            position = int(index.decode_order[k])
+            theirs, ours = read(position), PictureConverter().rgb(frame)
+            if theirs.shape != ours.shape or np.abs(theirs.astype(np.int16) - ours).mean() > _MOST_APART:
+                raise NumProError(f"{index.path}: decord shows frame {position} otherwise than PyAV; {_REMEDY}")
 
 
 def _first_line(error: Exception) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections import deque
+from heapq import heappop, heappush
 from typing import TYPE_CHECKING
 
 from av.error import FFmpegError
@@ -26,16 +27,24 @@ log = logging.getLogger(__name__)
 _MOST_REORDERED = 17  # H.264 holds back 16 pictures at most
 
 
-def decode_everything(index: PacketIndex, wanted: NDArray[np.int64]) -> Iterator[tuple[int, Pixels]]:
+def decode_everything(index: PacketIndex, wanted: NDArray[np.int64], *, reason: str | None = None) -> Iterator[tuple[int, Pixels]]:
     """What a player shows: for each wanted frame the last one up to it that can be decoded (else the first after it).
 
     Yields positions and pixels like every `decoders.Decoder`. Stops after the last wanted frame.
+
+    Args:
+        index: the packets of the file.
+        wanted: positions in ``index.pts``, ascending.
+        reason: why nothing can be skipped, for the warning; None if that is usual for such files.
     """
     pending = deque(int(position) for position in wanted)
-    replaced = 0
+    replaced = late = 0
     picture = PictureConverter()
     held: tuple[int, av.VideoFrame] | None = None
     for position, frame in _positioned(index):
+        if held is not None and position < held[0]:
+            late += 1
+            continue
         while pending and position > pending[0]:
             shown, pixels = held or (position, frame)
             replaced += shown != pending[0]
@@ -47,26 +56,49 @@ def decode_everything(index: PacketIndex, wanted: NDArray[np.int64]) -> Iterator
         for position in pending:
             replaced += held[0] != position
             yield position, picture.rgb(held[1])
+    notes = [] if reason is None else [f"{reason}, so every frame is decoded, which takes longer"]
     if replaced:
-        log.warning("%s: %d wanted frames are damaged; the frames before them are shown, as players do", index.path, replaced)
+        notes.append(f"{replaced} wanted frames are damaged; the frames before them are shown, as players do")
+    if late:
+        notes.append(f"{late} pictures come later than their time stamps say and are left out")
+    if notes:
+        log.warning("%s: %s", index.path, "; ".join(notes))
 
 
 def _positioned(index: PacketIndex) -> Iterator[tuple[int, av.VideoFrame]]:
     """Every frame with its position in ``index.pts``, in display order."""
     if index.trusted:
-        for frame in _frames(index):
-            # The tag is the number of the packet that the frame came in.
-            if frame.pts is not None and (position := int(index.decode_order[frame.pts])) >= 0:
-                yield position, frame
+        yield from _in_order_of_time(index, _frames(index))
         return
-    yield from _in_display_order(_frames(index), len(index.pts))
+    yield from _in_display_order(_frames(index), index.decode_order >= 0)
 
 
-def _in_display_order(frames: Iterator[av.VideoFrame], count: int) -> Iterator[tuple[int, av.VideoFrame]]:
+def _in_order_of_time(index: PacketIndex, frames: Iterator[av.VideoFrame]) -> Iterator[tuple[int, av.VideoFrame]]:
+    """By the times of the packets that the frames came in.
+
+    Decoders that reorder give frames in order by themselves; in damaged files the time stamps may be in another one.
+    """
+    most_waiting = _MOST_REORDERED if index.context.has_b_frames else 0
+    waiting: list[tuple[int, int, av.VideoFrame]] = []
+    for k, frame in enumerate(frames):
+        if frame.pts is None or (position := int(index.decode_order[frame.pts])) < 0:
+            continue
+        heappush(waiting, (position, k, frame))
+        if len(waiting) > most_waiting:
+            position, _, frame = heappop(waiting)  # noqa: PLW2901
+            yield position, frame
+    while waiting:
+        position, _, frame = heappop(waiting)
+        yield position, frame
+
+
+def _in_display_order(frames: Iterator[av.VideoFrame], shows: NDArray[np.bool_]) -> Iterator[tuple[int, av.VideoFrame]]:
     """Without reliable time stamps, the k-th frame decoded is the k-th one shown, and a packet without a frame keeps its place.
 
-    A packet counts as lost when frames of later packets have been decoded and its own does not follow within the next few.
+    A packet counts as lost when frames of later packets have been decoded and its own does not follow within the next few. Packets that
+    show nothing, by ``shows``, have no place.
     """
+    count = int(shows.sum())
     waiting: deque[av.VideoFrame] = deque()
     decoded: set[int] = set()
     rank = newest = lost = 0
@@ -77,12 +109,14 @@ def _in_display_order(frames: Iterator[av.VideoFrame], count: int) -> Iterator[t
         newest = max(newest, frame.pts or 0)
         while checked + 1 < newest:
             checked += 1
-            lost += checked not in decoded
+            lost += bool(shows[checked]) and checked not in decoded
             decoded.discard(checked)
         rank += 1
         return min(rank - 1 + lost, count - 1)
 
     for frame in frames:
+        if not shows[frame.pts or 0]:
+            continue
         decoded.add(frame.pts or 0)
         waiting.append(frame)
         if len(waiting) > _MOST_REORDERED:

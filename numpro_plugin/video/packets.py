@@ -11,7 +11,7 @@ import logging
 import os
 from dataclasses import dataclass, replace
 from fractions import Fraction
-from itertools import islice, pairwise
+from itertools import islice
 from typing import TYPE_CHECKING, cast
 
 import av
@@ -19,6 +19,8 @@ import numpy as np
 from av.error import FFmpegError
 
 from numpro_plugin.errors import NumProError
+from numpro_plugin.video.clocks import by_rate, in_decoding_order, one_clock
+from numpro_plugin.video.truncation import promised_duration_s, truncation
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -31,8 +33,6 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 _KEPT_BYTES = 64_000_000  # packets are kept for the decoder up to this much; a larger file is read a second time
-_MOMENT_S = 0.5  # times may go back a little in careless files without a new clock
-_HOUR_S = 3600
 _FINE = 2  # a container's clock is finer than its frames from this many ticks per frame
 
 
@@ -59,7 +59,8 @@ class PacketIndex:
     """For each packet in decoding order, (P,): whether decoding can start there."""
 
     trusted: bool
-    """Whether the packets' times are those of their frames. In AVI they are not: they only count packets in decoding order."""
+    """Whether the packets' times are those of their frames. In AVI they only count packets in decoding order, which is enough where every
+    packet is a picture of its own."""
 
     damage: str | None
     """Why the file's end is missing, or None: an error while reading, or a header that promises far more."""
@@ -111,7 +112,7 @@ def open_video(path: str | os.PathLike[str]) -> tuple[InputContainer, VideoStrea
     try:
         container = av.open(os.path.abspath(name), metadata_errors="replace")  # "10:30.mp4" alone would be a protocol called 10
     except (FFmpegError, OSError) as error:
-        raise NumProError(f"{name}: cannot be opened as a video ({_message(error)}); it may be truncated or not a video") from error
+        raise NumProError(f"{name}: cannot be opened as a video ({message_of(error)}); it may be truncated or not a video") from error
     best = container.streams.best("video")  # FFmpeg's choice, so that every player's stream is ours
     streams = [s for s in (best, *container.streams.video) if s is not None and not s.disposition & av.stream.Disposition.attached_pic]
     if not streams:
@@ -165,13 +166,16 @@ def read_packets(path: str | os.PathLike[str]) -> PacketIndex:
         fields.read(container, stream, name)
         time_base = stream.time_base or Fraction(1, 1000)
         rate = stream.average_rate or stream.guessed_rate
-        promised_s = _promised_duration_s(container, stream)
+        promised_s = promised_duration_s(container, stream)
         context = stream.codec_context
         format_name = container.format.name
         metadata = {key.lower(): value for key, value in container.metadata.items()}
         reorders = context.has_b_frames
-    pts, dts = _one_clock(fields.pts, fields.dts, time_base, name)
-    times = [p if p is not None else d for p, d in zip(pts, dts, strict=True)]
+    pts, dts = one_clock(fields.pts, fields.dts, time_base, name, runs_over=format_name in ("mpeg", "mpegts"))
+    is_avi = format_name == "avi"
+    # AVI has a place for each packet, FFmpeg's `dts`, and no times; its `pts` is a guess, needed where the order is another.
+    first, second = (dts, pts) if is_avi and not reorders else (pts, dts)
+    times = [a if a is not None else b for a, b in zip(first, second, strict=True)]
     stamped = [t is not None for t in times]
     shown = fields.shown
     if sum(stamped) * 2 >= len(stamped):
@@ -180,7 +184,7 @@ def read_packets(path: str | os.PathLike[str]) -> PacketIndex:
         known = [t if t is not None else 0 for t in times]
         missing = any(p is None and has for p, has in zip(pts, stamped, strict=True))
     else:
-        known = _by_rate(len(times), rate, time_base)
+        known = by_rate(len(times), rate, time_base)
         missing = True
     index = _index(
         name,
@@ -189,16 +193,23 @@ def read_packets(path: str | os.PathLike[str]) -> PacketIndex:
         shown,
         time_base=time_base,
         rate=rate,
-        trusted=not (missing or format_name == "avi" or (reorders and _in_decoding_order(pts, dts))),
+        trusted=not (missing or (is_avi and not context.codec.intra_only) or (reorders and in_decoding_order(pts, dts))),
         context=context,
         may_change=format_name == "flv",
         metadata=metadata,
     )
-    if index.damage is None and promised_s is not None and promised_s - index.duration_s > max(1.0, 0.02 * promised_s):
-        index = replace(
-            index, damage=f"its header promises {promised_s:.2f} s, its frames end after {index.duration_s:.2f} s; is it truncated?"
+    if index.damage is None:
+        damage = truncation(
+            name,
+            format_name,
+            promised_s=promised_s,
+            duration_s=index.duration_s,
+            end_s=float(index.end_pts * time_base),
+            last_is_cut=fields.last_is_cut,
         )
-        log.warning("%s: %s", name, index.damage)
+        if damage is not None:
+            index = replace(index, damage=damage)
+            log.warning("%s: %s", name, damage)
     return index
 
 
@@ -212,6 +223,7 @@ class _PacketFields:
         self.key: list[bool] = []
         self.shown: list[bool] = []
         self.damage: str | None = None
+        self.last_is_cut = False
         self.packets: list[av.Packet] | None = []
 
     def read(self, container: InputContainer, stream: VideoStream, name: str) -> None:
@@ -224,6 +236,7 @@ class _PacketFields:
                 self.dts.append(packet.dts)
                 self.duration.append(max(0, packet.duration or 0))
                 self.key.append(packet.is_keyframe)
+                self.last_is_cut = packet.is_corrupt
                 kept_bytes += packet.size
                 if self.packets is not None:
                     packet.pts = len(self.packets)  # its tag, see `tagged_packets`
@@ -234,51 +247,8 @@ class _PacketFields:
                 hidden = packet.is_discard or packet.size == 0 or (is_vp8 and not memoryview(packet)[0] & 0x10)
                 self.shown.append(not hidden)
         except FFmpegError as error:
-            self.damage = _message(error)
+            self.damage = message_of(error)
             log.warning("%s: reading stops after %d packets (%s); the rest of the file is lost", name, len(self.pts), self.damage)
-
-
-def _one_clock(pts: list[int | None], dts: list[int | None], time_base: Fraction, name: str) -> tuple[list[int | None], list[int | None]]:
-    """The times of packets, on one clock.
-
-    Concatenated files (``cat a.ts b.ts``, MPEG-PS) restart their clock with every piece. Where the decoding time goes back by more than
-    `_MOMENT_S`, a new piece begins right after the last one. A clock that jumps forward by an hour is kept, with a warning.
-    """
-    ticks = [d if d is not None else p for p, d in zip(pts, dts, strict=True)]
-    steps = [b - a for a, b in pairwise(t for t in ticks if t is not None) if b > a]
-    step = int(np.median(steps)) if steps else 0
-    shift, before = 0, None
-    shifts = []
-    for tick in ticks:
-        if tick is not None:
-            if before is not None and (before - tick - shift) * time_base > _MOMENT_S:
-                shift = before + step - tick
-            if before is not None and (tick + shift - before) * time_base > _HOUR_S:
-                log.warning("%s: its clock jumps forward by %.1f hours; is it damaged?", name, (tick + shift - before) * time_base / 3600)
-            before = tick + shift
-        shifts.append(shift)
-    if not shift:
-        return pts, dts
-    log.warning("%s: its clock restarts; the pieces are read one after the other", name)
-    return tuple([None if t is None else t + s for t, s in zip(times, shifts, strict=True)] for times in (pts, dts))  # type: ignore[return-value]
-
-
-def _in_decoding_order(pts: list[int | None], dts: list[int | None]) -> bool:
-    """Whether presentation times only repeat decoding times (ASF, MXF): in a stream with B-frames they are then wrong."""
-    shifts = {p - d for p, d in zip(pts, dts, strict=True) if p is not None and d is not None}
-    return len(pts) > 2 and len(shifts) <= 1
-
-
-def _promised_duration_s(container: InputContainer, stream: VideoStream) -> float | None:
-    """Duration by the header. Only good for noticing that the rest of a file is missing."""
-    if stream.duration is not None and stream.time_base is not None:
-        return float(stream.duration * stream.time_base)
-    parts = stream.metadata.get("DURATION", "").split(":")  # Matroska: 00:00:08.000000000
-    try:
-        hours, minutes, seconds = map(float, parts)
-    except ValueError:
-        return float(container.duration) / av.time_base if container.format.name == "flv" and container.duration else None
-    return hours * 3600 + minutes * 60 + seconds
 
 
 def _index(
@@ -328,11 +298,6 @@ def _usual_step(pts: NDArray[np.int64], rate: Fraction | None, time_base: Fracti
     return round(1 / rate / time_base) if rate else 0
 
 
-def _by_rate(count: int, rate: Fraction | None, time_base: Fraction) -> list[int]:
-    """Times in ticks for packets without any (raw streams): one after the other at the stream's rate (25 if it has none)."""
-    step = 1 / ((rate or Fraction(25)) * time_base)
-    return [round(k * step) for k in range(count)]
-
-
-def _message(error: Exception) -> str:
+def message_of(error: Exception) -> str:
+    """FFmpeg's own words, without the number of the error."""
     return (getattr(error, "strerror", None) or str(error)).strip().rstrip(".")

@@ -82,8 +82,22 @@ def sample_frames(
         raise NumProError(f"{index.path}: lasts {index.duration_s:.2f} s, so start_s must be below that, got {start_s:g}")
     timeline = Timeline((index.duration_s if end_s is None else min(index.duration_s, end_s)) - start_s, fps)
     numbers = kept_numbers(timeline.count, max_frames or timeline.count)
-    shown = index.on_screen(start_s + timeline.seconds(numbers))
-    # The grid may be finer than the video: the same frame is then decoded once and carries several numbers.
+    return Frames(frames_at(index, start_s + timeline.seconds(numbers), frame_size=frame_size), numbers, timeline)
+
+
+def frames_at(index: PacketIndex, times_s: NDArray[np.float64], *, frame_size: tuple[int, int] | None) -> NDArray[np.uint8]:
+    """The frames that are on screen at these times, uint8 RGB (N, H, W, 3).
+
+    Args:
+        index: the video.
+        times_s: seconds after the first frame, (N,), at least one; times beyond the last frame show the last one.
+        frame_size: as in `sample_frames`.
+
+    Raises:
+        NumProError: none of the frames can be decoded.
+    """
+    shown = index.on_screen(times_s)
+    # The times may be closer than the video's frames: the same frame is then decoded once and shown several times.
     wanted = np.unique(shown)
     pixels: NDArray[np.uint8] | None = None
     missing = set(wanted.tolist())
@@ -95,14 +109,14 @@ def sample_frames(
                 if picture.shape[1::-1] != size:
                     picture = cast("NDArray[np.uint8]", cv2.resize(picture, size, interpolation=cv2.INTER_LINEAR))  # noqa: PLW2901
                 if pixels is None:
-                    pixels = np.empty((len(numbers), *picture.shape), dtype=np.uint8)
+                    pixels = np.empty((len(shown), *picture.shape), dtype=np.uint8)
                 pixels[shown == position] = picture
                 missing.discard(position)
         if not missing:
             break
     if pixels is None:
         raise NumProError(f"{index.path}: none of its frames can be decoded; the file is damaged")
-    return Frames(pixels, numbers, timeline)
+    return pixels
 
 
 class _OneOpenCVThread:

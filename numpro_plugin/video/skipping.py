@@ -5,18 +5,19 @@ unless they are wanted themselves. The pixels are those of decoding everything. 
 `everything.decode_everything` reads the rest:
 
 - a picture at which decoding restarted is not the key frame that the container promised;
-- the decoder reports an error, or a picture that it had to guess.
+- the container or the decoder reports an error, or a picture that the decoder had to guess.
 """
 
 from __future__ import annotations
 
-import logging
 from typing import TYPE_CHECKING
 
 import numpy as np
 from av.error import FFmpegError
 
-from numpro_plugin.video.packets import open_video, tagged_packets
+from numpro_plugin.video.everything import decode_everything
+from numpro_plugin.video.h264 import clears_memory, is_unreferenced, length_size
+from numpro_plugin.video.packets import message_of, open_video, tagged_packets
 from numpro_plugin.video.pictures import PictureConverter
 
 if TYPE_CHECKING:
@@ -28,13 +29,14 @@ if TYPE_CHECKING:
     from numpro_plugin.video.packets import PacketIndex
     from numpro_plugin.video.pictures import Pixels
 
-log = logging.getLogger(__name__)
-
 SKIP, REFERENCE, SHOW = range(3)
 """What is done with a packet: left out; decoded if others refer to it; decoded."""
 
 _INTRA = 1  # AV_PICTURE_TYPE_I
-_TYPELESS = frozenset({"cinepak", "msvideo1", "qtrle", "flashsv", "cfhd", "svq1"})
+_TYPELESS = frozenset(
+    {"8bps", "cfhd", "cinepak", "flashsv", "flashsv2", "msrle", "msvideo1", "qtrle", "roqvideo", "rpza", "smc", "svq1", "zmbv"}
+)
+"""Decoders that do not say which pictures are key frames."""
 _LONG_STEP = 1.5  # in usual steps: between two frames further apart, one may be missing
 
 
@@ -43,65 +45,165 @@ class _Uncertain(Exception):
 
 
 def decode_skipping(index: PacketIndex, wanted: NDArray[np.int64]) -> Iterator[tuple[int, Pixels]]:
-    """Yield positions and pixels like every `decoders.Decoder`; stop where skipping might change the pixels."""
-    if not index.trusted:
-        return
+    """Yield positions and pixels like every `decoders.Decoder`; where skipping might change the pixels, decode everything."""
     remaining = {int(position) for position in wanted}
+    reason = None
     picture = PictureConverter()
-    try:
-        for position, frame in _selected_frames(index, wanted):
-            if position in remaining:
-                remaining.discard(position)
-                yield position, picture.rgb(frame)
-    except (FFmpegError, _Uncertain) as error:
-        log.warning("%s: %s; from there on every frame is decoded, which takes longer", index.path, error)
+    for keys in _trustworthy_keys(index) if index.trusted else ():
+        try:
+            for position, frame in _selected_frames(index, np.array(sorted(remaining), dtype=np.int64), keys):
+                if position in remaining:
+                    remaining.discard(position)
+                    yield position, picture.rgb(frame)
+        except _Uncertain as error:
+            reason = str(error)
+        else:
+            break
+    if remaining:
+        yield from decode_everything(index, np.array(sorted(remaining), dtype=np.int64), reason=reason)
 
 
-def _selected_frames(index: PacketIndex, wanted: NDArray[np.int64]) -> Iterator[tuple[int, av.VideoFrame]]:
+def _trustworthy_keys(index: PacketIndex) -> Iterator[NDArray[np.bool_]]:
+    """The packets at which decoding may restart, (P,): all key frames first; then, if that failed, fewer, if there is a choice."""
+    yield index.keyframe
+    if index.context.name != "h264" or index.packets is None:
+        return
+    size_bytes = length_size(index.context.extradata)
+    surer = index.keyframe.copy()
+    for k in np.flatnonzero(surer):
+        surer[k] = clears_memory(index.packets[k], size_bytes)
+    if (surer != index.keyframe).any():
+        yield surer
+
+
+def _selected_frames(index: PacketIndex, wanted: NDArray[np.int64], keys: NDArray[np.bool_]) -> Iterator[tuple[int, av.VideoFrame]]:
     """The wanted frames and those that they depend on, with their positions."""
-    action, restart = plan(index, wanted)
+    action, restart = plan(index, wanted, keys)
     context = index.context
+    _open(context)
+    is_h264 = context.name == "h264"
+    size_bytes = length_size(context.extradata) if is_h264 else 0
+    guard = _Guard(index)
+    for k, (packet, do, restarts) in enumerate(zip(_packets(index), action.tolist(), restart.tolist(), strict=False)):
+        if do == SKIP or (is_h264 and do == REFERENCE and is_unreferenced(packet, size_bytes)):
+            continue
+        if packet.is_corrupt:
+            raise _Uncertain(f"packet {k} is damaged")
+        if restarts:
+            yield from guard.checked(_decoded(context, None))
+            yield from guard.restart_at(k)
+            context.flush_buffers()
+        context.skip_frame = "NONREF" if do == REFERENCE and not is_h264 else "DEFAULT"
+        yield from guard.checked(_decoded(context, packet, may_fail=guard.is_before_key(k)))
+    yield from guard.checked(_decoded(context, None))
+    yield from guard.restart_at(None)
+
+
+def _open(context: av.VideoCodecContext) -> None:
     if context.is_open:
         context.flush_buffers()
-    else:
-        context.thread_count = 1  # the least CPU time; different videos are read in parallel instead
-        context.options = {"err_detect": "explode"}  # what would be concealed is an error here
+        return
+    context.thread_count = 1  # the least CPU time; different videos are read in parallel instead
+    context.options = {"err_detect": "explode"}  # what would be concealed is an error here
+    try:
         context.open(strict=False)  # before anything is skipped: dav1d looks at skip_frame only once
-    key: int | None = None  # the packet at which decoding restarted, until its picture has come out
-    # Some decoders report no type of picture. Their key-frame marks are trusted only where every packet is a key frame.
-    typeless = context.name in _TYPELESS and bool(index.keyframe.all())
+    except FFmpegError as error:
+        raise _Uncertain(f"its decoder cannot be opened ({message_of(error)})") from error
 
-    def checked(frames: list[av.VideoFrame]) -> Iterator[tuple[int, av.VideoFrame]]:
-        nonlocal key
+
+def _decoded(context: av.VideoCodecContext, packet: av.Packet | None, *, may_fail: bool = False) -> list[av.VideoFrame]:
+    try:
+        return context.decode(packet)
+    except FFmpegError as error:
+        if may_fail:
+            return []
+        which = "the last packet" if packet is None else f"packet {packet.pts}"
+        raise _Uncertain(f"{which} cannot be decoded ({message_of(error)})") from error
+
+
+class _Guard:
+    """Checks that the decoder's pictures are what the container promised.
+
+    A picture is held back until all pictures that it may refer to have come out: in decoding order they are before it, in display order
+    some are after it, and one of them may turn out to be damaged.
+    """
+
+    def __init__(self, index: PacketIndex) -> None:
+        self._order = index.decode_order
+        self._has_types = index.context.name not in _TYPELESS
+        self._reach = np.maximum.accumulate(index.decode_order)
+        """For each packet, the last position of all packets up to it."""
+        self._held: list[tuple[int, int, av.VideoFrame]] = []
+        """What it waits for (a position), its own position, the picture."""
+        self._key: int | None = None
+        """The packet at which decoding restarted, until its picture has come out."""
+        self._key_position = -1
+        """Where that picture is shown."""
+
+    def restart_at(self, packet: int | None) -> Iterator[tuple[int, av.VideoFrame]]:
+        """Decoding restarts here, or ends; returns what was held back."""
+        if self._key is not None:
+            raise _Uncertain(f"packet {self._key} is marked as a key frame, but gives no picture")
+        self._key = packet
+        self._key_position = -1 if packet is None else int(self._order[packet])
+        yield from self._released(len(self._order))
+
+    def is_before_key(self, packet: int) -> bool:
+        """Whether a picture is shown before the key frame: it refers to what was skipped, and nothing that is shown later refers to it."""
+        return 0 <= self._order[packet] < self._key_position
+
+    def checked(self, frames: list[av.VideoFrame]) -> Iterator[tuple[int, av.VideoFrame]]:
+        """The frames with their positions, without those that are shown before the key frame and refer to what was skipped."""
         for frame in frames:
-            position = int(index.decode_order[frame.pts])
-            if key is not None:
-                if frame.pts != key:
-                    if position > index.decode_order[key]:
-                        raise _Uncertain(f"packet {key} is marked as a key frame, but gives no picture")
-                    continue  # shown before the key frame and refers to what was skipped; it is not wanted
-                if not typeless and not (int(frame.pict_type) == _INTRA and frame.key_frame):
-                    raise _Uncertain(f"packet {key} is marked as a key frame, but its picture is not one")
-                key = None
+            position = int(self._order[frame.pts])
+            if self._key is not None:
+                if frame.pts != self._key:
+                    if position > self._key_position:
+                        raise _Uncertain(f"packet {self._key} is marked as a key frame, but gives no picture")
+                    continue
+                if self._has_types and not _is_key(frame):
+                    raise _Uncertain(f"packet {self._key} is marked as a key frame, but its picture is not one")
+                self._key = None
+            if 0 <= position < self._key_position:
+                raise _Uncertain("time stamps contradict the order of the pictures")
             if frame.is_corrupt:
                 raise _Uncertain(f"the picture of packet {frame.pts} is damaged")
             if position >= 0:
+                self._held.append((int(self._reach[frame.pts]), position, frame))
+                yield from self._released(position)
+
+    def _released(self, newest: int) -> Iterator[tuple[int, av.VideoFrame]]:
+        held = self._held
+        self._held = [entry for entry in held if entry[0] > newest]
+        for waits_for, position, frame in held:
+            if waits_for <= newest:
                 yield position, frame
 
+
+def says_key_frames(index: PacketIndex) -> bool:
+    """Whether it can be checked which pictures are key frames, or the container says that all are."""
+    return index.context.name not in _TYPELESS or bool(index.keyframe.all())
+
+
+def lone_pictures(index: PacketIndex, packets: NDArray[np.int64]) -> Iterator[tuple[int, av.VideoFrame | None]]:
+    """The pictures of single packets, each decoded alone; None for a packet that is no key frame."""
+    context = index.context
+    _open(context)
+    context.skip_frame = "DEFAULT"
+    alone = set(packets.tolist())
     for k, packet in enumerate(_packets(index)):
-        if action[k] == SKIP:
-            continue
-        if restart[k]:
-            yield from checked(context.decode(None))
-            if key is not None:
-                raise _Uncertain(f"packet {key} is marked as a key frame, but gives no picture")
+        if k in alone:
+            try:
+                frames = context.decode(packet) + context.decode(None)
+            except FFmpegError:
+                frames = []
             context.flush_buffers()
-            key = k
-        context.skip_frame = "NONREF" if action[k] == REFERENCE else "DEFAULT"
-        yield from checked(context.decode(packet))
-    yield from checked(context.decode(None))
-    if key is not None:
-        raise _Uncertain(f"packet {key} is marked as a key frame, but gives no picture")
+            has_types = context.name not in _TYPELESS
+            yield k, next((frame for frame in frames if frame.pts == k and (_is_key(frame) or not has_types)), None)
+
+
+def _is_key(frame: av.VideoFrame) -> bool:
+    return int(frame.pict_type) == _INTRA and bool(frame.key_frame)
 
 
 def _packets(index: PacketIndex) -> Iterator[av.Packet]:
@@ -114,13 +216,19 @@ def _packets(index: PacketIndex) -> Iterator[av.Packet]:
         yield from tagged_packets(container, stream, len(index.decode_order))
 
 
-def plan(index: PacketIndex, wanted: NDArray[np.int64]) -> tuple[NDArray[np.int8], NDArray[np.bool_]]:
-    """What to do with each packet in decoding order, and before which ones the decoder restarts, both (P,)."""
+def plan(
+    index: PacketIndex, wanted: NDArray[np.int64], keys: NDArray[np.bool_] | None = None
+) -> tuple[NDArray[np.int8], NDArray[np.bool_]]:
+    """What to do with each packet in decoding order, and before which ones the decoder restarts, both (P,).
+
+    Restarts are at key frames, at those in ``keys`` if given.
+    """
+    keys = index.keyframe if keys is None else keys
     total = len(index.decode_order)
     is_wanted = np.isin(index.decode_order, wanted)
-    if index.may_change:
+    if index.may_change or not says_key_frames(index):
         return np.where(is_wanted, SHOW, REFERENCE).astype(np.int8), np.zeros(total, dtype=bool)
-    starts = np.flatnonzero(index.keyframe & (index.decode_order >= 0))
+    starts = np.flatnonzero(keys & (index.decode_order >= 0))
     starts = starts if len(starts) and starts[0] == 0 else np.concatenate([[0], starts]).astype(np.int64)
     ends = np.append(starts[1:], total)
     gap = _beside_a_gap(index)

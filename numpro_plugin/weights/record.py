@@ -16,7 +16,7 @@ RECORD = "numpro.json"
 def read_record(folder: str | Path) -> dict[str, Any] | None:
     """The training record (settings, recipe, data, versions); None for folders that this project did not write.
 
-    ``folder``: a folder or hub id.
+    ``folder``: a folder or hub id. ``settings`` is None where an adapter without a record was merged.
 
     Raises:
         NumProError: a record that cannot be read.
@@ -31,7 +31,7 @@ def read_record(folder: str | Path) -> dict[str, Any] | None:
         return None
     try:
         record = json.loads(file.read_text(encoding="utf-8"))
-        if not isinstance(record, dict) or not isinstance(record.get("settings"), dict):
+        if not isinstance(record, dict) or not isinstance(record.get("settings"), dict | None if record.get("contains") else dict):
             raise ValueError("it has no settings")
     except (ValueError, UnicodeDecodeError) as error:
         raise NumProError(f"{file} cannot be read ({error}): copy it again from where the adapter was trained") from None
@@ -41,4 +41,4 @@ def read_record(folder: str | Path) -> dict[str, Any] | None:
 def numpro_settings_of(folder: str | Path) -> NumProSettings | None:
     """The settings that the adapter (or merged model) in ``folder`` was trained with; None for the reference's adapters and others."""
     record = read_record(folder)
-    return None if record is None else NumProSettings.from_dict(record["settings"])
+    return None if record is None or record["settings"] is None else NumProSettings.from_dict(record["settings"])

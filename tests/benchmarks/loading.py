@@ -166,7 +166,7 @@ def wait(model: str, shards: str, folder: Path, *, workers: int, steps: int) -> 
     """Train for some steps and print how long the loop waited for data."""
     from numpro_plugin.trainer.recipe.record import recipe_names
     from numpro_plugin.trainer.run.callbacks import LOG, read_log
-    from numpro_plugin.trainer.run.train import run
+    from numpro_plugin.trainer.run.start import run
 
     name = "tiny_base" if "tiny_base" in recipe_names() else "tiny"
     changes = [f"model={model}", f"data.shards={shards}", f"output={folder / 'run'}", f"data.workers={workers}"]

@@ -98,7 +98,7 @@ def main() -> None:
     steps: dict[str, Callable[[], object]] = {
         "saliency_matrix, each query": lambda: [highlights.saliency_matrix(*rating) for rating in rated],
         "clip_scores, each query": lambda: [highlights.clip_scores(f, s, duration_s=d, rule="exact") for f, s, d in answers],
-        "highlight_scores (3 mAP, 3 HIT@1)": lambda: highlights.highlight_scores(saliency, truths),
+        "highlight_means (3 mAP, 3 HIT@1)": lambda: highlights.highlight_means(highlights.highlight_items(saliency, truths)),
         "window_tables (44 mAP, 40 R@1)": lambda: windows.window_tables(spans, true_spans),
         "first_window_iou (R@1, mIoU)": lambda: moments.moment_scores(windows.first_window_iou(spans, true_spans)),
     }

@@ -1,12 +1,20 @@
 """Time and memory by number of rows: 2,000, 20,000 and 200,000 queries through each command that needs no model.
 
-    OMP_NUM_THREADS=1 python tests/benchmarks/scale.py                          # everything, on made-up files
-    OMP_NUM_THREADS=1 python tests/benchmarks/scale.py --only prepare check --json figures.json
+    OMP_NUM_THREADS=1 python tests/benchmarks/scale.py                       # everything; writes about 5 GB of made-up files
+    OMP_NUM_THREADS=1 python tests/benchmarks/scale.py --only prepare score --rows 2000 20000 --json figures.json
 
-Each measurement runs in an interpreter of its own. Printed are CPU seconds (user and system) and the peak memory above what the
-interpreter takes with the libraries imported. ``slope`` is the exponent of growth from the second to the last size: 1 means that ten
-times the rows take ten times as long. ``prepare`` reads JSON lines and writes a table without videos; ``prepare-csv`` the same from CSV;
-``check`` opens that table again. Needs Linux (``/proc/self/status``).
+Every command runs in a process of its own. Printed are its CPU seconds (user and system), its peak memory, and the *slope*: the exponent
+of growth from the size before. 1 means that ten times the rows take ten times as long.
+
+    prepare          JSON lines -> a table without videos; prepare-csv the same from CSV
+    prepare-videos   a table of videos, 20 queries each: every video is opened
+    check            that table, every video opened again
+    ceiling          of the table without videos
+    score            NumPro's JSON list, answers of 2,000 characters
+    compare          two of lmms-eval's sample logs of 5,000 bytes a sample: 200,000 rows are 1 GB each
+    index            what training reads of shards before it starts; a row is a video with two tiny frames
+
+Needs Linux (``/proc/self/status``).
 """
 
 from __future__ import annotations
@@ -14,71 +22,140 @@ from __future__ import annotations
 import argparse
 import json
 import math
+import os
+import random
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Callable
 from pathlib import Path
 
+import av
+import numpy as np
+
 SIZES = (2_000, 20_000, 200_000)
-QUERIES_A_VIDEO = 5
+QUERIES_A_VIDEO = 20
+ANSWER_CHARACTERS = 2_000
+SAMPLE_BYTES = 5_000
+ROWS_A_SHARD = 128
+
+# Not what the parent learns of a child by os.wait4: that is at least what the parent itself held when it made the child.
+PEAK = """
+import atexit
+from pathlib import Path
+peak = lambda: next(line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM")).split()[1]
+atexit.register(lambda: Path("peak").write_text(peak()))
+"""
+NUMPRO = "import sys; from numpro_plugin.cli.main import main; sys.exit(main(sys.argv[1:]))"
+INDEX = """
+import sys
+from numpro_plugin.settings import NumProSettings
+from numpro_plugin.trainer.shards.index import ShardIndex
+index = ShardIndex.read([sys.argv[1]], NumProSettings(frame_size=(16, 16)))
+assert index.samples
+"""
 
 
-def write_queries(path: Path, count: int) -> None:
-    """Queries of one's own over ``count / 5`` videos; CSV or JSON lines by the file's name."""
-    with path.open("w") as file:
-        if path.suffix == ".csv":
-            file.write("video,query,start_time,end_time,duration\n")
-        for k in range(count):
-            video, start_s = f"folder/video_{k // QUERIES_A_VIDEO:07d}.mp4", k % 97 / 2
-            row = {"video": video, "query": f"a person opens door {k} and looks outside", "start_time": start_s, "end_time": start_s + 7.5}
-            values = {**row, "duration": 60.25}
-            file.write((",".join(map(str, values.values())) if path.suffix == ".csv" else json.dumps(values)) + "\n")
+def write_queries(folder: Path, rows: int) -> None:
+    """The same queries as JSON lines and as CSV."""
+    with (folder / "queries.jsonl").open("w") as lines, (folder / "queries.csv").open("w") as table:
+        table.write("video,query,start_time,end_time,duration\n")
+        for k in range(rows):
+            start_s = k * 7919 % 50_000 / 1000
+            row = {"video": f"folder/{k // QUERIES_A_VIDEO:07d}.mp4", "query": f"a person opens door {k} and looks outside"}
+            row |= {"start_time": start_s, "end_time": start_s + 7.5, "duration": 60.25}
+            lines.write(json.dumps(row) + "\n")
+            table.write(",".join(map(str, row.values())) + "\n")
 
 
-def prepare(folder: Path, kind: str = "jsonl") -> None:
-    """A table without videos."""
-    from numpro_plugin.benchmarks import BENCHMARKS
-    from numpro_plugin.benchmarks.prepare import prepare as make
-
-    make(BENCHMARKS["custom"], folder / f"queries.{kind}", out=folder / "data", force=True, progress=False)
-
-
-def check(folder: Path) -> None:
-    """The same table opened again."""
-    from numpro_plugin.benchmarks import BENCHMARKS
-    from numpro_plugin.benchmarks.check import check as look
-
-    look(BENCHMARKS["custom"], out=folder / "data", progress=False)
+def write_videos(folder: Path, rows: int) -> None:
+    """Links to one video of ten small frames."""
+    (folder / "videos" / "folder").mkdir(parents=True)
+    first = folder / "videos" / "folder" / f"{0:07d}.mp4"
+    with av.open(str(first), "w") as container:
+        stream = container.add_stream("libx264", rate=10)
+        stream.width = stream.height = 32
+        for _ in range(10):
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(np.zeros((32, 32, 3), np.uint8), format="rgb24")))
+        container.mux(stream.encode())
+    for k in range(1, -(-rows // QUERIES_A_VIDEO)):
+        os.link(first, first.with_name(f"{k:07d}.mp4"))
 
 
-WORK: dict[str, Callable[[Path], None]] = {"prepare": prepare, "prepare-csv": lambda folder: prepare(folder, "csv"), "check": check}
-"""What is measured, by name: each gets a folder with ``queries.jsonl``, ``queries.csv`` and, once prepared, tables in ``data``."""
+def write_predictions(folder: Path, rows: int) -> None:
+    """NumPro's list, with long answers that state the truth."""
+    thought = "The frames are looked at one after the other. " * (ANSWER_CHARACTERS // 46)
+    with (folder / "predictions.json").open("w") as file:
+        file.write("[")
+        for k in range(rows):
+            first = k % 30
+            row = {"id": k, "response": f"<think>{thought}</think>From Frame {first} to Frame {first + 3}.", "gt_start": 2 * first}
+            file.write((",\n" if k else "") + json.dumps({**row, "gt_end": 2 * first + 8, "duration": 90}))
+        file.write("]")
 
 
-def memory_mb(field: str) -> float:
-    """``VmRSS`` (now) or ``VmHWM`` (the most so far) of this process in megabytes."""
-    line = next(line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith(field))
-    return int(line.split()[1]) / 1000
+def write_logs(folder: Path, rows: int) -> None:
+    """Two sample logs of a moment task."""
+    rng = random.Random(rows)
+    for name in "ab":
+        with (folder / f"samples_{name}.jsonl").open("w") as log:
+            for k in range(rows):
+                iou = 100 * rng.random()
+                scores = {f"R@{t}": 100.0 * (iou >= 100 * t) for t in (0.3, 0.5, 0.7)} | {"mIoU": iou, "parse_fail": 0.0}
+                logged = {"id": str(k), "query": f"query {k}"}
+                log.write(json.dumps({"doc_id": k, "arguments": "x" * SAMPLE_BYTES, **scores, "numpro": logged}) + "\n")
 
 
-def measure_here(name: str, folder: Path) -> dict[str, float]:
-    """Run one piece of work in this process, after a tiny one of its kind that imports everything."""
-    with tempfile.TemporaryDirectory() as tiny:
-        for kind in ("jsonl", "csv"):
-            write_queries(Path(tiny) / f"queries.{kind}", 5)
-        prepare(Path(tiny))
-        WORK[name](Path(tiny))
-    before_mb, start = memory_mb("VmRSS"), time.process_time()
-    WORK[name](folder)
-    return {"cpu_s": time.process_time() - start, "memory_mb": memory_mb("VmHWM") - before_mb}
+def write_shards(folder: Path, rows: int) -> None:
+    """Shards of two frames a row."""
+    import cv2
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    from numpro_plugin.trainer.shard_format import ShardInfo, turn
+
+    (folder / "shards").mkdir()
+    schema = ShardInfo(fps=0.5, frame_size=(16, 16), max_frames=240).schema()
+    frame = cv2.imencode(".jpg", np.zeros((16, 16, 3), np.uint8))[1].tobytes()
+    talk = [[turn("user", "When?"), turn("assistant", "From ", 0, " to ", 1, ".")]]
+    for start in range(0, rows, ROWS_A_SHARD):
+        made = [
+            {"video": str(k), "source": "made", "duration_s": 4.0, "fps": 0.5, "frames": [frame] * 2, "conversations": talk}
+            for k in range(start, min(rows, start + ROWS_A_SHARD))
+        ]
+        pq.write_table(pa.Table.from_pylist(made, schema=schema), folder / "shards" / f"made-{start:07d}.parquet")
 
 
-def measure(name: str, folder: Path) -> dict[str, float]:
-    """Run one piece of work in an interpreter of its own."""
-    command = [sys.executable, __file__, "--here", name, str(folder)]
-    return json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
+Work = tuple[Callable[[Path, int], None], str, tuple[str, ...]]
+
+WORK: dict[str, Work] = {
+    "prepare": (write_queries, NUMPRO, ("prepare", "custom", "--annotations", "queries.jsonl", "--without-videos", "--out", "data")),
+    "prepare-csv": (write_queries, NUMPRO, ("prepare", "custom", "--annotations", "queries.csv", "--without-videos", "--out", "csv")),
+    "prepare-videos": (
+        write_videos,
+        NUMPRO,
+        ("prepare", "custom", "--annotations", "queries.jsonl", "--videos", "videos", "--out", "full"),
+    ),
+    "check": (write_videos, NUMPRO, ("check", "custom", "--out", "full")),
+    "ceiling": (write_queries, NUMPRO, ("ceiling", "custom", "--fps", "0.5", "--out", "data")),
+    "score": (write_predictions, NUMPRO, ("score", "moment", "predictions.json")),
+    "compare": (write_logs, NUMPRO, ("compare", "samples_a.jsonl", "samples_b.jsonl")),
+    "index": (write_shards, INDEX, ("shards",)),
+}
+"""By name: what writes the files, the program, its arguments. ``check`` and ``ceiling`` need the tables of those before them."""
+
+NEEDS = {"check": ("prepare-videos",), "ceiling": ("prepare",)}
+
+
+def measure(program: str, arguments: tuple[str, ...], folder: Path) -> tuple[float, float]:
+    """CPU seconds and peak megabytes of a process of its own, whose current folder is ``folder``."""
+    command = [sys.executable, "-c", PEAK + program, *arguments]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, cwd=folder)
+    _, status, usage = os.wait4(process.pid, 0)
+    process.returncode = os.waitstatus_to_exitcode(status)
+    if process.returncode:
+        raise SystemExit(f"{' '.join(arguments)} failed")
+    return usage.ru_utime + usage.ru_stime, int((folder / "peak").read_text()) / 1000
 
 
 def main() -> None:
@@ -87,27 +164,29 @@ def main() -> None:
     parser.add_argument("--only", nargs="+", choices=WORK, default=list(WORK))
     parser.add_argument("--rows", nargs="+", type=int, default=list(SIZES))
     parser.add_argument("--json", type=Path)
-    parser.add_argument("--here", nargs=2, help=argparse.SUPPRESS)
     args = parser.parse_args()
-    if args.here:
-        print(json.dumps(measure_here(args.here[0], Path(args.here[1]))))
-        return
-    found: dict[str, dict[int, dict[str, float]]] = {name: {} for name in args.only}
-    for count in args.rows:
-        with tempfile.TemporaryDirectory() as folder:
-            for kind in ("jsonl", "csv"):
-                write_queries(Path(folder) / f"queries.{kind}", count)
-            prepare(Path(folder))
-            for name in args.only:
-                found[name][count] = measure(name, Path(folder))
-    print(f"{'':14}" + "".join(f"{count:>22,}" for count in args.rows) + f"{'slope':>8}")
-    for name, figures in found.items():
-        cells = "".join(f"{one['cpu_s']:12.2f} s{one['memory_mb']:5.0f} MB" for one in figures.values())
-        sizes = sorted(figures)[-2:]
-        slope = math.log(figures[sizes[1]]["cpu_s"] / figures[sizes[0]]["cpu_s"]) / math.log(sizes[1] / sizes[0]) if len(sizes) > 1 else 0
-        print(f"{name:14}{cells}{slope:8.2f}")
+    wanted = [name for name in WORK if any(name == one or name in NEEDS.get(one, ()) for one in args.only)]
+    found: dict[str, dict[int, tuple[float, float]]] = {name: {} for name in wanted}
+    for rows in sorted(args.rows):
+        with tempfile.TemporaryDirectory() as temporary:
+            folder = Path(temporary)
+            write_queries(folder, rows)
+            for write in dict.fromkeys(WORK[name][0] for name in wanted):
+                write(folder, rows)
+            for name in wanted:
+                found[name][rows] = measure(*WORK[name][1:], folder)
+                print(
+                    f"{name:15}{rows:>9,} rows{found[name][rows][0]:9.2f} s{found[name][rows][1]:7.0f} MB{_slope(found[name])}", flush=True
+                )
     if args.json:
         args.json.write_text(json.dumps(found, indent=1))
+
+
+def _slope(figures: dict[int, tuple[float, float]]) -> str:
+    if len(figures) < 2:
+        return ""
+    (few, (before_s, _)), (many, (now_s, _)) = sorted(figures.items())[-2:]
+    return f"   slope {math.log(now_s / before_s) / math.log(many / few):.2f}"
 
 
 if __name__ == "__main__":

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -13,7 +15,8 @@ from hypothesis import strategies as st
 
 from numpro_plugin.cli.main import main
 from numpro_plugin.cli.tables import table
-from numpro_plugin.cli.terminal import printable, shortened
+from numpro_plugin.cli.terminal import shortened
+from numpro_plugin.printable import printable
 
 
 @given(st.text(st.characters()))
@@ -26,7 +29,7 @@ def test_printable_text_cannot_steer_a_terminal(text):
 
 def test_printable_keeps_what_is_harmless():
     assert printable("caf\u00e9 \u4e2d\n\t\U0001f600") == "caf\u00e9 \u4e2d\n\t\U0001f600"
-    assert printable("\x1b[2J\x07\ud800") == "\\x1b[2J\\x07\\ud800"
+    assert printable("\x1b[2J\x07\ud800\x9b\u202e\u200f") == "\\x1b[2J\\x07\\ud800\\x9b\\u202e\\u200f"
 
 
 def test_shortened_to_the_columns(monkeypatch):
@@ -71,6 +74,7 @@ def test_json_on_standard_output_stands_alone(logs, tmp_path, capsys, verb):
     assert main([verb, *arguments, "--json", str(tmp_path / "out.json")]) == 0
     assert json.loads(alone) == json.loads((tmp_path / "out.json").read_text())
     assert "written: " in capsys.readouterr().out
+    assert main([verb, *arguments, "--json", "/dev/null"]) == 0
 
 
 @pytest.mark.parametrize(
@@ -123,9 +127,29 @@ def test_a_reader_that_goes_away_is_no_error(logs):
     assert (done.returncode, done.stderr) == (141, "")
 
 
-def test_completion():
-    argcomplete = pytest.importorskip("argcomplete")
-    from numpro_plugin.cli.main import _parser
+COMPLETED_BY_BASH = r"""
+complete_line() {
+  COMP_LINE="$1"; COMP_POINT=${#COMP_LINE}; COMP_TYPE=9; COMP_KEY=9; read -ra COMP_WORDS <<< "$1"; COMPREPLY=()
+  _python_argcomplete "${1%% *}"
+  echo "${COMPREPLY[*]}"
+}
+for line in "$@"; do complete_line "$line"; done
+"""
 
-    finder = argcomplete.CompletionFinder(_parser(), always_complete_options=False)
-    assert "score" in finder._get_completions(["numpro"], "sc", "", None)
+
+@pytest.mark.skipif(shutil.which("bash") is None, reason="needs bash")
+def test_bash_completes_commands_options_and_choices():
+    argcomplete = pytest.importorskip("argcomplete")
+    lines = {
+        "numpro sc": ["score"],
+        "numpro score m": ["moment"],
+        "numpro score moment x.json --comp": ["--compatible"],
+        "numpro score moment x.json --compatible time": ["timechat", "timelens"],
+        "numpro prepare did": ["didemo"],
+        "numpro-train sh": ["shards"],
+    }
+    script = argcomplete.shellcode(["numpro", "numpro-train"]) + COMPLETED_BY_BASH
+    environ = {**os.environ, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
+    done = subprocess.run(["bash", "-c", script, "bash", *lines], env=environ, capture_output=True, text=True, check=True)
+    assert [line.split() for line in done.stdout.splitlines()] == list(lines.values())
+    assert done.stderr == ""

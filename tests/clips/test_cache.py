@@ -20,7 +20,7 @@ from support.videos import write_counter_video
 
 from numpro_plugin import NumProError, NumProSettings, numbered_clip
 from numpro_plugin.clips import cache as cache_module
-from numpro_plugin.clips import clip as clips
+from numpro_plugin.clips import clip as clip_module
 from numpro_plugin.clips.cache import ClipCache, reading
 from numpro_plugin.clips.checksum import _BOX, verify_checksum
 from numpro_plugin.clips.clip import blank_clip
@@ -151,7 +151,7 @@ def test_a_damaged_clip_is_made_again(tmp_path, make, damage):
     assert verify_checksum(again) == "intact"
 
 
-def test_damage_is_said(tmp_path, caplog):
+def test_a_damaged_clip_is_reported(tmp_path, caplog):
     video = video_of(tmp_path, 8)
     clip = numbered_clip(video, SMALL)
     clip.write_bytes(DAMAGES["a hole"](clip.read_bytes()))
@@ -165,7 +165,7 @@ def test_an_old_cached_clip_without_checksum_is_made_again_once(tmp_path, monkey
     whole = clip.read_bytes()
     clip.write_bytes(whole[: -_BOX.size])  # all that the older version wrote
     assert numbered_clip(video, SMALL).read_bytes() == whole
-    monkeypatch.setattr(clips, "sample_frames", None)
+    monkeypatch.setattr(clip_module, "sample_frames", None)
     assert numbered_clip(video, SMALL) == clip
 
 
@@ -315,6 +315,51 @@ def test_a_cache_that_may_only_be_read(tmp_path, caplog):
             assert numbered_clip(clip, SMALL, cache=cache) == clip  # a clip needs no new one
         cache.folder.chmod(0o755)
     assert caplog.text.count("clips cannot be locked here") == 1
+
+
+def test_a_clock_that_goes_back_or_leaps_forward_costs_a_count_only(tmp_path, monkeypatch):
+    now = time.time()
+    cache = ClipCache(tmp_path, limit_gb=5e-6)
+    for key, leap_s in enumerate([0, -10 * 365 * 86400, 0, 10 * 365 * 86400, -7200, 0, 1e9, -1e9]):
+        monkeypatch.setattr(time, "time", lambda leap_s=leap_s: now + leap_s)
+        for old in tmp_path.glob("*.mp4"):
+            aged(old, 5000)
+        write_one(cache, key)
+        assert cache.get(f"{key:040x}") is not None
+        assert cache.info().bytes <= 5000
+    assert cache.clear().clips <= 5
+
+
+def test_old_clips_that_cannot_be_removed_are_said_once(tmp_path, monkeypatch, caplog):
+    cache = ClipCache(tmp_path, limit_gb=2.5e-6)
+    for key in range(2):
+        write_one(cache, key)
+        aged(cache.path(f"{key:040x}"), 5000)
+
+    def refuse(path, *_, **__):
+        raise PermissionError(errno.EPERM, "Operation not permitted", path)
+
+    monkeypatch.setattr(os, "unlink", refuse)
+    for key in range(2, 5):
+        write_one(cache, key)
+    assert caplog.text.count("old clips cannot be removed (Operation not permitted)") == 1
+    assert cache.info().clips == 5
+
+
+def test_a_folder_that_becomes_read_only_while_a_clip_is_written_is_named(tmp_path, monkeypatch):
+    cache = ClipCache(tmp_path)
+
+    def refuse(*_, **__):
+        raise OSError(errno.EROFS, "Read-only file system")
+
+    def write():
+        with cache.writing("0" * 40) as part:
+            part.write_bytes(b"x")
+            monkeypatch.setattr(os, "replace", refuse)
+            monkeypatch.setattr(Path, "unlink", refuse)
+
+    with pytest.raises(OSError, match=rf"Read-only file system \(while the clip {'0' * 40}.mp4 was written\): '{tmp_path}'"):
+        write()
 
 
 def test_every_cached_file_is_a_clip_with_an_intact_checksum(tmp_path):

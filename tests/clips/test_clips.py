@@ -16,7 +16,7 @@ from support.digits import read_number
 from support.videos import write_counter_video
 
 from numpro_plugin import NumberStyle, NumProError, NumProSettings, draw_numbers, numbered_clip, sample_frames
-from numpro_plugin.clips import clip as clips
+from numpro_plugin.clips import clip as clip_module
 from numpro_plugin.clips.cache import ClipCache
 from numpro_plugin.clips.clip import blank_clip, write_clip
 from numpro_plugin.clips.metadata import read_clip_info
@@ -119,13 +119,13 @@ def test_never_numbered_twice(tmp_path):
 
 def count_decodes(monkeypatch):
     calls = []
-    original = clips.sample_frames
+    original = clip_module.sample_frames
 
     def counted(video, **options):
         calls.append(video)
         return original(video, **options)
 
-    monkeypatch.setattr(clips, "sample_frames", counted)
+    monkeypatch.setattr(clip_module, "sample_frames", counted)
     return calls
 
 
@@ -198,7 +198,7 @@ def test_a_failed_write_leaves_nothing(tmp_path, monkeypatch):
     def full(*_):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(clips, "_encode", full)
+    monkeypatch.setattr(clip_module, "_encode", full)
     with pytest.raises(OSError, match="No space"):
         numbered_clip(video)
     folder = ClipCache().folder

@@ -1,4 +1,4 @@
-"""A clip is recognised by its metadata only where the file bears it out."""
+"""A clip is recognised by its metadata only where the file agrees with it."""
 
 from __future__ import annotations
 
@@ -120,7 +120,7 @@ def test_a_clip_of_a_version_without_checksums_is_read(clip, tmp_path):
     assert numbered_clip(old, SETTINGS) == old
 
 
-def test_a_damaged_clip_is_no_video_to_ask_about(clip):
+def test_a_damaged_clip_cannot_be_asked_about(clip):
     data = bytearray(clip.read_bytes())
     middle = data.index(b"mdat") + 2000
     data[middle] ^= 1

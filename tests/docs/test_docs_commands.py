@@ -23,7 +23,7 @@ from numpro_plugin.trainer.recipe.record import load_recipe
 PARSERS = {"numpro": numpro._parser, "numpro-train": numpro_train._parser}
 LMMS_EVAL = ("lmms-eval", "lmms_eval")
 LAUNCHERS = ("torchrun", "accelerate", "deepspeed", "srun")
-OTHERS = {"pip", "pytest", "ruff", "mypy", "zensical", "pre-commit", "vllm", ".ci/run"}
+OTHERS = {"scontrol", "pip", "pytest", "ruff", "mypy", "zensical", "pre-commit", "vllm", ".ci/run"}
 """Commands whose arguments are somebody else's."""
 
 MODELS = ("numpro", "numpro_hf", "numpro_oracle")
@@ -59,6 +59,8 @@ def check(words: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
         check_module(*arguments[k + 1 :], monkeypatch=monkeypatch)
     elif name.startswith("python") and arguments[0] == "-m":
         check_module(*arguments[1:], monkeypatch=monkeypatch)
+    elif name.startswith("python") and arguments[0] == "-c":
+        compile(arguments[1], "page", "exec")
     elif name.startswith("python"):
         assert (ROOT / arguments[0]).is_file()
     elif name == "pip":
@@ -176,8 +178,9 @@ def flags_within_text() -> list[tuple[str, str]]:
 def test_flag_within_text(page: str, flag: str):
     ours = {flag for parser in PARSERS.values() for flag in flags_of(parser())}
     theirs = set(re.findall(r'"(--?[\w-]+)"', source_of("lmms_eval.__main__")))
-    others = {"-rs", "--ipc=host", "--wait"}  # pytest's, a container's, tests/benchmarks/loading.py's
-    assert flag in ours | theirs | others
+    others = {"-rs", "--ipc=host", "--wait", "--signal"}  # pytest's, a container's, tests/benchmarks/loading.py's, SLURM's
+    torchrun = set(re.findall(r'"(--?[\w-]+)"', source_of("torch.distributed.run")))
+    assert flag in ours | theirs | others | torchrun
 
 
 def flags_of(parser: argparse.ArgumentParser) -> set[str]:

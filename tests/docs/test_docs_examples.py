@@ -16,6 +16,7 @@ import pytest
 from PIL import Image
 from support.annotations import write_official
 from support.pages import PAGES, ROOT, Block, Command, blocks, commands
+from support.todays import TODAYS, vue_tr_row, write_one
 
 from numpro_plugin.cli import main as numpro
 from numpro_plugin.demo.rendering import Event, render_video
@@ -43,6 +44,10 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     shutil.copytree(place / "Charades_v1_480", place / "kitchen")
     (place / "kitchen.csv").write_text("video,query,start_time,end_time\nAAAAA.mp4,a yellow circle,0:04,12\n")
     (place / "predictions.json").write_text(json.dumps([PREDICTION]))
+    (place / "soccer.jsonl").write_text(json.dumps({"path": "a.mp4", "caption": "a goal", "moments": [[50, 175]], "seconds": 90}) + "\n")
+    shutil.copy(write_one(place, "vue_tr", "VUE-TR_ground_truth.json", [vue_tr_row(0, [[4, 8]])]), place)
+    shutil.copy(write_one(place, "tvgbench", *TODAYS["tvgbench"]), place)
+    (place / "results_Vidi.json").write_text(json.dumps([{"query_id": 0, "query": "a boat 0", "answer": [[4, 9]]}]))
     windows = {"qid": 11, "query": "A boat on a lake", "vid": "vid1_0.0_20.0", "pred_saliency_scores": [0.1] * 10}
     submission = [windows, {**windows, "qid": 12, "query": "Two men talk"}]
     (place / "submission.jsonl").write_text("".join(json.dumps(row) + "\n" for row in submission))
@@ -65,7 +70,7 @@ def needs_nothing(command: Command) -> bool:
     """Whether a command needs neither weights nor a cluster nor files that the folder does not have."""
     verbs = {"prepare", "ceiling", "check", "number", "score", "cache"}
     ours = command.words[0] == "numpro" and command.words[1] in verbs
-    return ours and not any("..." in word or word.startswith("/data") for word in command.words)
+    return ours and not any("..." in word or word.startswith(("/data", "hf:")) for word in command.words)
 
 
 PAGES_WITH_COMMANDS = [page for page in PAGES if any(map(needs_nothing, commands(page)))]
@@ -79,7 +84,7 @@ def test_commands_run_in_the_order_of_the_page(page: str, folder: Path, capsys: 
 
 
 def test_pages_with_commands_are_found():
-    assert set(PAGES_WITH_COMMANDS) >= {"README.md", "docs/evaluate.md", "docs/metrics.md", "docs/your_videos.md"}
+    assert set(PAGES_WITH_COMMANDS) >= {"README.md", "docs/benchmarks.md", "docs/evaluate.md", "docs/metrics.md", "docs/your_videos.md"}
 
 
 def test_the_recipe_is_shown_as_the_page_says(capsys: pytest.CaptureFixture[str]):

@@ -64,18 +64,30 @@ def importable(name: str) -> bool:
     return True
 
 
+def rows_of(head: str) -> list[list[str]]:
+    """The rows of both pages' tables about benchmarks."""
+    return [row for page in ("docs/evaluate.md", "docs/benchmarks.md") for row in table_with(page, head)]
+
+
+def test_sizes_are_those_of_the_readers():
+    for name, _, sizes, _ in table_with("docs/benchmarks.md", "| `numpro prepare` |"):
+        benchmark = BENCHMARKS[name.strip("`")]
+        known = [count for count in benchmark.sizes.get(benchmark.splits[0], ()) if count is not None]
+        assert [int(count) for count in re.findall(r"\d+", sizes)] == known, name
+
+
 def test_every_task_and_metric_is_described():
-    rows = {span for row in table_with("docs/evaluate.md", "| task |") for span in re.findall(r"`([^`]+)`", row[0])}
-    assert rows == {task for task in TASKS if not task.endswith("_plain")} | {"numpro_charades_plain", "numpro_plain"}
-    sources = {row[0].strip("`") for row in table_with("docs/evaluate.md", "| `numpro prepare` |")}
-    assert sources == set(BENCHMARKS)
+    rows = {span for row in rows_of("| task |") for span in re.findall(r"`([^`]+)`", row[0])}
+    twins = {"numpro_charades_plain", "numpro_plain", "numpro_timelens_plain"}
+    assert rows == {task for task in TASKS if not task.endswith("_plain")} | twins
+    assert {row[0].strip("`") for row in rows_of("| `numpro prepare` |")} == set(BENCHMARKS)
     spans = set(code_spans("docs/metrics.md"))
     named = {name for name in metrics() if name in spans or (name.endswith("_timechat") and "_timechat" in spans)}
     assert metrics() - named == set()
 
 
 def test_splits_of_the_tasks():
-    for row in table_with("docs/evaluate.md", "| task |"):
+    for row in rows_of("| task |"):
         benchmark = row[0].strip("`").removeprefix("numpro_").removesuffix("_hd")
         if benchmark in BENCHMARKS:
             assert row[2].strip("`") == BENCHMARKS[benchmark].splits[0]
@@ -97,7 +109,7 @@ def test_the_table_of_variables_is_complete_and_its_defaults_are_right():
 
 def test_the_table_of_the_models_arguments_is_complete_and_its_defaults_are_right():
     from numpro_plugin.harness.hf.model import NumProHF
-    from numpro_plugin.harness.wrap.model import SETTINGS
+    from numpro_plugin.harness.wrap.model import RUN, SETTINGS
 
     described = dict(named_defaults(table_with("docs/models.md", "| in `--model_args` | default |")))
     parameters = inspect.signature(NumProHF).parameters
@@ -106,7 +118,7 @@ def test_the_table_of_the_models_arguments_is_complete_and_its_defaults_are_righ
         default = parameters[name].default
         assert documented == str(default) or default in (None, ""), f"{name} is {default}"
     own = {span for row in table_with("docs/models.md", "| in `--model_args` | |") for span in re.findall(r"`(\w+)`", row[0])}
-    assert own == {"base", *SETTINGS, "base_fps", "base_max_frames"}
+    assert own == {"base", *SETTINGS, *RUN, "base_fps", "base_max_frames"}
 
 
 def test_the_table_of_recipe_keys_is_complete_and_its_defaults_are_right():

@@ -380,8 +380,17 @@ def test_a_checkpoint_without_some_weights_is_refused(checkpoints: dict[str, Pat
 
 
 @pytest.mark.parametrize("count", [2, 5, 8])
-def test_sizes_for_planning_are_those_of_real_samples(loaded: Loaded, count: int) -> None:
+@pytest.mark.parametrize("larger", [False, True])
+def test_sizes_for_planning_are_those_of_real_samples(loaded: Loaded, count: int, larger: bool) -> None:
     family, processor = loaded.family, loaded.processor
+    if larger:
+        width, height = family.frame_size
+        if not family.takes((2 * width, height)):
+            with pytest.raises(NumProError, match=r"numpro\.frame_size=.* takes \d+ x \d+: make shards of such a size"):
+                family.with_frame_size((2 * width, height))
+            return
+        family = family.with_frame_size((2 * width, height))
+        loaded = loaded._replace(family=family)
     video = family.prepare(numbered(loaded, count), processor)
     assert family.empty_pixels(count, torch.float32).shape == video.inputs["pixel_values_videos"].shape
     ids = family.encode(video, QUESTION, processor)["input_ids"][0]

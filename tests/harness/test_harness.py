@@ -18,10 +18,10 @@ from numpro_plugin import NumProError, NumProSettings, __version__
 from numpro_plugin.benchmarks import BENCHMARKS
 from numpro_plugin.benchmarks.prepare import prepare
 from numpro_plugin.benchmarks.readers.charades import CHARADES
-from numpro_plugin.clips import clip as clips
+from numpro_plugin.clips import clip
 from numpro_plugin.clips.metadata import read_clip_info
-from numpro_plugin.harness import register as harness
-from numpro_plugin.harness import task as evaluation
+from numpro_plugin.harness import task as task_functions
+from numpro_plugin.harness.register import register, tasks_path
 from numpro_plugin.reports.compare import compare_runs
 from numpro_plugin.reports.score import score_highlights, score_moments
 
@@ -122,6 +122,7 @@ def test_simple_and_chat_models_get_the_clip_and_the_question(table, simple):
     assert sample["numpro"]["iou"] == 1
 
 
+@pytest.mark.slow
 def test_every_kind_of_answer_is_counted(table):
     answers = [
         "From Frame 2 to Frame 6.",
@@ -150,7 +151,7 @@ def test_every_kind_of_answer_is_counted(table):
         ("From Frame 0 to Frame 500", 0.5325, 0),  # 0 to 1000 s: IoU 8, 3.4, 9.5 and 0.4 thousandths
     ],
 )
-def test_odd_answers_never_stop_the_run(table, answer, miou, parse_fail):
+def test_unusual_answers_do_not_stop_the_run(table, answer, miou, parse_fail):
     results = run(Scripted(lambda doc: answer, simple=False), ["numpro_charades"])
     assert (round(scores(results)["mIoU"], 4), scores(results)["parse_fail"]) == (miou, parse_fail)
     json.dumps(results["samples"]["numpro_charades"][0]["numpro"], allow_nan=False)
@@ -205,7 +206,7 @@ def test_table_without_videos_is_only_for_the_oracle(tmp_path):
         run(Scripted([""], simple=True))
 
 
-def test_a_video_that_breaks_later_is_counted_not_fatal(tmp_path, table):
+def test_a_video_that_is_damaged_later_counts_as_a_failed_request(tmp_path, table):
     (tmp_path / "videos" / "ODDLY.mp4").write_bytes(b"rubbish" * 1000)
     model = Scripted(lambda doc: "From Frame 10 to Frame 15.", simple=False)
     results = run(model, ["numpro_charades"])
@@ -216,7 +217,7 @@ def test_a_video_that_breaks_later_is_counted_not_fatal(tmp_path, table):
     assert "cannot be opened as a video" in sample["numpro"]["reason"]
 
 
-def test_each_query_is_judged_by_what_it_was_shown(tmp_path, table):
+def test_each_query_is_scored_by_what_the_model_was_shown(tmp_path, table):
     """A video that comes and goes during a run: blank for the first query, real for the second."""
     video = tmp_path / "videos" / "EVENS.mp4"
     data = video.read_bytes()
@@ -230,17 +231,17 @@ def test_each_query_is_judged_by_what_it_was_shown(tmp_path, table):
     assert [(s["request_fail"], s["mIoU"] > 0) for s in samples[:2]] == [(100, False), (0, True)]
 
 
-def test_a_mended_or_replaced_video_is_another_protocol(tmp_path, table):
-    before = evaluation.charades_protocol["numpro"]["videos_state"]
-    assert evaluation.charades_protocol["numpro"]["videos_state"] == before
+def test_a_repaired_or_replaced_video_changes_the_protocol(tmp_path, table):
+    before = task_functions.charades_protocol["numpro"]["videos_state"]
+    assert task_functions.charades_protocol["numpro"]["videos_state"] == before
     os.utime(tmp_path / "videos" / "ODDLY.mp4", ns=(1, 1))
-    assert evaluation.charades_protocol["numpro"]["videos_state"] != before
+    assert task_functions.charades_protocol["numpro"]["videos_state"] != before
 
 
-def test_number_once_and_a_second_run_decodes_nothing(table, monkeypatch):
+def test_each_video_is_numbered_once_and_a_second_run_decodes_nothing(table, monkeypatch):
     decoded = []
-    original = clips.sample_frames
-    monkeypatch.setattr(clips, "sample_frames", lambda video, **options: decoded.append(video) or original(video, **options))
+    original = clip.sample_frames
+    monkeypatch.setattr(clip, "sample_frames", lambda video, **options: decoded.append(video) or original(video, **options))
     first = run(tasks=["numpro_charades"])
     assert len(decoded) == 3  # four queries over three videos
     second = run(tasks=["numpro_charades"])
@@ -259,7 +260,7 @@ def test_a_changed_lmms_eval_gets_a_warning_not_a_crash(monkeypatch):
 
     monkeypatch.delattr(lmms_eval.tasks, "TaskManager")
     with pytest.warns(UserWarning, match=re.escape('--include_path "$(numpro tasks-path)"')):
-        manifests = harness.register()
+        manifests = register()
     assert {m.model_id for m in manifests} == {"numpro", "numpro_hf", "numpro_oracle"}
 
 
@@ -269,9 +270,9 @@ def test_include_path_and_entry_point_together():
 
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        harness.register()
-        harness.register()
-    for include in (None, str(harness.tasks_path()), ["/nowhere"]):
+        register()
+        register()
+    for include in (None, str(tasks_path()), ["/nowhere"]):
         known = set(TaskManager(include_path=include).all_tasks)
         assert {*GROUP, *(f"{task}_plain" for task in GROUP), "numpro_custom", "numpro_custom_plain", "numpro", "numpro_plain"} <= known
 
@@ -281,12 +282,12 @@ def test_settings_change_the_requests_cache_key(table, monkeypatch):
     seen = set()
     for color in ("red", "blue"):
         monkeypatch.setenv("NUMPRO_COLOR", color)
-        seen.add(json.dumps(evaluation.charades_protocol, sort_keys=True))
+        seen.add(json.dumps(task_functions.charades_protocol, sort_keys=True))
     assert len(seen) == 2
 
 
 @pytest.mark.slow
-def test_oracle_says_what_it_takes(table):
+def test_oracle_takes_no_arguments(table):
     with pytest.raises(NumProError, match="numpro_oracle has no argument pretrained"):
         run(model_args="pretrained=x")
 
@@ -297,7 +298,7 @@ def tiny_qwen(tmp_path_factory):
 
 
 @pytest.fixture
-def what_qwen_sees(monkeypatch):
+def frames_seen(monkeypatch):
     return watch_qwen(monkeypatch)
 
 
@@ -315,23 +316,24 @@ def run_qwen(folder, **options):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("force_simple", [False, True])
-def test_the_right_numbers_reach_a_stock_model(table, tiny_qwen, what_qwen_sees, force_simple):
+def test_the_right_numbers_reach_a_stock_model(table, tiny_qwen, frames_seen, force_simple):
     """lmms-eval's own qwen2_5_vl, chat and simple: every number, once, in order, read back from its input pixels."""
     results = run_qwen(tiny_qwen, force_simple=force_simple)
-    read = sorted([read_number(frame) for frame in frames] for frames in what_qwen_sees)
+    read = sorted([read_number(frame) for frame in frames] for frames in frames_seen)
     assert read == [[0, 0], [*range(15), 14], [*range(16)], [*range(16)]]
     assert results["n-samples"]["numpro_charades"]["effective"] == 4
 
 
 @pytest.mark.shared
 @pytest.mark.parametrize("force_simple", [False, True])
-def test_real_video_through_a_stock_model(shared, tmp_path, tiny_qwen, what_qwen_sees, force_simple):
+@pytest.mark.slow
+def test_real_video_through_a_stock_model(shared, tmp_path, tiny_qwen, frames_seen, force_simple):
     prepare(
         CHARADES, shared / "annotations/charades_sta/charades_sta_test.txt", videos=shared / "videos", allow_missing=True, progress=False
     )
     run_qwen(tiny_qwen, force_simple=force_simple)
-    assert len(what_qwen_sees) == 2
-    for frames in what_qwen_sees:
+    assert len(frames_seen) == 2
+    for frames in frames_seen:
         assert [read_number(frame) for frame in frames] == list(range(16))
 
 
@@ -391,6 +393,18 @@ def test_the_groups_run_every_benchmark_without_averaging(every_table):
     assert results["configs"]["numpro_qvhighlights_hd"]["generation_kwargs"]["max_new_tokens"] == 512
 
 
+def test_highlights_need_saliency_scores_in_the_table(every_table, tmp_path):
+    rows = [json.loads(line) for line in every_table["qvhighlights"].read_text().splitlines()]
+    windows_alone = [{key: row[key] for key in ("qid", "vid", "query", "duration", "relevant_windows")} for row in rows]
+    (tmp_path / "windows_val.jsonl").write_text("".join(json.dumps(row) + "\n" for row in windows_alone))
+    prepare(BENCHMARKS["qvhighlights"], tmp_path / "windows_val.jsonl", progress=False)
+    model = Scripted([], simple=False)
+    with pytest.raises(NumProError, match=r"val\.parquet: the table has no saliency scores, .* alone with --tasks numpro_qvhighlights$"):
+        run(model, ["numpro_qvhighlights", "numpro_qvhighlights_hd_plain"])
+    assert not model.texts
+    assert scores(run(tasks=["numpro_qvhighlights"]), "numpro_qvhighlights")["mIoU"] == 100
+
+
 def test_highlights_follow_the_prompt_kind(every_table, monkeypatch):
     monkeypatch.setenv("NUMPRO_PROMPT", "ft")
     results = run(tasks=["numpro_qvhighlights_hd"])
@@ -409,6 +423,7 @@ def test_another_split_by_environment(every_table, monkeypatch):
         run(tasks=["numpro_activitynet"])
 
 
+@pytest.mark.slow
 def test_didemo_sees_thirty_seconds_and_scores_by_three_annotators(tmp_path):
     (tmp_path / "videos").mkdir()
     files = write_official(tmp_path)
@@ -423,7 +438,7 @@ def test_didemo_sees_thirty_seconds_and_scores_by_three_annotators(tmp_path):
     assert sample["numpro"]["iou"] == pytest.approx((8 / 10 + 8 / 10 + 0) / 3)
 
 
-def test_ones_own_queries_get_answers_and_scores_where_there_is_truth(tmp_path):
+def test_custom_queries_are_scored_where_they_are_annotated(tmp_path):
     (tmp_path / "videos").mkdir()
     write_counter_video(tmp_path / "videos" / "my film.mp4", [k * 100 for k in range(100)], rate=10)
     files = write_official(tmp_path)
@@ -476,9 +491,9 @@ def test_oracle_reaches_the_ceilings_of_all_benchmarks(shared, monkeypatch):
             assert round(highlights[f"HIT@1{name}{suffix},none"], 2) == expected[rule][f"HL-min-{level}-Hit1"]
 
 
-def test_settings_are_those_of_the_moment_when_the_task_was_loaded(monkeypatch):
+def test_settings_are_read_when_a_task_is_loaded(monkeypatch):
     monkeypatch.setenv("NUMPRO_FPS", "1")
-    question, plain = evaluation.moment_text, evaluation.moment_text_plain
+    question, plain = task_functions.moment_text, task_functions.moment_text_plain
     monkeypatch.setenv("NUMPRO_FPS", "2")
     assert question.__self__.settings == NumProSettings(fps=1)
     assert plain.__self__.settings == NumProSettings(fps=1, numbers=False)

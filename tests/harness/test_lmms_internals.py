@@ -1,6 +1,7 @@
 """What NumPro leans on in lmms-eval without it being documented, name by name: a release that breaks one breaks one test here.
 
-Everything listed is used in numpro_plugin/harness/lmms.py, except where a line says so.
+Everything listed is used in numpro_plugin/harness/lmms.py, what is of the response cache in numpro_plugin/harness/unanswered.py, except
+where a line says so.
 """
 
 from __future__ import annotations
@@ -10,13 +11,24 @@ import tomllib
 from importlib.metadata import EntryPoint, version
 from pathlib import Path
 
+import lmms_eval
 import pytest
 from support.bases import register_bases, write_task
 from support.harness import evaluate
 
 from numpro_plugin.answers.failures import REQUEST_FAILED
-from numpro_plugin.harness import lmms as insides
-from numpro_plugin.harness import session
+from numpro_plugin.harness import session, unanswered
+from numpro_plugin.harness.lmms import (
+    add_tasks_folder,
+    document,
+    follow_evaluations,
+    generation_options,
+    messages_of,
+    protocol_of,
+    shows_at,
+)
+from numpro_plugin.harness.wrap.model import NumProMixin
+from numpro_plugin.harness.wrap.readers import READERS
 
 TRIED = "0.7.3"
 """The release that the names below were read in."""
@@ -27,6 +39,21 @@ PARAMETERS = {
     "api.model.lmms.clean": ["self"],
     "api.model.lmms.create_from_arg_string": ["arg_string", "additional_config"],
     "caching.response_cache.ResponseCache.execute": ["self", "lm", "reqtype", "requests"],
+    "caching.response_cache.ResponseCache._lookup": ["self", "cache_key"],
+    "caching.response_cache.ResponseCache._store": [
+        "self",
+        "cache_key",
+        "request_type",
+        "task_name",
+        "doc_id",
+        "idx",
+        "gen_kwargs",
+        "response",
+    ],
+    "caching.response_cache.ResponseCache.merge_shards": ["shard_paths", "output_path"],
+    "caching.response_cache.is_deterministic": ["request_type", "gen_kwargs"],  # wrap/keys.py
+    "api.instance.unwrap_generation_output": ["output"],  # wrap/kept.py
+    "models.simple.vllm.VLLM._select_max_new_tokens": ["self", "request_max_new_tokens"],
     "utils.simple_parse_args_string": ["args_string"],  # hf/model.py, wrap/model.py: how model_args are read
     "models.get_model": ["model_name", "force_simple"],  # wrap/model.py
     "models.get_model_manifest": ["model_name"],  # wrap/model.py
@@ -38,10 +65,22 @@ SOURCES = {
     "tasks.TaskManager._load_individual_task_or_group": ["model_name=self.model_name"],
     "evaluator.simple_evaluate": ["lm = models.get_model(model, force_simple).create_from_arg_string("],
     "evaluator.evaluate": ["lm.clean()", "response_cache.execute(lm, reqtype, cloned_reqs)", "lm._rank = global_rank"],  # hf/model.py
+    "models.chat.async_openai.AsyncOpenAIChat.generate_until": ["asyncio.run(run())"],  # wrap/pieces.py: a loop of its own for each call
+    "models.chat.async_openai.AsyncOpenAIChat.__init__": ["self.client = AsyncOpenAI("],
+    "evaluator._run_generate_until_agentic": ["response_cache.execute(lm, ", "lm.generate_until([single_req])"],
+    "models.simple.vllm.VLLM._select_max_new_tokens": ["self.max_new_tokens"],
     "utils.import_function": ["function = getattr(module, function_name)"],  # task.py: `__getattr__` makes what a task file names
     "api.task.ConfigurableTask.doc_to_visual": ["callable(self.config.doc_to_visual)"],
     "api.task.Task.build_all_requests": ["per_task_metadata.update(self.config.metadata)"],
-    "caching.response_cache.is_deterministic": ['"do_sample"'],
+    "caching.response_cache.ResponseCache.execute": [
+        "getattr(lm, reqtype)(uncached)",
+        "cached = self._lookup(cache_key)\n            if cached is not None:",
+        "self._store(cache_key, reqtype",
+    ],
+    "caching.response_cache.ResponseCache._lookup": ["self.db.execute(", "FROM responses WHERE cache_key = ?", "self._shared_db.execute("],
+    "caching.response_cache.ResponseCache._store": ["INSERT OR REPLACE INTO responses", "self.db.execute("],
+    "caching.response_cache.ResponseCache.merge_shards": ["INSERT OR IGNORE INTO responses", "for shard_path in shard_paths"],
+    "caching.response_cache.ResponseCache._merge_run_to_root": ["ResponseCache.merge_shards(shard_dbs, target_db)"],
     "caching.response_cache.extract_gen_kwargs": ["isinstance(arg, dict)"],
 }
 
@@ -90,6 +129,21 @@ def test_api_models_mark_failed_requests():
     assert REQUEST_FAILED in inspect.getsource(async_openai), f"changed in lmms-eval {version('lmms_eval')} since {TRIED}"
 
 
+def test_models_that_ask_a_server_are_known():
+    from lmms_eval.models import get_model
+
+    served = [get_model("async_openai"), get_model("openai"), get_model("openai", True), get_model("gemini", True)]
+    wrapped = type("Wrapped", (NumProMixin, served[0]), {})
+    other = type("Other", (get_model("dummy"),), {"__init__": lambda self, base_url="": None})
+    assert all(map(unanswered.asks_a_server, [*served, wrapped, other]))
+    assert not any(map(unanswered.asks_a_server, [get_model("dummy"), get_model("qwen2_5_vl"), get_model("vllm", True), NumProMixin]))
+    models = Path(inspect.getfile(lmms_eval)).parent / "models"
+    modules = {path.stem for kind in ("chat", "simple") for path in (models / kind).glob("*.py")}
+    engines = {"vllm", "vllm_generate", "sglang"}  # in lmms-eval's own process
+    assert {name for name, reader in READERS.items() if reader.pictures} - engines <= unanswered.LMMS_EVAL_CLIENTS
+    assert modules >= unanswered.LMMS_EVAL_CLIENTS, f"changed in lmms-eval {version('lmms_eval')} since {TRIED}"
+
+
 class _Enough(Exception):
     """Ends an evaluation when the requests have been looked at."""
 
@@ -110,11 +164,11 @@ def test_requests_are_read_as_lmms_eval_makes_them(tmp_path, kind, simple, monke
 
     def look(self, requests):
         for request in requests:
-            doc = insides.document(self, request)
-            shown = request.args[insides.shows_at(request, chat=not simple)](doc)
-            seen.append((doc["question"], shown, insides.generation_options(request), insides.protocol_of(request)))
+            doc = document(self, request)
+            shown = request.args[shows_at(request, chat=not simple)](doc)
+            seen.append((doc["question"], shown, generation_options(request), protocol_of(request)))
             if not simple:
-                assert insides.messages_of(request, doc) == shown
+                assert messages_of(request, doc) == shown
         raise _Enough
 
     monkeypatch.setattr(SimpleBase if simple else ChatBase, kind, look)
@@ -130,12 +184,21 @@ def test_requests_are_read_as_lmms_eval_makes_them(tmp_path, kind, simple, monke
 
 def test_patches_are_made_once():
     from lmms_eval.api.model import lmms
+    from lmms_eval.caching.response_cache import ResponseCache
+    from lmms_eval.models.simple.dummy import Dummy
     from lmms_eval.tasks import TaskManager
 
-    before = lmms.__init__, lmms.clean, TaskManager.initialize_tasks
-    insides.follow_evaluations()
-    insides.add_tasks_folder("somewhere else")
-    assert (lmms.__init__, lmms.clean, TaskManager.initialize_tasks) == before
+    def patched():
+        cache = [getattr(ResponseCache, name) for name in ("execute", "_lookup", "_store", "merge_shards")]
+        return [lmms.__init__, lmms.clean, TaskManager.initialize_tasks, Dummy.generate_until, *cache]
+
+    unanswered.mark_failures(Dummy)
+    before = patched()
+    follow_evaluations()
+    add_tasks_folder("somewhere else")
+    unanswered.guard_response_cache()
+    unanswered.mark_failures(Dummy)
+    assert patched() == before
     assert all(inspect.unwrap(function) is not function for function in before)
 
 

@@ -19,7 +19,7 @@ from support.videos import read_counter, write_counter_video
 from numpro_plugin import NumProError
 from numpro_plugin.benchmarks.prepare import prepare
 from numpro_plugin.benchmarks.readers.charades import CHARADES
-from numpro_plugin.harness import register as harness
+from numpro_plugin.harness.register import tasks_path
 from numpro_plugin.prompts import NUMBERS_SENTENCE
 
 RATES = {"HOURS": (150, 8), "HALFS": (61, 10), "SHORT": (9, 20)}
@@ -100,7 +100,7 @@ def run(server, tasks, include=None, base="async_openai", *, simple=False, **arg
     from lmms_eval.tasks import TaskManager
 
     given = {"base": base, "model_version": "m", "base_url": server.url, "api_key": "none", "max_retries": 1, **arguments}
-    folders = [str(harness.tasks_path()), *([str(include)] if include else [])]
+    folders = [str(tasks_path()), *([str(include)] if include else [])]
     return simple_evaluate(
         model="numpro",
         model_args=",".join(f"{name}={value}" for name, value in given.items()),
@@ -140,7 +140,7 @@ def test_a_server_gets_every_frame_once_in_order(server, charades, base, simple,
         assert sample["numpro"]["parsed"] == [0, -(-seconds // 2) - 1]
 
 
-def test_another_ones_task_with_segments_and_without_numbers(server, tmp_path, videos):
+def test_a_foreign_task_with_segments_and_without_numbers(server, tmp_path, videos):
     rows = [
         {"kind": "segment", "what": videos / "HALFS.mp4", "start": 20, "end": 31, "question": "HALFS from 20 s on?"},
         {"kind": "video", "what": videos / "SHORT.mp4", "question": "SHORT?"},
@@ -161,7 +161,7 @@ def test_another_ones_task_with_segments_and_without_numbers(server, tmp_path, v
     assert [read_counter(frame) for frame in segment] == [200 + 20 * k for k in range(6)]
 
 
-def test_qwen3_vl_behind_a_server_is_told_the_times_too(server, tmp_path, videos):
+def test_a_served_qwen3_vl_gets_the_times_too(server, tmp_path, videos):
     rows = [{"kind": "segment", "what": videos / "SHORT.mp4", "start": 1, "end": 6, "question": "SHORT?"}]
     run(server, ["foreign"], write_task(tmp_path / "task", rows), is_qwen3_vl="true")
     text, _, kinds = server.requests[0]
@@ -169,8 +169,8 @@ def test_qwen3_vl_behind_a_server_is_told_the_times_too(server, tmp_path, videos
     assert kinds == [*["text", "image_url"] * 3, "text"]
 
 
-def test_an_error_of_ours_is_no_failed_request(server, tmp_path, videos):
-    """The client takes every exception for a failure of the server, tries again and goes on; what is wrong here stops the run."""
+def test_our_own_errors_are_not_failed_requests(server, tmp_path, videos):
+    """The client takes every exception for a failure of the server, tries again and goes on; our own errors stop the run."""
     good = {"kind": "video", "what": videos / "SHORT.mp4", "question": "SHORT?"}
     include = write_task(tmp_path / "task", [good, good, good, {"kind": "video", "what": "http://host/a.mp4", "question": "which?"}])
     with pytest.raises(NumProError, match="http://host/a.mp4: NumPro numbers videos on this machine"):

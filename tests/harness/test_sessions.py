@@ -75,6 +75,7 @@ def check(results: dict[str, dict], oracle_alone: float) -> None:
 
 
 @ORDERS
+@pytest.mark.slow
 def test_by_name_with_one_task_manager(order, checkpoint, table, oracle_alone):
     results = {}
     for model in order:
@@ -103,7 +104,7 @@ def test_model_objects_made_before_their_task_manager(order, checkpoint, table, 
 
 
 def test_a_model_that_never_ran_leaves_nothing_behind(checkpoint, table, oracle_alone):
-    """Also for models of others: the next model that is made starts anew, even if the last one was not evaluated to its end."""
+    """The next model starts anew, whoever made it, even if the last one was not evaluated to its end."""
     NumProHF(str(checkpoint), dtype="float32", device="cpu", max_frames=4, resume=False)
     register_bases()
     ChatBase()
@@ -136,7 +137,7 @@ def test_settings_are_fixed_when_a_task_is_loaded(table, monkeypatch):
     assert task.moment_results(doc, ["From Frame 2 to Frame 6."])["numpro"]["settings"]["fps"] == 2
 
 
-def test_a_wrapped_base_is_forgotten_too(tmp_path, videos):
+def test_the_prompts_of_a_wrapped_base_end_with_its_evaluation(tmp_path, videos):
     """The prompts that tasks have for a base are used for that base alone, also by a task manager that serves another model next."""
     from lmms_eval.tasks import TaskManager
 
@@ -166,7 +167,7 @@ def lmms_eval(folder: Path, order, checkpoint: Path, *launcher: str) -> dict[str
 
 @pytest.mark.slow
 @ORDERS
-def test_the_commands_list_of_runs(order, checkpoint, table, oracle_alone, tmp_path):
+def test_a_list_of_runs_on_the_command_line(order, checkpoint, table, oracle_alone, tmp_path):
     check(lmms_eval(tmp_path, order, checkpoint), oracle_alone)
 
 

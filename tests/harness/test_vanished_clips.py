@@ -66,16 +66,16 @@ def test_a_clip_is_damaged_between_two_requests(clips, source):
 def test_every_way_of_showing_a_clip_survives_a_cleared_cache(clips, source, monkeypatch, reader):
     """The cache is cleared after each clip is announced, before it is read."""
     shown = clips.shown
-    clears = [True]
+    pending = [True]
 
-    def then_cleared(wanted):
+    def shown_and_cleared(wanted):
         found = shown(wanted)
-        if clears.pop() if clears else False:
+        if pending and pending.pop():
             clear()
         return found
 
     replacer = Replacer(clips, FrameArguments(reader))
-    monkeypatch.setattr(clips, "shown", then_cleared)
+    monkeypatch.setattr(clips, "shown", shown_and_cleared)
     (*visuals,) = replacer.visuals([source.path])
     pictures = visuals if reader.pictures else clip_pictures(visuals[0])
     assert counters(pictures) == [0, 1, 2, 3]

@@ -24,7 +24,7 @@ from numpro_plugin.benchmarks.prepare import prepare
 from numpro_plugin.benchmarks.readers.charades import CHARADES
 from numpro_plugin.clips.fitted import clip_pictures
 from numpro_plugin.clips.metadata import read_clip_info
-from numpro_plugin.harness import register as harness
+from numpro_plugin.harness.register import tasks_path
 from numpro_plugin.harness.sources import recognise, sources_of
 from numpro_plugin.harness.wrap.background import BackgroundWork
 from numpro_plugin.harness.wrap.clip_maker import ClipMaker
@@ -67,7 +67,7 @@ def run(tmp_path, tasks="foreign", base="numpro_test_both", *, simple=False, bat
 
     gen_kwargs = arguments.pop("gen_kwargs", None)
     given = ",".join(f"{name}={value}" for name, value in {"base": base, **arguments}.items())
-    include = [str(tmp_path / "task"), str(harness.tasks_path())]
+    include = [str(tmp_path / "task"), str(tasks_path())]
     return simple_evaluate(
         model="numpro",
         model_args=given,
@@ -268,15 +268,16 @@ def test_arguments_are_sorted_and_handed_on(tmp_path, videos, simple):
     assert results["config"]["model_backend"].endswith("(simple)" if simple else "(chat)")
 
 
-def test_without_the_flag_a_base_is_what_it_is_alone(tmp_path, videos):
+def test_without_force_simple_a_base_is_of_its_own_kind_and_has_its_own_prompts(tmp_path, videos):
     write_task(tmp_path / "task", [{"kind": "video", "what": videos / "short.mp4"}])
     results = run(tmp_path, base="numpro_test_simple")
     assert results["config"]["model_backend"].endswith("(simple)")
     assert SimpleBase.seen[0][0] == f"{NUMBERS_SENTENCE} All: Question 0?"  # prompts of tasks for a base are that base's
 
 
-def test_limits_are_raised_unless_the_user_gave_them(tmp_path, videos, caplog):
+def test_limits_are_raised_unless_the_user_gave_them(tmp_path, videos, caplog, monkeypatch):
     write_task(tmp_path / "task", [{"kind": "video", "what": videos / "long.mp4"}])
+    monkeypatch.setitem(READERS, "numpro_test_both", Reader("max_num_frames"))
     run(tmp_path)
     assert SimpleBase.options["max_num_frames"] == 240
     assert "does not see every number" not in caplog.text
@@ -286,7 +287,7 @@ def test_limits_are_raised_unless_the_user_gave_them(tmp_path, videos, caplog):
     assert "has 16 frames, but the base takes 10 (max_num_frames): it does not see every number" in caplog.text
 
 
-def test_a_base_that_takes_a_fixed_number_is_told_each_clips_own(tmp_path, videos, monkeypatch):
+def test_a_base_that_takes_a_fixed_number_is_told_the_number_of_each_clip(tmp_path, videos, monkeypatch):
     monkeypatch.setitem(READERS, "numpro_test_both", Reader("max_num_frames", exact=True))
     names = ["short", "long", "short", "odd", "long"]
     rows = [{"kind": "video", "what": videos / f"{name}.mp4", "question": name} for name in names]
@@ -319,7 +320,7 @@ def test_clips_are_made_while_the_base_answers(tmp_path, videos, simple, monkeyp
     assert [len(read_clip_info(clips[0]).numbers) for clips in shown_clips()] == [1, 1, 2, 2, 3, 3]
 
 
-def test_work_ahead_is_bounded_and_stops():
+def test_work_in_the_background_is_bounded_and_stops():
     done = []
     everything = [partial(done.append, k) for k in range(10)]
     everything[1] = lambda: done.append(1) or 1 / 0  # goes wrong for whoever asks, not here
@@ -382,7 +383,8 @@ def test_arguments_for_bases_of_each_kind(caplog):
     assert arguments_for("qwen2_5_vl", {"max_num_frames": 20, "fps": 1, "min_pixels": 3136}).values == {}
     assert arguments_for("qwen2_5_vl", {"max_num_frames": 20}).limit == 20
     internvl = arguments_for("internvl3")
-    assert (internvl.values, internvl.limit, internvl.reader.exact) == ({}, None, True)
+    assert (internvl.values, internvl.limit, internvl.reader.exact) == ({"modality": "video"}, None, True)
+    assert arguments_for("internvl3", {"modality": "image"}).values == {}
     assert arguments_for("internvl3", {"num_frame": 16}).limit == 16
     assert arguments_for("async_openai").values == {}
     assert caplog.text == ""
@@ -392,11 +394,29 @@ def test_arguments_for_bases_of_each_kind(caplog):
     assert "base=qwen2_vl reads at most 2 frames a second: of 4 numbers a second it loses the rest" in caplog.text
 
 
+def test_nothing_is_claimed_of_a_base_that_is_not_in_the_table(tmp_path, videos, caplog):
+    write_task(tmp_path / "task", [{"kind": "video", "what": videos / "long.mp4"}])
+    run(tmp_path)
+    assert SimpleBase.options["max_num_frames"] == 240
+    assert (
+        "numpro_test_both is not in NumPro's table of readers: check that it takes every frame of a clip (it is given max_num"
+        in caplog.text
+    )
+    run(tmp_path, max_num_frames=10)
+    assert "does not see every number" not in caplog.text
+
+
+def test_a_base_with_which_lmms_eval_fails_is_named(caplog):
+    assert arguments_for("huggingface") == FrameArguments(READERS["huggingface"])  # it has an argument max_num_frames, which it never reads
+    assert "base=huggingface: lmms-eval itself fails on videos with it: its processor gets an argument audios" in caplog.text
+
+
 def test_a_budget_that_is_an_attribute_of_the_class():
     from lmms_eval.models.chat._chat_base import ChatMixin
 
     given = frame_arguments("qwen2_5_omni", ChatMixin, {}, most_frames=75, fps=0.5, frame_size=(336, 336))
     assert given.attributes == {"video_kwargs": {**ChatMixin.video_kwargs, "fps": 0.5, "max_frames": 76}}
+    assert (given.values, given.limit, given.reader.limit) == ({}, None, None)
 
 
 def test_the_table_names_arguments_that_exist():
@@ -452,7 +472,7 @@ def test_a_base_whose_library_is_missing(tmp_path):
         run(tmp_path, base="numpro_test_absent")
 
 
-def test_a_slip_is_pointed_out(tmp_path, videos, caplog):
+def test_a_misspelt_argument_is_pointed_out(tmp_path, videos, caplog):
     write_task(tmp_path / "task", [{"kind": "video", "what": videos / "short.mp4"}])
     with caplog.at_level(logging.WARNING):
         run(tmp_path, fontsize=60)
@@ -490,7 +510,7 @@ def test_an_unknown_visual_stops_the_run(tmp_path, videos, simple):
 
 @BOTH
 def test_one_unreadable_video_among_many(tmp_path, videos, simple, caplog):
-    """Its requests fail, in words, and are not kept in a response cache; the others are answered."""
+    """Its requests fail, in words; the others are answered."""
     (tmp_path / "broken.webm").write_bytes(b"rubbish" * 100)
     (tmp_path / "empty").mkdir()
     what = [videos / "short.mp4", tmp_path / "broken.webm", tmp_path / "absent.mp4", videos / "odd.mp4", tmp_path / "empty"]
@@ -501,13 +521,6 @@ def test_one_unreadable_video_among_many(tmp_path, videos, simple, caplog):
     assert "broken.webm: cannot be opened as a video" in replies[1]
     assert "absent.mp4: no such file" in replies[2]
     assert "empty: the folder has no pictures" in replies[4]
-    options = [next(a for a in sample["arguments"] if isinstance(a, dict)) for sample in samples]
-    assert [option["do_sample"] for option in options] == [
-        False,
-        *["not asked: the video cannot be read"] * 2,
-        False,
-        "not asked: the video cannot be read",
-    ]
     assert "3 of 5 requests failed because 3 videos cannot be read" in caplog.text
 
 
@@ -593,7 +606,7 @@ def test_a_clip_of_a_task_against_model_args(tmp_path, charades, monkeypatch):
     assert len(SimpleBase.seen) == 6
 
 
-def test_an_unreadable_video_of_a_task_counts_as_the_task_counts_it(tmp_path, charades, monkeypatch):
+def test_an_unreadable_video_of_numpros_tasks_is_a_request_fail(tmp_path, charades, monkeypatch):
     (tmp_path / "videos" / "odd.mp4").write_bytes(b"rubbish" * 100)
     results = run(tmp_path, "numpro_charades")
     assert results["results"]["numpro_charades"]["request_fail,none"] == pytest.approx(100 / 3)

@@ -15,6 +15,7 @@ from numpro_plugin import NumProError, NumProSettings
 from numpro_plugin.cli.main import main
 from numpro_plugin.clips.clip import write_clip
 from numpro_plugin.families import Loaded, load_model
+from numpro_plugin.harness import task
 from numpro_plugin.inference.generation import Generated, Generator
 from numpro_plugin.inference.localize import localize, settings_for
 from numpro_plugin.video import packets
@@ -107,6 +108,12 @@ def test_settings_follow_the_model_and_the_adapter(loaded, folder, tmp_path):
         settings_for(loaded, folder, tmp_path, fps=0.5)
 
 
+def test_a_thought_that_was_cut_off_names_the_flag(folder, video, capsys, monkeypatch):
+    says(monkeypatch, "<think>A hat from frame 2 to")
+    assert main(["ask", str(video), "a hat", "--model", str(folder), "--max-new-tokens", "2"]) == 1
+    assert "unclosed thought (<think>); raise max_new_tokens (--max-new-tokens)\n" in capsys.readouterr().out
+
+
 def test_the_command(folder, video, tmp_path, capsys, monkeypatch):
     says(monkeypatch, "From Frame 2 to Frame 6.", "Who knows.")
     arguments = ["ask", str(video), "a hat", "a cat", "--model", str(folder), "--max-new-tokens", "2", "--json", str(tmp_path / "out.json")]
@@ -140,8 +147,8 @@ def test_answers_are_as_long_as_in_the_tasks(loaded, video, monkeypatch, highlig
     )
     localize(video, ["a hat"], loaded, NumProSettings(prompt=prompt), highlights=highlights)
     assert lengths == [wanted]
-    moments = (Path(__file__).resolve().parents[2] / "tasks" / "_moment.yaml").read_text(encoding="utf-8")
-    assert highlights or f"max_new_tokens: {wanted}\n" in moments
+    monkeypatch.setenv("NUMPRO_PROMPT", prompt)
+    assert (task.highlight_generation if highlights else task.moment_generation)["max_new_tokens"] == wanted
 
 
 def test_what_is_wrong_is_said_at_once(folder, video, capsys, tmp_path):

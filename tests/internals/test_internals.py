@@ -14,7 +14,7 @@ from torch import nn
 
 from numpro_plugin.internals import of_peft, of_torch, of_transformers
 from numpro_plugin.longva.modeling import LongVAForConditionalGeneration, LongVAPreTrainedModel
-from numpro_plugin.trainer.run.train import NumProTrainer
+from numpro_plugin.trainer.run.trainer import NumProTrainer
 
 ROOT = Path(__file__).resolve().parents[2]
 

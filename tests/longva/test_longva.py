@@ -486,6 +486,7 @@ def test_dtype_of_the_checkpoint_is_kept_and_device_map_is_passed_on(tiny: Path,
     assert torch.equal(logits_of(model, batch), logits_of(opened[0], batch))
 
 
+@pytest.mark.slow
 def test_runs_without_values_at_the_size_of_the_real_model(opened) -> None:
     """Memory is planned with meta or fake tensors: nothing in the forward pass may ask for a value."""
     from torch._subclasses import FakeTensorMode

@@ -17,7 +17,6 @@ from numpro_plugin.metrics.highlights import (
     clip_scores,
     highlight_items,
     highlight_means,
-    highlight_scores,
     query_highlight_scores,
     saliency_matrix,
 )
@@ -29,6 +28,10 @@ any_float = st.one_of(st.floats(), st.integers(-3, 5).map(float))
 predictions = st.lists(any_float, max_size=14)
 truths = st.integers(0, 12).flatmap(lambda clips: hnp.arrays(np.float64, (clips, 3), elements=st.integers(0, 4)))
 queries = st.lists(st.tuples(predictions, truths), min_size=1, max_size=6)
+
+
+def mean_scores(predictions, truths):
+    return highlight_means(highlight_items(predictions, truths))
 
 
 def plain_average_precision(scores, positive):
@@ -65,16 +68,16 @@ def test_against_plain_loops(items):
 
 @given(queries, st.randoms())
 def test_order_of_queries_does_not_matter(items, random):
-    scores = highlight_scores(*zip(*items, strict=True))
+    scores = mean_scores(*zip(*items, strict=True))
     random.shuffle(items)
-    assert highlight_scores(*zip(*items, strict=True)) == pytest.approx(scores)
+    assert mean_scores(*zip(*items, strict=True)) == pytest.approx(scores)
 
 
 @given(queries)
 def test_no_prediction_raises_or_warns_or_leaves_the_scale(items):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        scores = highlight_scores(*zip(*items, strict=True))
+        scores = mean_scores(*zip(*items, strict=True))
     assert list(scores) == NAMES
     assert all(0 <= value <= 100 for value in scores.values())
 
@@ -82,7 +85,7 @@ def test_no_prediction_raises_or_warns_or_leaves_the_scale(items):
 @given(queries)
 def test_per_query_scores_are_what_the_means_are_made_of(items):
     each = np.array([query_highlight_scores(scores, truth) for scores, truth in items])
-    assert list(highlight_scores(*zip(*items, strict=True)).values()) == pytest.approx((each.mean(axis=0) * 100).ravel().tolist())
+    assert list(mean_scores(*zip(*items, strict=True)).values()) == pytest.approx((each.mean(axis=0) * 100).ravel().tolist())
 
 
 @given(st.integers(1, 12).flatmap(lambda n: st.tuples(hnp.arrays(np.int64, n, elements=st.integers(0, 2)), st.permutations(range(n)))))
@@ -102,7 +105,7 @@ def test_perfect_predictions(annotations):
     # All annotators agree with the first, who is predicted to the letter.
     agreed = [np.repeat(truth[:, :1], 3, axis=1) for truth in annotations]
     expected = 100 * np.mean([truth.max() >= 4 for truth in agreed])
-    scores = highlight_scores([truth[:, 0] for truth in agreed], agreed)
+    scores = mean_scores([truth[:, 0] for truth in agreed], agreed)
     assert scores["HL-min-VeryGood-mAP"] == scores["HL-min-VeryGood-Hit1"] == pytest.approx(expected)
 
 
@@ -128,8 +131,8 @@ def test_a_prediction_that_says_nothing_is_no_hit():
 
 
 def test_no_queries_score_nan():
-    assert list(highlight_scores([], [])) == NAMES
-    assert all(map(math.isnan, highlight_scores([], []).values()))
+    assert list(mean_scores([], [])) == NAMES
+    assert all(map(math.isnan, mean_scores([], []).values()))
 
 
 def test_wrong_shapes_are_named():
@@ -247,8 +250,8 @@ def test_perfect_and_empty_answers_to_all_of_val(shared):
             )
             for a in annotations
         ]
-        assert rounded(highlight_scores(clips, truths)) == expected[method]
-    assert rounded(highlight_scores([np.zeros(len(t)) for t in truths], truths)) == expected["M0_raw"]
+        assert rounded(mean_scores(clips, truths)) == expected[method]
+    assert rounded(mean_scores([np.zeros(len(t)) for t in truths], truths)) == expected["M0_raw"]
 
 
 @pytest.mark.shared
@@ -256,7 +259,7 @@ def test_timechats_example(shared):
     folder = shared / "golden/metrics/timechat_vhd_example"
     truths = {a["qid"]: truth_of(a) for a in read_lines(folder / "example_gt_file.jsonl.gz")}
     answers = json.loads(gzip.decompress((folder / "example_pred_file.json.gz").read_bytes()))
-    scores = highlight_scores([p["pred_saliency_scores"] for p in answers], [truths[p["qid"]] for p in answers])
+    scores = mean_scores([p["pred_saliency_scores"] for p in answers], [truths[p["qid"]] for p in answers])
     assert rounded(scores) == json.loads((folder / "expected.json").read_text())["brief"]
 
 
@@ -265,7 +268,7 @@ def test_moment_detrs_sample(shared):
     folder = shared / "golden/metrics/moment_detr_sample"
     truths = {a["qid"]: truth_of(a) for a in read_lines(shared / "annotations/qvhighlights/highlight_val_release.jsonl")}
     answers = read_lines(folder / "sample_val_preds.jsonl.gz")
-    scores = highlight_scores([p["pred_saliency_scores"] for p in answers], [truths[p["qid"]] for p in answers])
+    scores = mean_scores([p["pred_saliency_scores"] for p in answers], [truths[p["qid"]] for p in answers])
     brief = json.loads((folder / "expected.json").read_text())["brief"]
     assert rounded(scores) == {name: brief[name] for name in NAMES}
 

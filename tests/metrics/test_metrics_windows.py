@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from numpro_plugin import NumProError
 from numpro_plugin.metrics.moments import moment_scores
-from numpro_plugin.metrics.windows import THRESHOLDS, average_precision, brief_scores, first_window_iou, window_scores, window_tables
+from numpro_plugin.metrics.windows import THRESHOLDS, average_precision, brief_scores, first_window_iou, window_tables
 
 LENGTHS = {"full": (-math.inf, math.inf), "long": (30, 150), "middle": (10, 30), "short": (0, 10)}
 
@@ -29,6 +29,10 @@ reversed_too = st.lists(st.tuples(seconds, seconds, st.integers(0, 3)).map(list)
 truths = st.lists(spans, min_size=1, max_size=4)
 queries = st.lists(st.tuples(st.one_of(proper, reversed_too), truths), min_size=1, max_size=5)
 wild_queries = st.lists(st.tuples(st.one_of(wild, proper), truths), min_size=1, max_size=5)
+
+
+def window_scores(predictions, truths, *, raw=False):
+    return brief_scores(window_tables(predictions, truths, raw=raw))
 
 
 def plain_iou(a, b, *, raw):

@@ -91,6 +91,21 @@ def test_samples_with_other_metrics_are_named(tmp_path, rows):
         compare_runs(log_a, log_a)
 
 
+def test_queries_without_a_span_are_left_out_and_counted(tmp_path):
+    def row(key, truth, **scores):
+        logged = sample(key, parse_fail=0.0, request_fail=0.0, **scores)
+        return {**logged, "numpro": {**logged["numpro"], "truth_s": truth}}
+
+    a = lines(tmp_path / "samples_a.jsonl", row("0", []), row("1", [[0, 1]], mIoU=20.0))
+    b = lines(tmp_path / "samples_b.jsonl", row("1", [[0, 1]], mIoU=60.0), row("0", []), row("2", []))
+    found = compare_runs(a, b)
+    assert (found.n, found.only_a, found.only_b, found.without_truth_a, found.without_truth_b) == (1, 0, 0, 1, 2)
+    assert next((d.a, d.b) for d in found.differences if d.metric == "mIoU") == (20, 60)
+    nothing = lines(tmp_path / "samples_c.jsonl", row("0", []))
+    with pytest.raises(NumProError, match=r"holds no sample whose query has an annotated span \(1 have none\)"):
+        compare_runs(nothing, a)
+
+
 @pytest.mark.parametrize("value", [math.nan, math.inf])
 def test_a_metric_that_is_not_finite_is_named(tmp_path, value):
     log_a = lines(tmp_path / "samples_a.jsonl", sample("0", mIoU=1.0), sample("1", mIoU=value))
@@ -127,8 +142,9 @@ def test_many_queries(tmp_path):
 @pytest.mark.parametrize("name", ["m4_mixed.jsonl", "m4_mixed_first_without.jsonl"])
 def test_handed_mixed_logs(shared, name):
     path = shared / "cases/files" / name
-    with pytest.raises(NumProError, match=f"{name}:2: "):
-        compare_runs(path, path)
+    found = compare_runs(path, path)
+    assert (found.n, found.without_truth_a, found.without_truth_b) == (1, 1, 1)
+    assert {d.metric: d.a for d in found.differences if d.metric == "mIoU"} == {"mIoU": 100}
 
 
 @pytest.mark.shared

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import tracemalloc
 
 import pytest
 from hypothesis import given, settings
@@ -12,6 +14,8 @@ from lmms_eval.tasks.timelens import utils as timelens_task
 from support.annotations import write_official
 
 from numpro_plugin import NumProError
+from numpro_plugin.reports.compare import compare_runs
+from numpro_plugin.reports.predictions import read_predictions
 from numpro_plugin.reports.score import score_highlights, score_moments
 from numpro_plugin.reports.seconds_text import charades_span, timelens_span
 
@@ -142,8 +146,19 @@ def test_vtimellm(tmp_path):
     path = write(tmp_path / "log.txt", rows)
     score = score_moments(path)
     assert (score.metrics["mIoU"], score.metrics["R@0.5"], score.counts["not understood"]) == (25, 50, 1)
+    assert score.counts["captioning rows left out"] == 1
     truth = write(tmp_path / "val_2.json", {"v_a": {"duration": 50.0, "timestamps": [[5, 10], [0, 1]], "sentences": ["one", "two"]}})
-    assert score_moments(path, truth).metrics["mIoU"] == 25  # 5 to 15 s
+    against_truth = score_moments(path, truth)
+    assert (against_truth.metrics["mIoU"], against_truth.counts["captioning rows left out"]) == (25, 1)  # 5 to 15 s
+    with pytest.raises(NumProError, match=r"log.txt: holds no moment prediction \(1 captioning rows left out\)"):
+        score_moments(write(path, rows[:1]))
+    with pytest.raises(NumProError, match="id '7' states no IoU, unlike the rows before it"):
+        score_moments(write(path, [*rows, {"id": 7, "response": "From Frame 1 to Frame 2.", "gt_start": 0, "gt_end": 1}]))
+
+
+def saliency_sample(**changes):
+    logged = {"id": "11", "clips": 10, "relevant_clip_ids": [2], "saliency_scores": [[4, 4, 4]], **changes}
+    return {"numpro": logged, "filtered_resps": ["The highlight frames are in the 2 frames. Their saliency scores are 4.0."]}
 
 
 @pytest.mark.parametrize(
@@ -165,6 +180,11 @@ def test_vtimellm(tmp_path):
         ({"a>>>b>>>__import__('os')": "1 - 2"}, "the key must end in a span"),
         ({"a>>>b>>>[1, 2]": 5}, "the answer must be a text"),
         ({"video_id": "a", "task": "grounding", "answer": "x"}, "the key 'info' is missing"),
+        (saliency_sample(clips=2e9), "the number of clips must be a whole number up to 500,000, got 2000000000.0"),
+        (saliency_sample(clips=2 * 10**9), "the number of clips must be a whole number up to 500,000"),
+        (saliency_sample(saliency_scores="444"), "relevant_clip_ids and saliency_scores must be lists"),
+        (saliency_sample(saliency_scores=[[4, 4]]), "triples of saliency scores"),
+        (saliency_sample(relevant_clip_ids=[10]), "has relevant clips outside 0 to 9"),
     ],
 )
 def test_a_broken_row_is_named_with_its_line(tmp_path, row, words):
@@ -193,3 +213,45 @@ def test_the_other_kind_is_refused(tmp_path, row, score, words):
 def test_an_empty_file_is_refused(tmp_path):
     with pytest.raises(NumProError, match="holds no prediction"):
         score_moments(write(tmp_path / "p.jsonl", []))
+
+
+def test_a_list_is_read_row_by_row(tmp_path):
+    rows = [{"id": k, "response": "x" * 20_000 + " From Frame 1 to Frame 2.", "gt_start": 2, "gt_end": 4} for k in range(1000)]
+    path = write(tmp_path / "p.json", rows)
+    tracemalloc.start()
+    assert sum(1 for _ in read_predictions(path)) == 1000
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert path.stat().st_size > 20e6
+    assert peak < 8e6
+    path.write_text(path.read_text()[:-30])
+    with pytest.raises(NumProError, match="p.json:1: is not JSON"):
+        list(read_predictions(path))
+    (tmp_path / "p.json").write_text('{"1": {}, "2": {}}')
+    with pytest.raises(NumProError, match="is not a prediction file of a known layout"):
+        score_moments(path)
+
+
+values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.sampled_from(["", "from 1 to 2", "a>>>b>>>[1, 2]", "9" * 400]),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(["timestamp", "answers", "timestamps", "x"]), inner),
+    max_leaves=8,
+)
+KEYS = [
+    *("id", "qid", "query", "response", "gt_start", "gt_end", "pred", "pred_relevant_windows", "pred_saliency_scores", "timestamps"),
+    *("scores", "captions", "video_id", "task", "answer", "info", "numpro", "filtered_resps", "fps", "truth_s", "a>>>b>>>[1, 2]"),
+    *("clips", "relevant_clip_ids", "saliency_scores", "annotators_s", "mIoU", "iou", "sentence_id"),
+]
+rows = st.dictionaries(st.sampled_from(KEYS), values | st.dictionaries(st.sampled_from(KEYS), values, max_size=4), max_size=6)
+
+
+@given(st.lists(rows, max_size=3) | st.dictionaries(st.sampled_from(["0", "a>>>b>>>[1, 2]"]), values), st.booleans())
+@settings(max_examples=120, deadline=None, derandomize=True)
+def test_no_row_raises_anything_but_our_error(tmp_path_factory, content, lines):
+    folder = tmp_path_factory.mktemp("any", numbered=True)
+    path = write(folder / ("p.jsonl" if lines and isinstance(content, list) else "p.json"), content)
+    for score in (score_moments, score_highlights):
+        with contextlib.suppress(NumProError):
+            assert all(not value > 100 for value in score(path).metrics.values())
+    with contextlib.suppress(NumProError):
+        compare_runs(path, path)

@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
-from support.annotations import write_official
+from support.annotations import QVHIGHLIGHTS, write_official
 
 from numpro_plugin import NumProError
 from numpro_plugin.metrics.windows import average_precision
@@ -85,6 +87,59 @@ def test_failed_requests_are_counted_and_score_nothing(tmp_path):
     path = write(tmp_path / "h.json", [{"qid": 12, "pred": "[LMMS_EVAL_REQUEST_FAILED] The highlight frames are in the 0 frames."}])
     score = score_highlights(path, files["qvhighlights"])
     assert (score.metrics["HL-min-Fair-Hit1"], score.counts["failed requests"]) == (0, 1)
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"clips": 9}, "10 clips in the truth file, 9 in the predictions"),
+        (
+            {"saliency_scores": [[4, 3, 4], [2, 2, 1], [4, 4, 0], [0, 1, 2]]},
+            "clip 7 has scores 4, 4, 4 in the truth .* 4, 4, 0 in the pred",
+        ),
+        ({"relevant_clip_ids": [2, 3, 6, 8]}, "clip 6 has scores of no annotator in the truth file, 4, 4, 4 in the predictions"),
+    ],
+)
+def test_a_highlight_logs_own_saliency_is_compared_with_the_truth_file(tmp_path, changes, words):
+    files = write_official(tmp_path)
+    truth = QVHIGHLIGHTS[0]
+    stated = {name: truth[name] for name in ("relevant_clip_ids", "saliency_scores")}
+    text = "The highlight frames are in the 2, 7 frames. Their saliency scores are 4.0, 4.0."
+    for change, fits in (({}, True), (changes, False)):
+        logged = {"id": "11", "query": truth["query"], "clips": 10, **stated, **change}
+        path = write(tmp_path / "samples.jsonl", [{"numpro": logged, "filtered_resps": [text]}])
+        assert score_highlights(path).counts["queries"] == 1
+        if fits:
+            assert score_highlights(path, files["qvhighlights"]).counts["not predicted"] == 1
+            continue
+        with pytest.raises(NumProError, match=f"contradicts .*: 1 of 1 shared ids differ .id 11: {words}.*omit --truth"):
+            score_highlights(path, files["qvhighlights"])
+
+
+def test_queries_of_a_truth_file_without_a_span_are_left_out(tmp_path):
+    truth = tmp_path / "mine.csv"
+    truth.write_text("video,query,start_time,end_time\na.mp4,one,4,8\na.mp4,two,,\n")
+    path = write(tmp_path / "p.jsonl", [{"qid": k, "pred_relevant_windows": [[4, 8]]} for k in (0, 1)])
+    score = score_moments(path, truth)
+    assert (score.metrics["mIoU"], score.counts["queries"], score.counts["without truth"]) == (100, 1, 1)
+    truth.write_text("video,query\na.mp4,one\n")
+    with pytest.raises(NumProError, match="none of its 1 queries has an annotated span"):
+        score_moments(path, truth)
+
+
+def test_truth_in_the_forms_in_which_the_field_passes_it_on(tmp_path):
+    rows = [{"video": "AAAAA.mp4", "caption": "a lamp.", "timestamp": [4.0, 8.0], "split": "test"}]
+    pq.write_table(pa.Table.from_pylist(rows), tmp_path / "charades.parquet")
+    (tmp_path / "charades.csv").write_text('video,caption,timestamp\nAAAAA.mp4,a lamp.,"[4.0, 8.0]"\n')
+    path = write(tmp_path / "p.jsonl", [{"qid": 0, "pred_relevant_windows": [[4, 8]]}])
+    for name in ("charades.parquet", "charades.csv"):
+        assert score_moments(path, tmp_path / name).metrics["mIoU"] == 100
+    pq.write_table(pa.Table.from_pylist([{"spans_s": [[1.0, 2.0]], "id": "0"}]), tmp_path / "other.parquet")
+    with pytest.raises(NumProError, match="other.parquet: is not a prepared table"):
+        score_moments(path, tmp_path / "other.parquet")
+    (tmp_path / "broken.parquet").write_bytes(b"PAR1")
+    with pytest.raises(NumProError, match="broken.parquet: cannot be read as parquet"):
+        score_moments(path, tmp_path / "broken.parquet")
 
 
 @pytest.mark.shared

@@ -1,4 +1,4 @@
-"""Base models for the wrapper that answer nothing clever but keep what they were shown, and a task of somebody else's."""
+"""Base models for the wrapper that answer nothing clever but keep what they were shown, and a foreign task."""
 
 from __future__ import annotations
 

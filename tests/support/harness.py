@@ -17,8 +17,9 @@ def task_manager():
 
 
 def evaluate(model: Any, tasks: Sequence[str], **options: Any) -> Any:
-    """``simple_evaluate`` with that index."""
+    """``simple_evaluate`` with that index, unless another is given."""
     from lmms_eval.evaluator import simple_evaluate
 
-    options.setdefault("task_manager", task_manager())
+    if "task_manager" not in options:
+        options["task_manager"] = task_manager()
     return simple_evaluate(model=model, tasks=list(tasks), bootstrap_iters=0, **options)

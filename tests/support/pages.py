@@ -15,7 +15,7 @@ SCRIPTS = tuple(sorted(f"examples/{path.name}" for path in (ROOT / "examples").g
 _BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 _OPERATORS = {"&&", "||", "|", ";", "&"}
 _ASSIGNMENT = re.compile(r"[A-Za-z_]\w*=")
-_KEYWORDS = {"for", "do", "done", "set", "export", "source", "then", "fi", "if"}
+_KEYWORDS = {"exit", "for", "do", "done", "set", "export", "source", "then", "fi", "if"}
 
 
 @dataclass(frozen=True)

@@ -42,8 +42,14 @@ def byte_tokenizer(template: str = TEMPLATE, special: list[str] = SPECIAL):
     return fast
 
 
-def save_tiny_qwen2_5_vl(folder: Path) -> Path:
-    """Write config, weights (seeded), tokenizer and processor; some 0.2 M parameters."""
+def save_tiny_qwen2_5_vl(folder: Path, *, head_size: int = 16, weight_std: float = 0.02) -> Path:
+    """Write config, weights (seeded), tokenizer and processor; some 0.2 M parameters.
+
+    Args:
+        folder: made if it is missing.
+        head_size: of each of the two attention heads; servers know few sizes.
+        weight_std: standard deviation of the weights; the larger, the more an answer depends on what is shown.
+    """
     from transformers import (
         Qwen2_5_VLConfig,
         Qwen2_5_VLForConditionalGeneration,
@@ -53,28 +59,35 @@ def save_tiny_qwen2_5_vl(folder: Path) -> Path:
     )
 
     tokenizer = byte_tokenizer()
+    third = 3 * head_size // 16
     ids = {name: tokenizer.convert_tokens_to_ids(name) for name in SPECIAL}
     config = Qwen2_5_VLConfig(
         text_config={
             "vocab_size": len(tokenizer),
-            "hidden_size": 32,
+            "hidden_size": 2 * head_size,
             "intermediate_size": 64,
             "num_hidden_layers": 2,
             "num_attention_heads": 2,
             "num_key_value_heads": 1,
             "max_position_embeddings": 16384,
-            "rope_parameters": {"rope_type": "default", "rope_theta": 1e6, "mrope_section": [2, 3, 3]},
+            "rope_parameters": {
+                "rope_type": "default",
+                "rope_theta": 1e6,
+                "mrope_section": [head_size // 8, third, third],
+            },
             "bos_token_id": None,
             "eos_token_id": ids["<|im_end|>"],
             "pad_token_id": ids["<|endoftext|>"],
+            "initializer_range": weight_std,
         },
         vision_config={
             "depth": 2,
             "hidden_size": 32,
             "intermediate_size": 64,
             "num_heads": 2,
-            "out_hidden_size": 32,
+            "out_hidden_size": 2 * head_size,
             "fullatt_block_indexes": [1],
+            "initializer_range": weight_std,
         },
         image_token_id=ids["<|image_pad|>"],
         video_token_id=ids["<|video_pad|>"],

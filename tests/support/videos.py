@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from fractions import Fraction
 from pathlib import Path
 
@@ -20,6 +20,16 @@ def counter_frame(k: int, size: tuple[int, int] = (192, 96)) -> np.ndarray:
     frame = np.zeros((height, width, 3), dtype=np.uint8)
     for bit in range(BITS):
         frame[:, edges[bit] : edges[bit + 1]] = 235 if k >> bit & 1 else 20
+    return frame
+
+
+def textured_counter_frame(k: int, size: tuple[int, int] = (192, 96)) -> np.ndarray:
+    """`counter_frame` between two strips of noise that move, so that packets are of a usual size; `read_counter` reads it."""
+    frame = counter_frame(k, size)
+    noise = np.random.default_rng(0).integers(0, 256, (size[1] // 8 + 1, size[0] // 8 + 1, 3), dtype=np.uint8)
+    strip = np.roll(noise.repeat(8, 0).repeat(8, 1), (k, 3 * k), (0, 1))[: size[1], : size[0]]
+    height = size[1] // 4
+    frame[:height], frame[-height:] = strip[:height], strip[-height:]
     return frame
 
 
@@ -42,15 +52,16 @@ def write_counter_video(
     pix_fmt: str = "yuv420p",
     options: dict[str, str] | None = None,
     container_options: dict[str, str] | None = None,
+    picture: Callable[[int, tuple[int, int]], np.ndarray] = counter_frame,
 ) -> Path:
-    """Frame k shown from ``pts[k] * time_base`` seconds."""
+    """Frame k shown from ``pts[k] * time_base`` seconds; ``picture(k, size)`` draws it."""
     with av.open(str(path), "w", options=container_options or {}) as container:
         stream = container.add_stream(codec, rate=rate)
         stream.width, stream.height, stream.pix_fmt = *size, pix_fmt
         stream.codec_context.time_base = time_base
         stream.options = options or {"g": "30", "bf": "3", "preset": "veryfast", "crf": "12"}
         for k, time in enumerate(pts):
-            frame = av.VideoFrame.from_ndarray(counter_frame(k, size), format="rgb24")
+            frame = av.VideoFrame.from_ndarray(picture(k, size), format="rgb24")
             frame.pts, frame.time_base = time, time_base
             container.mux(stream.encode(frame))
         container.mux(stream.encode(None))

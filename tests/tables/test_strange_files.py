@@ -17,7 +17,8 @@ from numpro_plugin.benchmarks import BENCHMARKS
 from numpro_plugin.benchmarks.annotations import seconds, video_name
 from numpro_plugin.benchmarks.prepare import prepare
 from numpro_plugin.benchmarks.table import read_rows
-from numpro_plugin.benchmarks.text_files import file_kind, printable, read_csv, read_json, read_jsonl, read_lines
+from numpro_plugin.benchmarks.text_files import file_kind, read_csv, read_json, read_json_entries, read_jsonl, read_lines
+from numpro_plugin.printable import printable
 
 ROW = {"video": "a.mp4", "query": "q", "start_time": 0, "end_time": 1, "duration": 9}
 
@@ -334,6 +335,34 @@ def test_no_json_raises_anything_but_our_error(tmp_path_factory, content, name):
             assert all(query.query.strip() and query.video for query in queries)
 
 
+@given(json_values, st.integers(1, 40), st.integers(0, 100), st.text(max_size=2), st.booleans())
+@settings(max_examples=250, deadline=None, derandomize=True)
+def test_a_json_file_read_by_entries_is_the_one_read_whole(tmp_path_factory, content, chunk, cut, inserted, spoilt):
+    text = json.dumps(content, indent=1)
+    text = text[:cut] + inserted + text[cut + 1 :] if spoilt else text
+    path = written(tmp_path_factory.mktemp("any", numbered=True), "x.json", text)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("numpro_plugin.benchmarks.text_files._CHUNK", chunk)
+        try:
+            whole = read_json(path)
+        except NumProError:
+            whole = None
+        if not isinstance(whole, (list, dict)):
+            with pytest.raises(NumProError, match=str(path)):
+                list(read_json_entries(path))
+        else:
+            entries = enumerate(whole) if isinstance(whole, list) else whole.items()
+            assert json.dumps(list(read_json_entries(path))) == json.dumps(list(entries))
+
+
+def test_a_broken_entry_is_named_with_its_line(tmp_path):
+    path = written(tmp_path, "x.json", "[\n" + '{"id": 1},\n' * 200_000 + "{'id': 1}]")
+    entries = read_json_entries(path)
+    assert next(entries) == (0, {"id": 1})
+    with pytest.raises(NumProError, match=r"x\.json:200002: is not JSON \(Expecting property name"):
+        list(entries)
+
+
 @given(st.binary(max_size=200), st.sampled_from(["txt", "csv", "tsv", "json", "jsonl", "json.gz", "csv.gz", "parquet"]))
 @settings(max_examples=150, deadline=None, derandomize=True)
 def test_no_bytes_raise_anything_but_our_error(tmp_path_factory, content, kind):
@@ -353,10 +382,6 @@ def test_seconds_never_overflow(value):
 def test_video_names_stay_inside_the_folder(name):
     with pytest.raises(ValueError, match="video"):
         video_name(name)
-
-
-def test_printable():
-    assert printable("a\x1b[2Jb\tc\nd\x9b\ud800\u202e é 中\u3000") == "a\\x1b[2Jb\tc\nd\\x9b\\ud800\\u202e é 中\u3000"
 
 
 def test_file_kind():

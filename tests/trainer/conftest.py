@@ -1,4 +1,4 @@
-"""What several tests of the trainer share."""
+"""Fixtures of the trainer's tests."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 
 @pytest.fixture(scope="module")
 def datasets_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """A cache of their own for the copies that datasets makes; also a value for ``HF_DATASETS_CACHE``."""
+    """A temporary cache for the copies that ``datasets`` makes; the path is also a value for ``HF_DATASETS_CACHE``."""
     import datasets
 
     folder = str(tmp_path_factory.mktemp("datasets"))

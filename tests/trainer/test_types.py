@@ -1,4 +1,4 @@
-"""mypy sees through the trainer: a name that does not exist is an error, not an ``Any`` that passes."""
+"""mypy knows the types across the trainer's modules: a name that does not exist is an error, not ``Any``."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 FUNCTIONS = {
-    "run/checkpoints.py": ("def claim_output(", "recipe"),
+    "output/resume.py": ("def claim_output(", "recipe"),
     "shards/make.py": ("def _is_done(", "chunk"),
     "instructions/sources.py": ("def read_inputs(", "files"),
 }
-"""A function of each of some rooms, with a parameter whose type is defined in another module of the trainer."""
+"""By module: a function, and its parameter whose type is defined in another module of the trainer."""
 
 
 @pytest.mark.slow
-def test_a_nonsense_attribute_is_an_error_for_mypy(tmp_path: Path) -> None:
+def test_mypy_reports_unknown_attributes(tmp_path: Path) -> None:
     for name in ("numpro_plugin", "trainer"):
         shutil.copytree(ROOT / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__", "data"))
     shutil.copy(ROOT / "pyproject.toml", tmp_path)
@@ -29,7 +29,7 @@ def test_a_nonsense_attribute_is_an_error_for_mypy(tmp_path: Path) -> None:
         file = tmp_path / "trainer" / module
         before, found, after = file.read_text().partition(f"\n{function}")
         head, _, body = after.partition(":\n    ")
-        while not re.search(r"\) -> [^\n]*$", head):  # a colon at the end of a line within the parameters
+        while not re.search(r"\) -> [^\n]*$", head):  # the line ended inside the parameters
             more, _, body = body.partition(":\n    ")
             head += f":\n    {more}"
         text = f"{before}{found}{head}:\n    {parameter}.no_such_field.at_all  # noqa\n    "

@@ -11,9 +11,10 @@ from typing import Any
 import av
 import numpy as np
 import pytest
-from support.videos import read_counter, write_counter_video
+from support.videos import read_counter, set_display_matrix, textured_counter_frame, write_counter_video
 
 from numpro_plugin import NumProError, sample_frames
+from numpro_plugin.video import skipping
 from numpro_plugin.video.packets import read_packets
 
 CFR = [round(k * 1000 / 25) for k in range(200)]
@@ -108,6 +109,18 @@ def test_a_clock_that_starts_again(tmp_path: Path, caplog: pytest.LogCaptureFixt
     assert "its clock restarts" in caplog.text
 
 
+def test_a_clock_that_starts_again_before_the_first(tmp_path: Path):
+    """FFmpeg takes it for one that ran over, 26.5 hours later."""
+    rate = Fraction(1, 25)
+    first = write_counter_video(tmp_path / "first.ts", [25 * 3600 + k for k in range(50)], time_base=rate, options={"bf": "0"})
+    second = write_counter_video(tmp_path / "second.ts", range(50), time_base=rate, options={"bf": "0"})
+    path = tmp_path / "all.ts"
+    path.write_bytes(first.read_bytes() + second.read_bytes())
+    frames = sample_frames(path, fps=5, frame_size=None)
+    assert frames.timeline.duration_s == pytest.approx(4, abs=0.05)
+    assert [read_counter(p) for p in frames.pixels] == [*range(0, 50, 5), *range(0, 50, 5)]
+
+
 def test_an_hour_without_frames_is_pointed_out(tmp_path: Path, caplog: pytest.LogCaptureFixture):
     write_counter_video(tmp_path / "a.mkv", [0, 40, 80, 2 * 3_600_000])
     assert read_packets(tmp_path / "a.mkv").duration_s > 7000
@@ -137,6 +150,48 @@ def test_a_packet_without_picture_keeps_its_place_in_avi(tmp_path: Path):
     path.write_bytes(data)
     frames = sample_frames(path, fps=1, frame_size=None)
     assert [read_counter(p) for p in frames.pixels] == [25 * k for k in range(8)]
+
+
+PLACES = [*range(50), *range(60, 100)]
+AVI = {
+    "mpeg4": ({"bf": "0", "g": "25"}, "yuv420p"),
+    "libx264": ({"bf": "0", "g": "25"}, "yuv420p"),
+    "msvideo1": ({"g": "12"}, "rgb555le"),
+    "mjpeg": ({"b": "1M"}, "yuvj420p"),
+    "huffyuv": ({"b": "1M"}, "yuv422p"),
+}
+
+
+@pytest.mark.parametrize("codec", AVI)
+def test_empty_places_in_avi(tmp_path: Path, codec: str, caplog: pytest.LogCaptureFixture):
+    """Frames that were dropped while recording: the one before stays on screen. Only pictures that stand alone are skipped."""
+    options, pix_fmt = AVI[codec]
+    path = write_counter_video(tmp_path / "a.avi", PLACES, codec=codec, pix_fmt=pix_fmt, options=options, time_base=Fraction(1, 25))
+    frames = sample_frames(path, fps=5, frame_size=None, max_frames=None)
+    shown = [max(k for k, place in enumerate(PLACES) if place <= 5 * number) for number in frames.numbers]
+    assert [read_counter(p) for p in frames.pixels] == shown
+    assert read_packets(path).trusted == (codec in ("mjpeg", "huffyuv"))
+    assert not caplog.records
+
+
+@pytest.mark.parametrize(
+    ("codec", "pix_fmt", "container"), [("qtrle", "rgb24", "mov"), ("flashsv", "bgr24", "flv"), ("svq1", "yuv410p", "mov")]
+)
+def test_decoders_that_do_not_say_which_pictures_are_key_frames(
+    tmp_path: Path, codec: str, pix_fmt: str, container: str, caplog: pytest.LogCaptureFixture
+):
+    """Everything is decoded, which is no reason to warn; unless every packet is a key frame."""
+    for keys, skips in (("12", False), ("1", container == "mov")):
+        path = write_counter_video(
+            tmp_path / f"{keys}.{container}", range(50), codec=codec, pix_fmt=pix_fmt, options={"g": keys}, time_base=Fraction(1, 25)
+        )
+        index = read_packets(path)
+        assert index.keyframe.all() == (keys == "1")
+        assert bool((skipping.plan(index, np.array([30]))[0][:20] == skipping.SKIP).any()) == skips
+        frames = sample_frames(path, fps=2, frame_size=None)
+        whole = everything(path)
+        assert all(np.array_equal(pixels, whole[k]) for pixels, k in zip(frames.pixels, (0, 12, 25, 37), strict=True))
+    assert not caplog.records
 
 
 def test_the_stream_that_players_choose(tmp_path: Path):
@@ -179,6 +234,20 @@ def test_decord_with_other_times_is_refused(tmp_path: Path, monkeypatch: pytest.
     times_s[100:] += 0.04
     with pytest.raises(NumProError, match=r"decord shows frame 100 at 4\.040 s, the packets at 4\.000 s; unset NUMPRO_DECODER"):
         decord_reader._check_times(index, times_s)
+
+
+def test_decord_with_false_key_frames_or_other_pictures_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    pytest.importorskip("decord")
+    monkeypatch.setenv("NUMPRO_DECODER", "decord")
+    path = write_counter_video(tmp_path / "a.mp4", CFR, codec="mpeg4", options={"g": "60", "bf": "0", "b": "1M"})
+    assert [read_counter(p) for p in sample_frames(path, fps=1, frame_size=None).pixels] == list(range(0, 200, 25))
+    path.write_bytes(path.read_bytes().replace(b"stss", b"free"))  # an mp4 without its list of key frames says that all are
+    with pytest.raises(NumProError, match=r"packet 25 is marked as a key frame and is none.*unset NUMPRO_DECODER"):
+        sample_frames(path, fps=1)
+    mirrored = write_counter_video(tmp_path / "b.mp4", CFR[:20], picture=textured_counter_frame)
+    set_display_matrix(mirrored, "mirrored")
+    with pytest.raises(NumProError, match="decord shows frame 0 otherwise than PyAV"):
+        sample_frames(mirrored)
 
 
 @pytest.mark.shared

@@ -1,1 +1,1 @@
-"""Shards -> batches of a model's inputs."""
+"""From shards to batches of model inputs."""

@@ -1,4 +1,4 @@
-"""Rows of shards -> numbered frames -> model inputs. Runs in the worker processes of the data loader."""
+"""From rows of shards to numbered frames and model inputs. Runs in the worker processes of the data loader."""
 
 # mypy: allow-untyped-calls
 
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from ..recipe.record import Recipe
     from ..shard_format import Turn
 
-_FONT_SIZES = 9  # a jittered font size is one of this many, because the digits are rendered once for each size
+_FONT_SIZES = 9  # the number of jittered font sizes; the digits are rendered once for each
 _END_OF_JPEG = b"\xff\xd9"
 
 
@@ -41,15 +41,15 @@ class RawSample:
 
     id: str
     row: Mapping[str, Any] | None
-    """A row of a shard, or None for a filler in the last batch of an epoch, which has no labels and no weight."""
+    """A row of a shard, or None for a filler in the last batch of an epoch, which has no labels and does not affect the loss."""
     conversation: int = 0
     """Index of the conversation in the row."""
     epoch: int = 0
-    """Random choices (offset, numbers, font size) depend on the seed, the epoch and the id alone."""
+    """Random choices (offset, numbers, font size) depend on the seed, the epoch and the id only."""
 
 
 class Collator:
-    """Raw samples -> a batch: the keyword arguments of the model, and counts for the trainer.
+    """Makes a batch from raw samples: the keyword arguments of the model, and counts for the trainer.
 
     Two samples of 4 and 2 frames with 2 tokens a frame (``v``), padded on the left::
 
@@ -71,14 +71,10 @@ class Collator:
         self.settings, self.data = recipe.numpro, recipe.data
         self.pixels_dtype = pixels_dtype
         self._blank: dict[int, PreparedVideo] = {}
-        if not family.takes(self.settings.frame_size):
-            raise NumProError(
-                f"numpro.frame_size={self.settings.frame_size}, but {family.model_types[0]} takes {family.frame_size}: make shards of that "
-                "size and set it in the recipe"
-            )
+        family.with_frame_size(self.settings.frame_size)  # checks that the model takes it
 
     def __call__(self, raw_samples: Sequence[RawSample]) -> dict[str, Any]:
-        """A batch of one or more samples. An unusable sample becomes a filler and is listed under ``unreadable``."""
+        """A batch of one or more samples. An unreadable sample is replaced with a filler and listed under ``unreadable``."""
         samples, unreadable, frames = [], [], 0
         for raw in raw_samples:
             try:
@@ -104,8 +100,8 @@ class Collator:
         count = min(len(shown), self.settings.max_frames, self._frames_that_fit(len(shown), self._learned_turns(turns, None)))
         start_state = rng.bit_generator.state
         while True:
-            rng.bit_generator.state = start_state  # the same random choices, however many rounds it takes to find what fits
-            kept = _kept_positions(row, shown, count)
+            rng.bit_generator.state = start_state  # the random choices must not depend on the number of attempts
+            kept = _kept_indices(row, shown, count)
             drawn, change = self._numbering(shown[kept], turns, rng)
             learned = self._learned_turns(turns, change)
             sample = self.family.encode(self._frames(row, kept, shown, drawn, rng), learned, self.processor)
@@ -124,13 +120,13 @@ class Collator:
             count -= min(count - 1, max(1, int((length - self.data.max_tokens) // per_frame)))
 
     def question(self, raw: RawSample) -> Sample:
-        """Inputs for generating the answer to a sample's first question, with true numbers."""
+        """Inputs for generating the answer to a sample's first question, with the grid's numbers."""
         row, rng = self._row_and_rng(raw)
         shown = shown_numbers(row)
         turns = self._learned_turns(row["conversations"][raw.conversation], None)
         start = next(k for k, turn in enumerate(turns) if turn["role"] == "user") + 1
         count = min(len(shown), self.settings.max_frames, self._frames_that_fit(len(shown), turns))
-        kept = _kept_positions(row, shown, count)
+        kept = _kept_indices(row, shown, count)
         frames = self._frames(row, kept, shown, shown[kept], rng, jitter=False)
         sample = self.family.encode(frames, turns[:start], self.processor)
         sample["pixel_values_videos"] = sample["pixel_values_videos"].to(self.pixels_dtype)
@@ -154,7 +150,7 @@ class Collator:
     def _numbering(
         self, shown: NDArray[np.int64], turns: Sequence[Turn], rng: np.random.Generator
     ) -> tuple[NDArray[np.int64], Callable[[int], int] | None]:
-        """The number to draw on each frame that is ``shown``, and the change that it means for the answers (None: none)."""
+        """The number to draw on each of the frames ``shown``, and the function that changes the answers' numbers (None: unchanged)."""
         highest = self.data.highest_number
         if self.data.numbering == "offset":
             last = max([int(shown[-1]), *(int(t["content"][n["start"] : n["end"]]) for t in turns for n in t["numbers"] or ())])
@@ -167,8 +163,8 @@ class Collator:
             def change(number: int) -> int:
                 if number not in new:
                     raise NumProError(
-                        f"frame {number} is named but not among the {len(shown)} that are shown, and data.numbering=random gives no "
-                        "number to a frame that is not: raise numpro.max_frames or data.max_tokens, or use data.numbering=offset"
+                        f"the answer names frame {number}, which is not among the {len(shown)} frames that are shown, so it has no number "
+                        "with data.numbering=random: raise numpro.max_frames or data.max_tokens, or use data.numbering=offset"
                     )
                 return new[number]
 
@@ -176,7 +172,7 @@ class Collator:
         return shown, None
 
     def _learned_turns(self, turns: Sequence[Turn], change: Callable[[int], int] | None) -> list[dict[str, str]]:
-        """The conversation as it is learned: with changed numbers, and without the sentence about numbers if none are drawn."""
+        """The conversation to train on: with changed numbers, and without the sentence about numbers if none are drawn."""
         if change is not None:
             turns = renumbered([{**turn, "numbers": turn["numbers"] or ()} for turn in turns], change)
         learned = [{"role": turn["role"], "content": turn["content"]} for turn in turns]
@@ -196,7 +192,7 @@ class Collator:
         *,
         jitter: bool = True,
     ) -> Frames:
-        """The kept frames with one of the numbers ``drawn`` on each. Their times stay the true ones, whatever is drawn."""
+        """The kept frames, each with one of the numbers ``drawn`` on it. Their times do not depend on the drawn numbers."""
         pixels = decode_frames([row["frames"][k] for k in kept.tolist()], self.settings.frame_size)
         if self.settings.numbers:
             style, jitter_share = self.settings.style, self.data.font_size_jitter if jitter else 0
@@ -207,7 +203,7 @@ class Collator:
         return Frames(pixels, shown[kept], Timeline(row["duration_s"], row["fps"]))
 
     def _frames_that_fit(self, count: int, turns: Sequence[Mapping[str, str]]) -> int:
-        """At most how many frames fit the token budget, computed without decoding any; long times in the text may leave room for fewer."""
+        """An upper bound of the frames that fit the token budget, computed without decoding any; with long times in the text fewer fit."""
         budget = self.data.max_tokens
         per_frame = self._tokens(4) - self._tokens(3) or (self._tokens(4) - self._tokens(2)) / 2
         text_bytes = sum(len(turn["content"].encode()) for turn in turns)
@@ -231,11 +227,11 @@ class Collator:
         return self._blank[frames]
 
 
-def _kept_positions(row: Mapping[str, Any], shown: NDArray[np.int64], count: int) -> NDArray[np.int64]:
-    """Positions (count,) of the frames of a row that are shown: those whose numbers evaluation shows of the whole video.
+def _kept_indices(row: Mapping[str, Any], shown: NDArray[np.int64], count: int) -> NDArray[np.int64]:
+    """Indices (count,) of the frames of a row that are shown: those that evaluation shows of the whole video.
 
-    If the shard was thinned, it may lack some of these. Then the frames with the nearest numbers are shown, or, if that would show one
-    frame twice, frames evenly spaced among those of the row.
+    If the shard was thinned, it may lack some of these. Then the frames with the nearest numbers are shown, or, if that would show a
+    frame twice, evenly spaced frames of the row.
     """
     if count >= len(shown):
         return np.arange(len(shown))
@@ -246,7 +242,7 @@ def _kept_positions(row: Mapping[str, Any], shown: NDArray[np.int64], count: int
 
 
 def decode_frames(pictures: Sequence[bytes], size: tuple[int, int]) -> NDArray[np.uint8]:
-    """JPEG files -> uint8 RGB (N, H, W, 3).
+    """Decode JPEG files to uint8 RGB (N, H, W, 3).
 
     Raises:
         NumProError: a picture is damaged or does not have this (width, height).
@@ -254,7 +250,7 @@ def decode_frames(pictures: Sequence[bytes], size: tuple[int, int]) -> NDArray[n
     width, height = size
     pixels = np.empty((len(pictures), height, width, 3), dtype=np.uint8)
     for k, picture in enumerate(pictures):
-        # Some releases of OpenCV decode a file that was cut off and fill the rest with grey.
+        # Some releases of OpenCV decode a truncated file and fill the rest with grey.
         complete = picture.rstrip(b"\0").endswith(_END_OF_JPEG)
         decoded = cv2.imdecode(np.frombuffer(picture, np.uint8), cv2.IMREAD_COLOR_RGB) if complete else None
         if decoded is None:

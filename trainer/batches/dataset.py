@@ -1,7 +1,7 @@
-"""Shards -> samples and their order: every sample exactly once per epoch, with any number of processes and workers.
+"""The samples of shards and their order: every sample exactly once per epoch, with any number of processes and workers.
 
-A row of a shard is a video; each of its conversations is one sample. The order depends on seed and epoch alone. It is cut into
-micro-batches that are dealt to the processes in turn, so that an optimizer step sees the same samples on one process or many::
+A row of a shard is a video; each of its conversations is one sample. The order depends on seed and epoch only. It is divided into
+micro-batches that are distributed to the processes in turn, so that an optimizer step sees the same samples on one process or many::
 
     order        7 2 5 0 | 3 6 1 4 | 8 . . .        four samples a step; "." is a filler without labels
     process 0    7   5   | 3   1   | 8   .
@@ -33,14 +33,14 @@ if TYPE_CHECKING:
     from ..shards.index import ShardIndex
 
 FILLER = -1
-"""Index of a sample that only fills up the last batches."""
+"""Index of a sample that completes the last batches."""
 
 Key = tuple[int, int]
 """(epoch, index of the sample): the keys that samplers pass to the dataset."""
 
 
 class ArrowRows:
-    """Rows from the copy of the shards that ``datasets`` makes in its cache (or in the folder ``cache``): random access, memory-mapped."""
+    """Rows of the copy of the shards that ``datasets`` makes in its cache (or in the folder ``cache``): random access, memory-mapped."""
 
     def __init__(self, files: Sequence[str], *, cache: str | None = None) -> None:
         import datasets
@@ -48,35 +48,35 @@ class ArrowRows:
         self._rows = datasets.load_dataset("parquet", data_files=list(files), split="train", cache_dir=cache)
 
     def __getitem__(self, row: int) -> dict[str, Any]:
-        found: dict[str, Any] = self._rows[row]
-        return found
+        values: dict[str, Any] = self._rows[row]
+        return values
 
 
 class ParquetRows:
-    """Rows read directly from the shards, one row group at a time; the last ``keep`` groups stay in memory."""
+    """Rows read directly from the shards, one row group at a time; the last ``keep`` row groups stay in memory."""
 
     def __init__(self, index: ShardIndex, *, keep: int) -> None:
         self._index, self._keep = index, keep
-        self._held: OrderedDict[int, pa.Table] = OrderedDict()
+        self._groups: OrderedDict[int, pa.Table] = OrderedDict()
         self._files: dict[str, pq.ParquetFile] = {}
 
     def __getitem__(self, row: int) -> dict[str, Any]:
         first_rows = self._index.group_rows[:, 2]
         group = int(np.searchsorted(first_rows, row, side="right")) - 1
-        if group not in self._held:
-            number, inside, _ = self._index.group_rows[group].tolist()
-            name = self._index.files[number]
+        if group not in self._groups:
+            file, group_in_file, _ = self._index.group_rows[group].tolist()
+            name = self._index.files[file]
             if name not in self._files:
                 self._files = {name: open_shard(name)}
-            self._held[group] = self._files[name].read_row_group(inside, columns=SCHEMA.names)
-            while len(self._held) > self._keep:
-                self._held.popitem(last=False)
-        self._held.move_to_end(group)
-        found: dict[str, Any] = self._held[group].slice(row - int(first_rows[group]), 1).to_pylist()[0]
-        return found
+            self._groups[group] = self._files[name].read_row_group(group_in_file, columns=SCHEMA.names)
+            while len(self._groups) > self._keep:
+                self._groups.popitem(last=False)
+        self._groups.move_to_end(group)
+        values: dict[str, Any] = self._groups[group].slice(row - int(first_rows[group]), 1).to_pylist()[0]
+        return values
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_held": OrderedDict(), "_files": {}}
+        return {**self.__dict__, "_groups": OrderedDict(), "_files": {}}
 
 
 class Samples(Dataset[RawSample]):
@@ -95,14 +95,14 @@ class Samples(Dataset[RawSample]):
             return RawSample("filler", None)
         row = int(self._row_of_sample[sample])
         conversation = sample - int(self._first_sample_of_row[row])
-        found = self._rows[row]
-        return RawSample(f"{found['source']}/{found['video']}#{conversation}", found, conversation, epoch)
+        values = self._rows[row]
+        return RawSample(f"{values['source']}/{values['video']}#{conversation}", values, conversation, epoch)
 
 
 def shuffled_order(lengths: NDArray[np.int64], *, seed: int, epoch: int, batch_size: int, group: bool) -> NDArray[np.int64]:
-    """A permutation of all samples (N,); with ``group``, the samples of a batch have similar ``lengths`` (N,).
+    """A permutation of all samples (N,). With ``group``, the samples of a batch have similar ``lengths`` (N,).
 
-    The longest sample is in the first batch, so that a lack of memory shows at once.
+    Then the longest sample is in the first batch, so that a lack of memory shows at once.
     """
     rng = np.random.default_rng([seed, epoch])
     order = rng.permutation(len(lengths))
@@ -123,9 +123,9 @@ def shuffled_order(lengths: NDArray[np.int64], *, seed: int, epoch: int, batch_s
 
 
 def streaming_order(index: ShardIndex, *, seed: int, epoch: int, streams: int, rows: int) -> list[NDArray[np.int64]]:
-    """The samples as ``streams`` sequences that each read row groups one after the other, for shards that are not copied.
+    """The samples as ``streams`` sequences that each read one row group after the other, for shards that are not copied.
 
-    Row groups come in random order, and samples are shuffled within about ``rows`` videos. The sequences differ in length by at most one.
+    Row groups are in random order, and samples are shuffled within about ``rows`` videos. The sequences differ in length by at most one.
     """
     rng = np.random.default_rng([seed, epoch])
     starts = np.append(index.group_rows[:, 2], len(index.conversations))
@@ -158,7 +158,7 @@ class ShuffledBatches(Sampler[list[Key]]):
         self._rank, self._world, self.epoch = rank, world, 0
 
     def set_epoch(self, epoch: int) -> None:
-        """Choose the epoch that is iterated over next."""
+        """Set the epoch of the next iteration."""
         self.epoch = epoch
 
     def __len__(self) -> int:
@@ -173,7 +173,7 @@ class ShuffledBatches(Sampler[list[Key]]):
 
 
 class StreamingBatches(Sampler[list[Key]]):
-    """The micro-batches of one process in ``streaming_order``; each of its workers reads its own part of the shards."""
+    """The micro-batches of one process in ``streaming_order``; each of its workers reads its own share of the shards."""
 
     def __init__(
         self, index: ShardIndex, *, seed: int, micro_batch_size: int, rows: int, workers: int, rank: int = 0, world: int = 1
@@ -182,7 +182,7 @@ class StreamingBatches(Sampler[list[Key]]):
         self._rank, self._world, self.epoch = rank, world, 0
 
     def set_epoch(self, epoch: int) -> None:
-        """Choose the epoch that is iterated over next."""
+        """Set the epoch of the next iteration."""
         self.epoch = epoch
 
     def __len__(self) -> int:
@@ -191,10 +191,10 @@ class StreamingBatches(Sampler[list[Key]]):
 
     def __iter__(self) -> Iterator[list[Key]]:
         streams = self._world * self._workers
-        parts = streaming_order(self._index, seed=self._seed, epoch=self.epoch, streams=streams, rows=self._rows)
-        mine = parts[self._rank * self._workers : (self._rank + 1) * self._workers]
+        sequences = streaming_order(self._index, seed=self._seed, epoch=self.epoch, streams=streams, rows=self._rows)
+        own = sequences[self._rank * self._workers : (self._rank + 1) * self._workers]
         padded = np.full((self._workers, len(self) // self._workers, self._micro), FILLER)
-        for part, place in zip(mine, padded, strict=True):
-            place.reshape(-1)[: len(part)] = part
-        for batch in padded.swapaxes(0, 1).reshape(-1, self._micro).tolist():  # the loader deals batches to its workers in turn
+        for sequence, batches in zip(own, padded, strict=True):
+            batches.reshape(-1)[: len(sequence)] = sequence
+        for batch in padded.swapaxes(0, 1).reshape(-1, self._micro).tolist():  # the loader distributes batches to its workers in turn
             yield [(self.epoch, sample) for sample in batch]

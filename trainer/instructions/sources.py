@@ -74,8 +74,9 @@ def _open_input(name: str, files: VideoFiles) -> tuple[Path, Iterator[TrainingVi
     if benchmark in BENCHMARKS and not Path(name).exists():
         splits = BENCHMARKS[benchmark].splits
         split = split or ("train" if "train" in splits else splits[0])
-        if split == splits[0] and "train" in splits:
-            raise NumProError(f"{name}: models are evaluated on this split; train on {benchmark}:train (or pass the file of the table)")
+        if split == splits[0]:
+            other = f"train on {benchmark}:train (or pass" if "train" in splits else "it has none to train on (all the same? Pass"
+            raise NumProError(f"{name}: models are evaluated on this split; {other} the file of the table)")
         path = table_path(benchmark, split)
         read_report(path)  # raises with instructions if the table is missing
         return path, table_rows(path)
@@ -85,5 +86,5 @@ def _open_input(name: str, files: VideoFiles) -> tuple[Path, Iterator[TrainingVi
         return path, table_rows(path)
     if kind.endswith((".json", ".jsonl")):
         return path, instruction_rows(path, files)
-    tables = ", ".join(f"{key}:train" for key in BENCHMARKS)
+    tables = ", ".join(f"{key}:train" for key, benchmark in BENCHMARKS.items() if "train" in benchmark.splits)
     raise NumProError(f"{name}: is neither an instruction file (.json, .jsonl) nor a prepared table (.parquet; {tables})")

@@ -46,9 +46,9 @@ def _read_table_row(source: str, where: str, row: dict[str, Any]) -> TrainingVid
         return BadRow(source, where, path.stem, str(error))
     return TrainingVideo(
         source=source,
-        name=path.stem,
+        name=path.stem if row.get("start_s") is None or row["end_s"] is None else f"{path.stem}@{row['start_s']:g}-{row['end_s']:g}",
         path=str(path),
-        start_s=0.0,
+        start_s=row.get("start_s") or 0.0,
         end_s=row.get("end_s"),
         annotated_s=row["duration_s"],
         conversations=[Conversation(where, (TurnTemplate("user", (question,)), TurnTemplate("assistant", answer)))],

@@ -1,1 +1,1 @@
-"""`numpro-train plan`: what a recipe needs, before a GPU is rented."""
+"""`numpro-train plan`: the memory and FLOPs that a recipe needs, before a GPU is rented."""

@@ -1,4 +1,4 @@
-"""The configuration of a model without its weights: from a folder, from this module, or from the hub's ``config.json`` alone."""
+"""The configuration of a model without its weights: from a folder, from this module, or from the hub's ``config.json``."""
 
 # mypy: allow-untyped-calls
 
@@ -64,7 +64,7 @@ KNOWN: dict[str, dict[str, Any]] = {
     "Qwen/Qwen2-VL-7B-Instruct": _QWEN2_VL,
     "Qwen/Qwen2.5-VL-7B-Instruct": _QWEN2_5_VL,
 }
-"""The parts of a ``config.json`` that decide memory, by hub id, so that a plan needs no download."""
+"""The entries of ``config.json`` on which memory depends, by hub id, so that a plan needs no download."""
 
 
 def model_config(model: str) -> Any:
@@ -98,19 +98,19 @@ def _config_of(values: dict[str, Any]) -> Any:
     kind = values.pop("model_type", None)
     supported = [name for family in FAMILIES for name in family.model_types]
     if kind not in supported:
-        raise NumProError(f"model type {kind!r} is not supported here; supported: {', '.join(supported)}")
+        raise NumProError(f"model type {kind!r} is not supported; supported: {', '.join(supported)}")
     return LongVAConfig(**values) if kind == "longva" else AutoConfig.for_model(kind, **values)
 
 
 def _config_from_hub(model: str) -> Path:
     if model.count("/") != 1:
-        raise NumProError(f"model={model!r} is not a folder or hub id; known without a download: {', '.join(KNOWN)}")
+        raise NumProError(f"model={model!r} is neither a folder nor a hub id; known without a download: {', '.join(KNOWN)}")
     from huggingface_hub import hf_hub_download
 
     try:
         return Path(hf_hub_download(model, "config.json")).parent
     except Exception as error:  # the hub's client raises a dozen kinds: no network, no such repository, no permission
         raise NumProError(
-            f"{model} is not a folder here, and its config.json cannot be downloaded from the hub ({first_line(error)}); known without "
+            f"model={model} is not a folder, and its config.json cannot be downloaded from the hub ({first_line(error)}); known without "
             f"a download: {', '.join(KNOWN)}"
         ) from error

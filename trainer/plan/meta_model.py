@@ -1,4 +1,4 @@
-"""A model without weights: built from its configuration, prepared for training, all of its tensors shapes without values."""
+"""A model without weights: built from its configuration and prepared for training, with tensors that have shapes but no values."""
 
 # mypy: allow-untyped-calls
 
@@ -22,15 +22,15 @@ if TYPE_CHECKING:
 
 
 def meta_model(config: Any, recipe: Recipe, *, layers: int | None = None) -> Any:
-    """The model as it is trained, on the device ``meta``; ``layers``: of its language model, instead of all."""
+    """The model, prepared for training, on the device ``meta``; ``layers``: the depth of its language model, instead of the real one."""
     from transformers import AttentionInterface, AutoModelForImageTextToText
 
     import numpro_plugin.longva  # noqa: F401 (so that transformers knows LongVA)
 
     attention = "eager" if recipe.memory.attention == "eager" else "sdpa"
     if attention == "sdpa" and recipe.optimizer.micro_batch_size == 1:
-        # transformers leaves the mask out where no token is padding, which it sees by the mask's values. It makes no mask for a kind of
-        # attention that it does not know, so the same function under another name gets none either.
+        # transformers omits the mask if no token is padding, which it decides by the mask's values; tensors here have none. It also
+        # makes no mask for an attention function that it does not know, so the same function is registered under another name.
         attention = "sdpa_without_mask"
         AttentionInterface.register(attention, sdpa_attention_forward)
     config = copy.deepcopy(config)
@@ -39,22 +39,22 @@ def meta_model(config: Any, recipe: Recipe, *, layers: int | None = None) -> Any
         if getattr(config.text_config, "layer_types", None):
             config.text_config.layer_types = config.text_config.layer_types[:layers]
     with torch.device("meta"), no_init_weights(), warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # about model names, and what training itself will warn of
+        warnings.simplefilter("ignore")  # about model names; training itself shows the others
         dtype = getattr(torch, weights_dtype(recipe))
         model = AutoModelForImageTextToText.from_config(config, dtype=dtype, attn_implementation=attention)
         return make_trainable(model, family_of(config), recipe)
 
 
-def fill_with_fakes(model: Any) -> None:
-    """Turn parameters and buffers on ``meta`` into fake tensors (under ``FakeTensorMode``); shared ones stay shared."""
-    made: dict[int, torch.Tensor] = {}
+def use_fake_tensors(model: Any) -> None:
+    """Replace parameters and buffers on ``meta`` with fake tensors (under ``FakeTensorMode``); shared ones stay shared."""
+    fakes: dict[int, torch.Tensor] = {}
 
-    def filled(tensor: torch.Tensor) -> torch.Tensor:
-        if id(tensor) not in made:
+    def fake(tensor: torch.Tensor) -> torch.Tensor:
+        if id(tensor) not in fakes:
             new = torch.empty(tensor.shape, dtype=tensor.dtype)
-            made[id(tensor)] = Parameter(new, requires_grad=tensor.requires_grad) if isinstance(tensor, Parameter) else new
-        return made[id(tensor)]
+            fakes[id(tensor)] = Parameter(new, requires_grad=tensor.requires_grad) if isinstance(tensor, Parameter) else new
+        return fakes[id(tensor)]
 
     for module in model.modules():
         for tensors in own_tensors(module):
-            tensors.update({name: filled(tensor) for name, tensor in tensors.items() if tensor is not None})
+            tensors.update({name: fake(tensor) for name, tensor in tensors.items() if tensor is not None})

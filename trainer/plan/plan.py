@@ -1,8 +1,8 @@
-"""`numpro-train plan`: what a recipe needs, before a GPU is rented.
+"""`numpro-train plan`: the memory and FLOPs that a recipe needs, before a GPU is rented.
 
-Peak memory is what is held throughout (weights, gradients, AdamW's states: counted) plus what a step adds (see ``simulate``). The latter
-grows with the number of frames along straight lines that bend where a tile is full. It is simulated at the bends and interpolated in
-between: never too low, and too high by less than a tile's working memory.
+Peak memory is constant memory (weights, gradients, AdamW's states: counted) plus the memory of a step (see ``simulate``). The latter is
+piecewise linear in the number of frames, with bends where a tile is full. It is simulated at the bends and interpolated between them:
+never too low, and too high by less than a tile's working memory.
 """
 
 # mypy: allow-untyped-calls
@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import json
 import math
-from dataclasses import dataclass, field
 from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,194 +18,183 @@ from typing import TYPE_CHECKING, Any
 from numpro_plugin.errors import NumProError
 
 from .known_models import model_config
+from .result import CARDS_GIB, GIB, MOST_FRAMES, USABLE, ConstantMemory, Hours, Option, Plan
 from .simulate import Simulation
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from ..recipe.record import Recipe
-    from .simulate import Step, Weights
-
-GIB = 2**30
-CARDS_GIB = (24, 40, 48, 80)
-USABLE = 0.92
-"""The part of a card's memory that a plan may fill; the rest is for CUDA itself and for gaps between tensors."""
+    from ..shards.index import ShardIndex
+    from .simulate import Weights
 
 _NF4_BYTES = 0.5 + 0.127 / 8  # a 4-bit weight, and its share of a block's quantized scale
-_LIVE_PARAMETERS = 1e9  # DeepSpeed's stage3_max_live_parameters: the most that ZeRO-3 keeps gathered
+_LIVE_PARAMETERS = 1e9  # DeepSpeed's stage3_max_live_parameters: the maximum that ZeRO-3 keeps gathered
 
 
-@dataclass(frozen=True)
-class Held:
-    """Bytes that a GPU holds throughout a step."""
+def plan(recipe: Recipe, *, gpus: int = 8, utilisation: float | None = None) -> Plan:
+    """Simulate a recipe.
 
-    weights: float
-    trained: float
-    """Trained weights, their gradients and AdamW's states."""
-
-    buffers: float = 0.0
-    """For exchanging gradients and weights with other GPUs, or one layer's weights restored from 4 bits."""
-
-    @property
-    def total(self) -> float:
-        """All of it."""
-        return self.weights + self.trained + self.buffers
-
-
-@dataclass(frozen=True)
-class Option:
-    """The longest sample's peak after one change of the recipe."""
-
-    change: str
-    peak: float
-    """Bytes."""
-
-
-@dataclass(frozen=True)
-class Plan:
-    """The result of ``plan``; its ``str`` is the table."""
-
-    recipe: Recipe
-    weights: Weights
-    held: Held
-    longest: Step
-    mean: Step
-    mean_is: str
-    gpus: int
-    options: tuple[Option, ...]
-    largest: dict[str, dict[int, int]] = field(default_factory=dict)
-    """Largest ``max_frames`` by setup and card in GiB; 0: not even one frame."""
-
-    def peak(self, step: Step) -> float:
-        """Bytes on one GPU."""
-        return self.held.total + step.peak
-
-    def __str__(self) -> str:
-        return "\n".join([*_heading(self), "", *_samples(self), "", *_options(self), "", *_cards(self)])
-
-
-def plan(recipe: Recipe, *, gpus: int = 8) -> Plan:
-    """Simulate a recipe; ``gpus``: the number of GPUs for which ZeRO is compared.
+    Args:
+        recipe: the recipe. What a run would refuse is refused here, as far as it does not depend on the machine.
+        gpus: the number of GPUs for which ZeRO is compared.
+        utilisation: if given, the plan has the hours that a run takes on cards of which this fraction of the rated FLOPs is used.
 
     Raises:
-        NumProError: a model that cannot be found, shards or a DeepSpeed file that cannot be read.
+        NumProError: the model is not found, the model, shards, adapter and recipe do not fit, or the DeepSpeed file cannot be read.
     """
     if gpus < 2:
         raise NumProError(f"gpus={gpus} must be at least 2: one GPU is always part of the plan")
+    if utilisation is not None and not 0 < utilisation <= 1:
+        raise NumProError(f"utilisation={utilisation:g} must be above 0 and at most 1: 0.4 is usual")
     if not recipe.model:
         raise NumProError("model is missing: set it in the recipe or pass model=...")
+    index = _checked_index(recipe)
+    samples = _samples_of_run(recipe, index) if utilisation is not None else 0
     simulation = Simulation(model_config(recipe.model), recipe)
+    longest_frames, longest_source = _longest(simulation)
     weights, memory = simulation.weights, recipe.memory
-    mean_frames, mean_is = _mean(recipe)
-    longest, mean = simulation.step(recipe.numpro.max_frames), simulation.step(mean_frames)
-    setups = {"1 GPU": held(weights, recipe)}
+    mean_frames, mean_source = _mean_frames(recipe, index, most=longest_frames)
+    longest, mean = simulation.step(longest_frames), simulation.step(mean_frames)
+    setups = {"1 GPU": constant_memory(weights, recipe)}
     if recipe.tuning == "lora" and memory.quantize == "none":
-        setups["1 GPU, 4bit"] = held(weights, recipe.replace(memory__quantize="4bit"))
+        setups["1 GPU, 4bit"] = constant_memory(weights, recipe.replace(memory__quantize="4bit"))
     for stage in ("zero2", "zero3") if memory.quantize == "none" else ("zero2",):
-        setups[f"{gpus} GPUs, {stage}"] = held(weights, recipe.replace(memory__deepspeed=stage), gpus=gpus)
+        setups[f"{gpus} GPUs, {stage}"] = constant_memory(weights, recipe.replace(memory__deepspeed=stage), gpus=gpus)
     curve = Curve(simulation)
     return Plan(
         recipe=recipe,
         weights=weights,
-        held=setups["1 GPU"],
+        constant=setups["1 GPU"],
         longest=longest,
+        longest_source=longest_source,
         mean=mean,
-        mean_is=mean_is,
+        mean_source=mean_source,
         gpus=gpus,
-        options=tuple(_changes(simulation, setups)),
-        largest={name: {card: curve.largest(card * GIB * USABLE - one.total) for card in CARDS_GIB} for name, one in setups.items()},
+        options=tuple(_options_of(simulation, setups, longest_frames)),
+        hours=Hours(samples, mean.flops / recipe.optimizer.micro_batch_size * samples, utilisation) if utilisation is not None else None,
+        largest={
+            name: {card: curve.max_frames(card * GIB * USABLE - constant.total) for card in CARDS_GIB} for name, constant in setups.items()
+        },
     )
 
 
-def held(weights: Weights, recipe: Recipe, *, gpus: int = 1) -> Held:
-    """What each of ``gpus`` GPUs holds throughout; ``memory.deepspeed`` applies if there are several."""
+def constant_memory(weights: Weights, recipe: Recipe, *, gpus: int = 1) -> ConstantMemory:
+    """The constant memory of each of ``gpus`` GPUs; ``memory.deepspeed`` applies if there are several."""
     memory, trained = recipe.memory, weights.trained
     base, buffers = float(weights.frozen_bytes), 0.0
     if memory.quantize == "4bit":
-        of_linear = weights.frozen_bytes / max(1, weights.frozen) * weights.linear
-        base += weights.linear * _NF4_BYTES - of_linear
+        linear_bytes = weights.frozen_bytes / max(1, weights.frozen) * weights.linear
+        base += weights.linear * _NF4_BYTES - linear_bytes
         buffers += weights.largest_linear * 2
     if gpus == 1:
-        return Held(base, trained * 16.0, buffers)  # in 32 bit: weight, gradient and AdamW's two moments
-    config = _zero(memory.deepspeed)
-    stage, each = config.get("stage", 0), 2 if memory.dtype == "bfloat16" else 4
+        return ConstantMemory(base, trained * 16.0, buffers)  # in 32 bit: weight, gradient and AdamW's two moments
+    config = _zero_config(memory.deepspeed)
+    stage, value_bytes = config.get("stage", 0), 2 if memory.dtype == "bfloat16" else 4
     if stage == 0:
-        return Held(base, trained * 16.0, buffers + trained * 4)  # DDP copies gradients into buckets
-    masters = trained * (4 + 8) / gpus  # weight in 32 bit and two moments
+        return ConstantMemory(base, trained * 16.0, buffers + trained * 4)  # DDP copies gradients into buckets
+    master_weights = trained * (4 + 8) / gpus  # weight in 32 bit and two moments
     bucket = config.get("reduce_bucket_size", "auto")
-    buffers += (0.0 if bucket == "auto" else float(bucket)) * each * (2 if config.get("overlap_comm") else 1)
+    buffers += (0.0 if bucket == "auto" else float(bucket)) * value_bytes * (2 if config.get("overlap_comm") else 1)
     if stage < 3:
-        return Held(base, trained * (each + (each / gpus if stage == 2 else each)) + masters, buffers)
-    live = min(weights.frozen + trained, _LIVE_PARAMETERS) * each
-    return Held(base / gpus, trained * 2 * each / gpus + masters, buffers + live)
+        gradient_bytes = value_bytes / gpus if stage == 2 else value_bytes
+        return ConstantMemory(base, trained * (value_bytes + gradient_bytes) + master_weights, buffers)
+    live = min(weights.frozen + trained, _LIVE_PARAMETERS) * value_bytes
+    return ConstantMemory(base / gpus, trained * 2 * value_bytes / gpus + master_weights, buffers + live)
 
 
 class Curve:
-    """Memory that a step adds, interpolated for any number of frames."""
+    """The memory of a step, interpolated for any number of frames."""
 
     def __init__(self, simulation: Simulation) -> None:
         memory, rows = simulation.recipe.memory, simulation.recipe.optimizer.micro_batch_size
         # Where the first tile is full, the second (the first length in several tiles), and beyond the last bend.
         tile = memory.tile_tokens / rows
-        frames = [_frames_of(simulation, tiles * tile) for tiles in (1, 2, 3, 8)] if memory.tiling != "none" else [16, 64]
+        frames = [_max_frames_in(simulation, tiles * tile) for tiles in (1, 2, 3, 8)] if memory.tiling != "none" else [16, 64]
         self.frames = sorted({max(1, n) for n in frames})
         if len(self.frames) == 1:
             self.frames.append(self.frames[0] + 8)
         self.steps = [simulation.step(n) for n in self.frames]
 
-    def above(self, frames: int) -> float:
-        """Bytes above what is held throughout."""
+    def memory(self, frames: int) -> float:
+        """Bytes in addition to the constant memory."""
         k = min(max(1, sum(n < frames for n in self.frames)), len(self.frames) - 1)
         (x0, x1), (low, high) = self.frames[k - 1 : k + 1], self.steps[k - 1 : k + 1]
-        part = (frames - x0) / (x1 - x0)
-        return max(low.above[phase] + part * (high.above[phase] - low.above[phase]) for phase in low.above)
+        fraction = (frames - x0) / (x1 - x0)
+        return max(low.memory[phase] + fraction * (high.memory[phase] - low.memory[phase]) for phase in low.memory)
 
-    def largest(self, room: float) -> int:
-        """The most frames whose step fits into ``room`` bytes; 0 if not even one does."""
+    def max_frames(self, available: float) -> int:
+        """The most frames whose step fits into ``available`` bytes; 0 if not even one does."""
         low, high = 0, 1
-        while self.above(high) <= room and high < 1 << 20:
+        while self.memory(high) <= available:
             low, high = high, high * 2
+            if low >= MOST_FRAMES:
+                return MOST_FRAMES
         while high - low > 1:
             middle = (low + high) // 2
-            low, high = (middle, high) if self.above(middle) <= room else (low, middle)
+            low, high = (middle, high) if self.memory(middle) <= available else (low, middle)
         return low
 
 
-def _frames_of(simulation: Simulation, tokens: float) -> int:
+def _max_frames_in(simulation: Simulation, tokens: float) -> int:
     """The most frames of a sample of at most ``tokens`` tokens."""
-    each = (simulation.tokens(200) - simulation.tokens(100)) / 100
-    return int((tokens - simulation.tokens(1)) // each) + 1
+    per_frame = (simulation.tokens(200) - simulation.tokens(100)) / 100
+    return int((tokens - simulation.tokens(1)) // per_frame) + 1
 
 
-def _changes(simulation: Simulation, setups: dict[str, Held]) -> list[Option]:
-    """The longest sample under other memory settings, one change at a time."""
-    recipe, frames = simulation.recipe, simulation.recipe.numpro.max_frames
-    memory, one = recipe.memory, setups["1 GPU"].total
-    here = simulation.step(frames)
+def _checked_index(recipe: Recipe) -> ShardIndex | None:
+    """The index of the recipe's shards, if it names any. What else a run checks before it loads the model is checked, too."""
+    from ..run.model import check_adapter
+    from ..shards.index import ShardIndex
+
+    _zero_config(recipe.memory.deepspeed)
+    if recipe.adapter:
+        check_adapter(recipe)
+    if recipe.data.held_out:
+        ShardIndex.read(recipe.data.held_out, recipe.numpro)
+    return ShardIndex.read(recipe.data.shards, recipe.numpro) if recipe.data.shards else None
+
+
+def _samples_of_run(recipe: Recipe, index: ShardIndex | None) -> int:
+    """How many samples the whole run trains on."""
+    if recipe.memory.dtype != "bfloat16":
+        raise NumProError(f"--hours is for memory.dtype=bfloat16, whose speed cards are rated by, not {recipe.memory.dtype}")
+    if recipe.optimizer.max_steps:
+        return recipe.optimizer.max_steps * recipe.optimizer.batch_size
+    if index is None:
+        raise NumProError("--hours needs the length of the run: pass data.shards=... or optimizer.max_steps=...")
+    return math.ceil(index.samples * recipe.optimizer.epochs)
+
+
+def _longest(simulation: Simulation) -> tuple[int, str]:
+    """The frames of the longest sample, and the key that limits them."""
+    most, fit = simulation.recipe.numpro.max_frames, _max_frames_in(simulation, simulation.recipe.data.max_tokens)
+    return (most, "max_frames") if most <= fit else (max(1, fit), "max_tokens")
+
+
+def _options_of(simulation: Simulation, setups: dict[str, ConstantMemory], frames: int) -> list[Option]:
+    """The longest sample's peak with other memory settings, one change at a time."""
+    recipe = simulation.recipe
+    memory, constant = recipe.memory, setups["1 GPU"].total
+    step = simulation.step(frames)
     options = []
     for tiling in ("all", "mlp", "none"):
         if tiling != memory.tiling:
-            options.append(Option(f"memory.tiling={tiling}", one + simulation.changed(memory__tiling=tiling).step(frames).peak))
-    other = not memory.gradient_checkpointing
-    without = simulation.changed(memory__gradient_checkpointing=other).step(frames)
-    options.append(Option(f"memory.gradient_checkpointing={str(other).lower()}", one + without.peak))
+            options.append(Option(f"memory.tiling={tiling}", constant + simulation.changed(memory__tiling=tiling).step(frames).peak))
+    flipped = not memory.gradient_checkpointing
+    flipped_step = simulation.changed(memory__gradient_checkpointing=flipped).step(frames)
+    options.append(Option(f"memory.gradient_checkpointing={str(flipped).lower()}", constant + flipped_step.peak))
     names = {"1 GPU, 4bit": "memory.quantize=4bit"}
-    options += [Option(names.get(name, name), value.total + here.peak) for name, value in setups.items() if name != "1 GPU"]
+    options += [Option(names.get(name, name), value.total + step.peak) for name, value in setups.items() if name != "1 GPU"]
     return options
 
 
-def _mean(recipe: Recipe) -> tuple[int, str]:
-    """Frames of the mean sample, and where that comes from."""
-    most = recipe.numpro.max_frames
-    if recipe.data.shards:
-        from ..shards.index import ShardIndex
-
-        index = ShardIndex.read(recipe.data.shards, recipe.numpro)
-        return max(1, min(most, round(float(index.sample_frames.mean())))), "mean of the shards"
+def _mean_frames(recipe: Recipe, index: ShardIndex | None, *, most: int) -> tuple[int, str]:
+    """The mean number of frames of a sample, and its source."""
+    if index is not None:
+        return max(1, round(float(index.sample_frames.clip(max=most).mean()))), "mean of the shards"
     return min(most, max(1, math.ceil(60 * recipe.numpro.fps))), "a minute (no data.shards)"
 
 
-def _zero(choice: str) -> dict[str, Any]:
+def _zero_config(choice: str) -> dict[str, Any]:
     """``zero_optimization`` of DeepSpeed's configuration."""
     if choice == "none":
         return {}
@@ -219,68 +207,3 @@ def _zero(choice: str) -> dict[str, Any]:
             "path of a JSON file"
         ) from None
     return config
-
-
-def _heading(found: Plan) -> list[str]:
-    recipe, weights = found.recipe, found.weights
-    what = (
-        f"LoRA of rank {recipe.lora.rank}" + (", projector in full" if recipe.lora.projector else "") if recipe.tuning == "lora" else "all"
-    )
-    memory = recipe.memory
-    saving = f"tiling={memory.tiling}, gradient_checkpointing={str(memory.gradient_checkpointing).lower()}, quantize={memory.quantize}"
-    return [
-        f"{recipe.model}: {_in_words(weights.frozen + weights.trained)} parameters, {_in_words(weights.trained)} trained ({what})",
-        f"{memory.dtype}, {saving}, {recipe.optimizer.micro_batch_size} sample(s) at a time",
-    ]
-
-
-def _samples(found: Plan) -> list[str]:
-    rows = [["one GPU, GiB", "frames", "tokens", "weights", "training", "step", "PEAK", "TFLOPs"]]
-    for name, step in (("longest (max_frames)", found.longest), (found.mean_is, found.mean)):
-        parts = [found.held.weights + found.held.buffers, found.held.trained, step.peak, found.peak(step)]
-        rows.append(
-            [name, str(step.frames), f"{step.tokens:,}", *map(_gib, parts), f"{step.flops / 1e12:,.{0 if step.flops > 1e14 else 2}f}"]
-        )
-    batch, micro = found.recipe.optimizer.batch_size, found.recipe.optimizer.micro_batch_size
-    total = found.mean.flops / micro * batch / 1e15
-    return [
-        *_table(rows),
-        "training: trained weights, their gradients and AdamW's states in 32 bit; TFLOPs: forward and backward, recomputation included;",
-        f"a step of {batch} such samples as the last line's: {total:,.1f} PFLOPs",
-    ]
-
-
-def _options(found: Plan) -> list[str]:
-    here = found.peak(found.longest)
-    rows = [[f"peak at {found.longest.frames} frames, GiB", "each GPU", "instead of"]]
-    rows += [[option.change, _gib(option.peak), _gib(here)] for option in found.options]
-    return _table(rows)
-
-
-def _cards(found: Plan) -> list[str]:
-    setups = list(found.largest)
-    rows = [["largest max_frames", *setups]]
-    for card in CARDS_GIB:
-        rows.append([f"{card} GB", *[f"{found.largest[name][card]:,}" if found.largest[name][card] else "-" for name in setups]])
-    limit = found.recipe.data.max_tokens
-    return [
-        *_table(rows),
-        f"with {1 - USABLE:.0%} of the card left for CUDA and gaps between tensors; data.max_tokens={limit:,} limits samples as well",
-    ]
-
-
-def _in_words(parameters: int) -> str:
-    return f"{parameters / 1e9:.2f} billion" if parameters > 1e9 else f"{parameters / 1e6:,.{0 if parameters > 1e7 else 2}f} million"
-
-
-def _gib(size: float) -> str:
-    return f"{size / GIB:.{1 if size > GIB or not size else 3}f}"
-
-
-def _table(rows: Sequence[Sequence[str]]) -> list[str]:
-    """Aligned columns, the first to the left and the others to the right; the first row is the heading."""
-    widths = [max(len(row[k]) for row in rows) for k in range(len(rows[0]))]
-    lines = [
-        "  ".join([row[0].ljust(widths[0]), *[cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True)]]) for row in rows
-    ]
-    return [lines[0], "-" * len(lines[0]), *lines[1:]]

@@ -1,14 +1,14 @@
 """One training step without weights: memory and FLOPs counted on tensors that have shapes but no values.
 
-The model is built and prepared exactly as for training (``make_trainable``, ``answer_loss``), its parameters become fake tensors, and a
-forward and a backward pass run while every new storage and its end are noted.
+The model is built and prepared exactly as for training (``make_trainable``, ``answer_loss``), its parameters are replaced with fake
+tensors, and a forward and a backward pass run while the creation and the release of every storage are recorded.
 
-Two things keep this fast. All layers of a language model are alike, so each phase's memory and FLOPs grow along a straight line with the
-number of layers: two small models are simulated and the line is followed to the real depth. And the frozen vision tower treats frames
-one by one and keeps nothing for backward, so a few frames show what many need. Both are exact, not estimates.
+Two things keep this fast. All layers of a language model are equal, so each phase's memory and FLOPs are linear in the number of layers:
+two small models are simulated and extrapolated to the real depth. And the frozen vision tower processes frames independently and keeps
+nothing for the backward pass, so a few frames are enough to extrapolate to many. Both are exact, not estimates.
 
-GPUs add to this: flash attention's working memory in backward is counted by its kernels' rule; the allocator's rounding and CUDA's own
-context are not counted here (see ``plan``).
+GPUs need more: flash attention's working memory in the backward pass is counted by its kernels' rule; the allocator's rounding and CUDA's
+own context are not counted here (see ``plan``).
 """
 
 # mypy: allow-untyped-calls
@@ -27,33 +27,35 @@ from numpro_plugin.internals.of_torch import FakeTensorMode
 
 from ..run.loss import answer_loss
 from ..run.model import weights_dtype
-from .meta_model import fill_with_fakes, meta_model
+from .meta_model import meta_model, use_fake_tensors
 from .tracker import Tracker
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from numpro_plugin.families import Family
 
     from ..recipe.record import Recipe
 
 
 @dataclass(frozen=True)
 class Weights:
-    """Parameters, by what training does with them."""
+    """Numbers of parameters."""
 
     frozen: int
-    """How many are not trained."""
+    """Parameters that are not trained."""
 
     trained: int
-    """How many are trained (kept in 32 bit)."""
+    """Trained parameters (kept in 32 bit)."""
 
     linear: int
-    """How many of the frozen ones are in the language model's linear layers, which 4-bit quantizing makes smaller."""
+    """Frozen parameters in the language model's linear layers, to which 4-bit quantization applies."""
 
     largest_linear: int
     """Parameters of the largest of these layers."""
 
     frozen_bytes: int
-    """Bytes of the frozen ones in the type that they are kept in."""
+    """Bytes of the frozen parameters in their data type."""
 
 
 @dataclass(frozen=True)
@@ -64,23 +66,23 @@ class Step:
     tokens: int
     """Per sample."""
 
-    above: dict[str, float]
-    """Peak memory of each phase in bytes, above weights, gradients and optimizer states."""
+    memory: dict[str, float]
+    """Peak memory of each phase in bytes, without weights, gradients and optimizer states."""
 
     flops: float
     """Of forward and backward pass, recomputation included; a multiplication and an addition are two."""
 
     @property
     def peak(self) -> float:
-        """Bytes above weights, gradients and optimizer states."""
-        return max(self.above.values())
+        """Bytes, without weights, gradients and optimizer states."""
+        return max(self.memory.values())
 
 
 class Simulation:
     """Steps of one recipe on one model; see the module's docstring."""
 
     def __init__(self, config: Any, recipe: Recipe, *, text_tokens: int = 150, answer_tokens: int = 20) -> None:
-        """``config``: from ``known_models.model_config``. ``text_tokens``, ``answer_tokens``: of a sample, beside the video's."""
+        """``config``: from ``known_models.model_config``. ``text_tokens``, ``answer_tokens``: tokens of a sample without its video."""
         self.config = config
         self.recipe = recipe
         self.text_tokens = text_tokens
@@ -89,10 +91,10 @@ class Simulation:
         self._tower: list[tuple[float, float]] = []
 
     def changed(self, **changes: Any) -> Simulation:
-        """The same simulation with changes of the recipe, as ``Recipe.replace`` takes them."""
+        """The same simulation with changes of the recipe, in the form of ``Recipe.replace``."""
         other = Simulation(self.config, self.recipe.replace(**changes), text_tokens=self.text_tokens, answer_tokens=self.answer_tokens)
         if not any(key.startswith(("tuning", "optimizer", "numpro", "lora")) for key in changes):
-            other._tower = self._tower  # a frozen tower does not depend on what saves memory after it
+            other._tower = self._tower  # memory settings of the language model do not affect a frozen tower
         return other
 
     @cached_property
@@ -110,52 +112,57 @@ class Simulation:
         )
 
     def tokens(self, frames: int) -> int:
-        """Length of a sample with ``frames`` frames."""
-        return family_of(self.config).video_tokens(frames) + self.text_tokens + self.answer_tokens
+        """Number of tokens of a sample with ``frames`` frames."""
+        return _family(self.config, self.recipe).video_tokens(frames) + self.text_tokens + self.answer_tokens
 
     def step(self, frames: int, *, layers: tuple[int, int] | None = (1, 2)) -> Step:
-        """The step of a sample of ``frames`` frames. ``layers``: the depths that are simulated; None: the real depth."""
+        """The step of a sample with ``frames`` frames. ``layers``: the depths to simulate; None: the real depth."""
         if (frames, layers) not in self._steps:
             self._steps[frames, layers] = self._simulated(frames, layers)
         return self._steps[frames, layers]
 
     def _simulated(self, frames: int, layers: tuple[int, int] | None) -> Step:
         depth = self.config.text_config.num_hidden_layers
-        counts = layers if layers is not None and max(layers) < depth else (depth,)
+        depths = layers if layers is not None and max(layers) < depth else (depth,)
         with_tower = self.recipe.tuning == "full"  # the tower then has an autograd graph
         sizes = (frames, self.tokens(frames), self.answer_tokens)
-        runs = [_run(self.config, self.recipe, *sizes, n, with_tower=with_tower) for n in counts]
-        above, flops = ({phase: _line(counts, [run[k][phase] for run in runs], depth) for phase in runs[0][k]} for k in (0, 1))
+        runs = [_run(self.config, self.recipe, *sizes, n, with_tower=with_tower) for n in depths]
+        memory, flops = ({phase: _extrapolated(depths, [run[k][phase] for run in runs], depth) for phase in runs[0][k]} for k in (0, 1))
         if not with_tower:
-            few = (16, 20)  # enough frames that pixels outweigh what does not depend on them
+            few = (16, 20)  # enough frames that pixels need more memory than everything of constant size
             self._tower = self._tower or [_run_tower(self.config, self.recipe, n) for n in few]
-            above["vision"], flops["vision"] = (_line(few, [tower[k] for tower in self._tower], frames) for k in (0, 1))
-        return Step(frames, sizes[1], above, sum(flops.values()))
+            memory["vision"], flops["vision"] = (_extrapolated(few, [tower[k] for tower in self._tower], frames) for k in (0, 1))
+        return Step(frames, sizes[1], memory, sum(flops.values()))
 
 
-def _line(at: tuple[int, ...], values: list[float], wanted: int) -> float:
-    """The straight line through one or two points."""
+def _family(config_or_model: Any, recipe: Recipe) -> Family:
+    """The model's family for frames of the recipe's size."""
+    return family_of(config_or_model).with_frame_size(recipe.numpro.frame_size)
+
+
+def _extrapolated(at: tuple[int, ...], values: list[float], target: int) -> float:
+    """The value at ``target`` of the straight line through two points, or of the constant through one."""
     if len(at) == 1:
         return values[0]
-    return values[0] + (values[1] - values[0]) * (wanted - at[0]) / (at[1] - at[0])
+    return values[0] + (values[1] - values[0]) * (target - at[0]) / (at[1] - at[0])
 
 
 def _run(
     config: Any, recipe: Recipe, frames: int, length: int, answer: int, layers: int, *, with_tower: bool
 ) -> tuple[dict[str, float], dict[str, float]]:
-    """Memory above the parameters and gradients, and FLOPs, by phase; ``with_tower=False`` leaves the tower out."""
+    """Memory, without parameters and gradients, and FLOPs by phase; ``with_tower=False``: without the vision tower."""
     model = meta_model(config if with_tower else family_of(config).with_shallow_tower(), recipe, layers=layers)
-    family, rows = family_of(model), recipe.optimizer.micro_batch_size
+    family, rows = _family(model, recipe), recipe.optimizer.micro_batch_size
     with FakeTensorMode(allow_non_fake_inputs=True), Tracker() as tracker:
-        fill_with_fakes(model)
+        use_fake_tensors(model)
         for parameter in model.parameters():  # gradients exist from a step's second micro-batch on
             if parameter.requires_grad:
                 parameter.grad = torch.zeros_like(parameter)
-        held = tracker.now
-        _follow(model, tracker)
+        constant = tracker.allocated
+        _track_phases(model, tracker)
         tracker.phase = "vision"
         with _autocast(recipe):
-            # As the model's own forward, which cannot be used: it looks at the ids' values, and fake tensors have none.
+            # The steps of the model's own forward, which itself cannot be used: it reads the values of the ids, and fake tensors have none.
             pixels = family.empty_pixels(rows * frames, getattr(torch, weights_dtype(recipe)))
             ids = torch.zeros(rows, length, dtype=torch.long)
             features = family.video_features(model, pixels)
@@ -164,48 +171,48 @@ def _run(
             inputs = {"inputs_embeds": embeds, "labels": ids, **family.given_positions(rows, length)}
             kept_alive = [pixels, features] if family.keeps_features else [pixels]
             del features
-            if rows > 1:  # most likely of unequal length; a single row needs no mask (see ``meta_model``)
+            if rows > 1:  # the rows usually differ in length; a single row needs no mask (see ``meta_model``)
                 inputs["attention_mask"] = torch.ones(rows, length, dtype=torch.long)
             loss = answer_loss(model, inputs, num_items=1.0, positions=torch.arange(length - answer - 1, length - 1))
         del inputs, pixels, ids, embeds, kept_alive
         tracker.phase = "backward"
         loss.backward()
     phases = [phase for phase in tracker.peaks if phase != "setup" and (with_tower or phase != "vision")]
-    return {phase: tracker.peaks[phase] - held for phase in phases}, {phase: tracker.flops(phase) for phase in phases}
+    return {phase: tracker.peaks[phase] - constant for phase in phases}, {phase: tracker.flops(phase) for phase in phases}
 
 
 def _run_tower(config: Any, recipe: Recipe, frames: int) -> tuple[float, float]:
-    """Memory above the parameters, and FLOPs, of the frozen tower."""
+    """Memory, without parameters, and FLOPs of the frozen vision tower."""
     model = meta_model(config, recipe, layers=1)
-    family, rows = family_of(model), recipe.optimizer.micro_batch_size
+    family, rows = _family(model, recipe), recipe.optimizer.micro_batch_size
     with FakeTensorMode(allow_non_fake_inputs=True), Tracker() as tracker:
-        fill_with_fakes(model)
-        held = tracker.now
-        _follow(model, tracker)
+        use_fake_tensors(model)
+        constant = tracker.allocated
+        _track_phases(model, tracker)
         tracker.phase = "vision"
         with _autocast(recipe), torch.no_grad():
             family.video_features(model, family.empty_pixels(rows * frames, getattr(torch, weights_dtype(recipe))))
-    return tracker.peaks["vision"] - held, tracker.flops("vision")
+    return tracker.peaks["vision"] - constant, tracker.flops("vision")
 
 
-def _follow(model: Any, tracker: Tracker) -> None:
-    """Tell the tracker when projector, language model and head begin, in forward and backward pass."""
+def _track_phases(model: Any, tracker: Tracker) -> None:
+    """Set the tracker's phase when projector, language model and head start, in forward and backward pass."""
     base = base_model_of(model)
 
-    def to(phase: str) -> Any:
+    def set_phase(phase: str) -> Any:
         return lambda *_: setattr(tracker, "phase", phase)
 
     def language_model(_module: Any, args: Any, kwargs: Any) -> None:
         embeds = kwargs.get("inputs_embeds", args[0] if args else None)
         if embeds is not None and embeds.requires_grad:
-            embeds.register_hook(to("projector backward"))
+            embeds.register_hook(set_phase("projector backward"))
         tracker.phase = "forward"
 
     base.model.language_model.register_forward_pre_hook(language_model, with_kwargs=True)
-    base.model.language_model.register_forward_hook(to("head"))
+    base.model.language_model.register_forward_hook(set_phase("head"))
     for name in family_of(base).projector_modules(base):
-        base.get_submodule(name).register_forward_pre_hook(to("projector"))
-        base.get_submodule(name).register_forward_hook(to("vision"))
+        base.get_submodule(name).register_forward_pre_hook(set_phase("projector"))
+        base.get_submodule(name).register_forward_hook(set_phase("vision"))
 
 
 @contextlib.contextmanager

@@ -1,4 +1,4 @@
-"""Memory and FLOPs of whatever runs, by phase: memory from the tensors' storages, FLOPs from torch's own counter.
+"""Memory and FLOPs of running code, by phase: memory from the tensors' storages, FLOPs from torch's own counter.
 
 Works for fake tensors, which have shapes but no values, and for real ones.
 """
@@ -20,22 +20,22 @@ if TYPE_CHECKING:
 
 
 class Tracker(TorchDispatchMode):
-    """While active, notes the bytes of all storages that are made, their peak and the FLOPs, each by phase."""
+    """While active, records the bytes of all new storages, their peak and the FLOPs, each by phase."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.now = 0
-        """Bytes of the storages that are alive."""
+        self.allocated = 0
+        """Bytes of all storages that exist now."""
 
         self.peaks: dict[str, int] = defaultdict(int)
-        """Most bytes alive at once in each phase."""
+        """The largest ``allocated`` of each phase."""
 
-        self._live: dict[int, int] = {}
+        self._sizes: dict[int, int] = {}
         self._counter = PhaseFlopCounter("setup", {FLASH: attention_flops, FLASH_BACKWARD: attention_backward_flops})
 
     @property
     def phase(self) -> str:
-        """What is running; bytes and FLOPs are noted under it."""
+        """The current phase, to which bytes and FLOPs are attributed."""
         return self._counter.phase
 
     @phase.setter
@@ -58,31 +58,31 @@ class Tracker(TorchDispatchMode):
         out = func(*args, **(kwargs or {}))
         for tensor in [out] if isinstance(out, torch.Tensor) else tree_leaves(out):
             if isinstance(tensor, torch.Tensor):
-                self._note(tensor)
+                self._add(tensor)
         if packet_of(func) is FLASH_BACKWARD:
-            self._note_kernel_memory(*args[1:3])
+            self._add_kernel_memory(*args[1:3])
         return out
 
-    def _note(self, tensor: torch.Tensor) -> None:
+    def _add(self, tensor: torch.Tensor) -> None:
         storage = tensor.untyped_storage()
         key = storage_key(storage)
-        if key in self._live:
+        if key in self._sizes:
             return
-        size = self._live[key] = storage.nbytes()
-        weakref.finalize(storage, self._forget, key)
-        self.now += size
-        self._raise_peak(self.now)
+        size = self._sizes[key] = storage.nbytes()
+        weakref.finalize(storage, self._remove, key)
+        self.allocated += size
+        self._raise_peak(self.allocated)
 
-    def _forget(self, key: int) -> None:
-        self.now -= self._live.pop(key, 0)
+    def _remove(self, key: int) -> None:
+        self.allocated -= self._sizes.pop(key, 0)
 
-    def _note_kernel_memory(self, query: torch.Tensor, key: torch.Tensor) -> None:
-        """Memory inside flash attention's backward kernel on a GPU.
+    def _add_kernel_memory(self, query: torch.Tensor, key: torch.Tensor) -> None:
+        """Count the memory inside flash attention's backward kernel on a GPU.
 
-        It sums the queries' gradient in 32 bit, and makes the gradients of keys and values for every query head.
+        The kernel sums the queries' gradient in 32 bit, and makes the gradients of keys and values for every query head.
         """
         repeated = 2 * query.numel() * query.element_size() if query.shape[1] != key.shape[1] else 0
-        self._raise_peak(self.now + query.numel() * 4 + repeated)
+        self._raise_peak(self.allocated + query.numel() * 4 + repeated)
 
     def _raise_peak(self, size: int) -> None:
         self.peaks[self.phase] = max(self.peaks[self.phase], size)
@@ -93,8 +93,8 @@ def attention_flops(
 ) -> float:
     """Two products of attention: scores, and values weighted by them. Arguments are shapes (B, H, L, D).
 
-    Torch's counter has no formula for the CPU's operator, and its own for GPUs count a causal mask's upper half too, which the kernels
-    leave out.
+    torch's counter has no formula for the CPU's operator, and its formulas for GPUs include the masked half of causal attention, which
+    the kernels skip.
     """
     causal = len(options) > 1 and options[1]
     return 2 * _pairs(query, key, causal=causal) * (query[3] + value[3])
@@ -103,11 +103,11 @@ def attention_flops(
 def attention_backward_flops(
     gradient: Sequence[int], query: Sequence[int], key: Sequence[int], value: Sequence[int], *options: Any, out_shape: Any = None, **_: Any
 ) -> float:
-    """Five products: the scores once more, and the gradients of scores, queries, keys and values. See ``attention_flops``."""
+    """Five products: the scores again, and the gradients of scores, queries, keys and values. See ``attention_flops``."""
     causal = options[3]  # after the output, its log-sum-exp and the dropout
     return 2 * _pairs(query, key, causal=causal) * (3 * query[3] + 2 * value[3])
 
 
 def _pairs(query: Sequence[int], key: Sequence[int], *, causal: bool) -> float:
-    """Pairs of a query and a key, over all heads."""
+    """The number of pairs of a query and a key, over all heads."""
     return query[0] * query[1] * query[2] * key[2] * (0.5 if causal else 1.0)

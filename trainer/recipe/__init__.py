@@ -1,1 +1,1 @@
-"""The recipe: everything a training run is made of."""
+"""The recipe: all settings of a training run."""

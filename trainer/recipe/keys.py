@@ -1,4 +1,4 @@
-"""Nested records: their keys in dotted form, values by key, and plain values."""
+"""Nested records: their keys in dotted form, access by key, and plain values."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 def keys_of(kind: type) -> list[str]:
-    """All keys of a dataclass and of the dataclasses in it, in dotted form."""
+    """All keys of a dataclass and its nested dataclasses, in dotted form."""
     keys = []
     for name, hint in get_type_hints(kind).items():
         inner = isinstance(hint, type) and dataclasses.is_dataclass(hint)
@@ -20,19 +20,19 @@ def keys_of(kind: type) -> list[str]:
     return keys
 
 
-def flat(values: Mapping[str, Any], before: str = "") -> dict[str, Any]:
-    """``{"a": {"b": 1}}`` -> ``{"a.b": 1}``."""
-    found: dict[str, Any] = {}
+def flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """``{"a": {"b": 1}}`` becomes ``{"a.b": 1}``."""
+    flattened: dict[str, Any] = {}
     for name, value in values.items():
-        found |= flat(value, f"{before}{name}.") if isinstance(value, dict) and value else {f"{before}{name}": value}
-    return found
+        flattened |= flat(value, f"{prefix}{name}.") if isinstance(value, dict) and value else {f"{prefix}{name}": value}
+    return flattened
 
 
 def put(values: dict[str, Any], key: str, value: Any) -> None:
     """Set a value by its dotted key; missing sections are created.
 
     Raises:
-        NumProError: a part of the key before the last names a value.
+        NumProError: a section in the key is a value.
     """
     *sections, last = key.split(".")
     for section in sections:
@@ -44,9 +44,9 @@ def put(values: dict[str, Any], key: str, value: Any) -> None:
 
 
 def plain(value: Any) -> Any:
-    """Dataclasses to dicts, tuples to lists, at every depth."""
+    """A value with dataclasses as dicts and tuples as lists, at every depth."""
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         value = {f.name: getattr(value, f.name) for f in dataclasses.fields(value)}
     if isinstance(value, dict):
-        return {key: plain(one) for key, one in value.items()}
-    return [plain(one) for one in value] if isinstance(value, (tuple, list)) else value
+        return {key: plain(item) for key, item in value.items()}
+    return [plain(item) for item in value] if isinstance(value, (tuple, list)) else value

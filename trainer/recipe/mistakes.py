@@ -1,4 +1,4 @@
-"""What is wrong with a recipe, said with the key, the value, what is allowed and the nearest known name."""
+"""Errors about a recipe: they name the key, the value, what is allowed and the nearest known name."""
 
 from __future__ import annotations
 
@@ -18,7 +18,11 @@ _EXPECTED = "Input should be "
 
 
 def check_known(given: Collection[str], known: Collection[str]) -> None:
-    """Raise NumProError for the first given key that is not known; it names the nearest known one."""
+    """Check that all given keys are known.
+
+    Raises:
+        NumProError: for the first unknown key; the message names the nearest known one.
+    """
     for key in given:
         if key not in known:
             near = difflib.get_close_matches(key, known, n=1, cutoff=0.5) or [k for k in sorted(known) if k.endswith("." + key)][:1]
@@ -27,18 +31,18 @@ def check_known(given: Collection[str], known: Collection[str]) -> None:
 
 
 def explain(error: ValidationError, record: type) -> NumProError:
-    """The first of pydantic's complaints about a record as an error of this project.
+    """The first of pydantic's errors about a record as an error of this project.
 
     Args:
-        error: what pydantic raised.
-        record: the dataclass that was built; its fields' bounds are named in full, not only the one that was broken.
+        error: the exception that pydantic raised.
+        record: the dataclass that was built. The message names both bounds of its field, not only the violated one.
     """
     first = error.errors()[0]
     details = first.get("ctx", {})
-    if isinstance(details.get("error"), NumProError):  # from a check of our own, such as one that compares two keys
+    if isinstance(details.get("error"), NumProError):  # from this project's own checks, for example of two keys
         return details["error"]
     path, value, reason = list(first["loc"]), first["input"], first["msg"]
-    if first["type"] == "missing":  # of a tuple: the input is the whole of it
+    if first["type"] == "missing":  # an item of a tuple; the input is the whole tuple
         path, reason = path[:-1], "has too few values"
     elif not _BOUNDS.keys().isdisjoint(details):
         reason = f"must be {_range(_bounds(record, path) or details)}"
@@ -51,7 +55,7 @@ def explain(error: ValidationError, record: type) -> NumProError:
 
 
 def _bounds(record: type, path: list[Any]) -> dict[str, Any]:
-    """The bounds of a field by their short names, ``{"ge": 0, "le": 1}``; empty if they are those of a value inside it."""
+    """The bounds of a field by their short names, ``{"ge": 0, "le": 1}``; empty for the bounds of an item of a field."""
     *sections, name = path
     for section in sections:
         record = get_type_hints(record)[section]

@@ -1,4 +1,4 @@
-"""The recipe: everything a training run is made of, as one typed record read from YAML and ``key=value`` changes."""
+"""The recipe: all settings of a training run in a typed record, read from YAML and ``key=value`` changes."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from numpro_plugin.settings import NumProSettings, parse_frame_size
 
 from .keys import flat, keys_of, plain, put
 from .mistakes import check_known, explain
+from .yaml_text import parse_yaml, read_yaml
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -30,39 +31,39 @@ _CHECKED = ConfigDict(extra="forbid", allow_inf_nan=False)
 
 @dataclass(frozen=True, kw_only=True, config=_CHECKED)
 class Data:
-    """The training data and how it is read."""
+    """The training data and how they are read."""
 
     shards: tuple[str, ...] = ()
     """Files, folders or patterns (``*.parquet``) of shards made by ``numpro-train shards``."""
 
     held_out: tuple[str, ...] = ()
-    """Shards that are kept out of training; every ``run.eval_steps`` steps the model answers their questions, scored by mIoU."""
+    """Shards that are not trained on. Every ``run.eval_steps`` steps the model answers their questions, scored by mIoU."""
 
     streaming: bool = False
-    """Read shards in order through a shuffle buffer, not at random: for sets too large to be copied into the cache of ``datasets``."""
+    """Read shards in order through a shuffle buffer, not at random: for sets too large for a copy in the cache of ``datasets``."""
 
     shuffle_buffer: int = Field(default=256, ge=1)
-    """Videos that each worker shuffles among when ``streaming``."""
+    """Number of videos in each worker's shuffle buffer when ``streaming``."""
 
     group_by_length: bool = True
     """Put samples of similar length into one batch (not when ``streaming``)."""
 
     numbering: Numbering = "grid"
-    """``grid``: true frame numbers. ``offset``: each sample's numbers start at a random one and its answers shift too, so that numbers must
-    be read, not counted. ``random``: every frame gets a random number and answers change to match."""
+    """``grid``: the grid's frame numbers. ``offset``: each sample's numbers start at a random number and its answers are shifted by it, so
+    that numbers must be read, not counted. ``random``: every frame has a random number and answers are changed to match."""
 
     highest_number: int = Field(default=999, ge=1, le=1_000_000)
     """The largest number that ``numbering: offset`` or ``random`` may draw. With ``offset``, a video whose own numbers are larger keeps
     them."""
 
     font_size_jitter: float = Field(default=0.0, ge=0, le=0.5)
-    """Each sample's font size is within this fraction of ``numpro.style.font_size``, e.g. 0.1: 36 to 44 instead of 40."""
+    """Each sample's font size differs from ``numpro.style.font_size`` by at most this fraction, e.g. 0.1: 36 to 44 instead of 40."""
 
     max_tokens: int = Field(default=36_000, ge=1)
     """A longer sample loses frames, evenly, until it fits; the answer is never cut. 240 frames of LongVA are 34,560 tokens."""
 
     max_unreadable: float = Field(default=0.01, ge=0, le=1)
-    """The run stops when more than this fraction of the samples is unusable (damaged pictures, ...). Each is reported in any case."""
+    """The run stops when more than this fraction of the samples is unreadable (damaged frames, ...). Each is reported in any case."""
 
     workers: int = Field(default=4, ge=0, le=256)
     """Loader processes per training process."""
@@ -104,10 +105,10 @@ class Optimizer:
     """Samples per forward pass of one process."""
 
     epochs: float = Field(default=3, gt=0)
-    """Passes over the data, above 0; with 1.5, half of the samples are seen a second time."""
+    """Passes over the data, above 0; with 1.5, half of the samples are used a second time."""
 
     max_steps: int = Field(default=0, ge=0)
-    """Exactly this many optimizer steps, instead of ``epochs``; 0: use ``epochs``."""
+    """The number of optimizer steps, instead of ``epochs``; 0: use ``epochs``."""
 
     def __post_init__(self) -> None:
         if self.batch_size % self.micro_batch_size:
@@ -118,7 +119,7 @@ class Optimizer:
 
 @dataclass(frozen=True, kw_only=True, config=_CHECKED)
 class Memory:
-    """Trades memory for time. Only ``dtype`` and ``quantize`` change what is learned."""
+    """Memory saved at the cost of time. Only ``dtype`` and ``quantize`` change the result."""
 
     dtype: Dtype = "bfloat16"
 
@@ -129,14 +130,14 @@ class Memory:
     """Recompute the language model's layers in the backward pass."""
 
     tiling: Tiling = "all"
-    """Parts of the language model's layers that are computed in tiles along the sequence: ``none``, ``mlp``, or ``all``, which adds
+    """Modules of the language model's layers that are computed in tiles along the sequence: ``none``, ``mlp``, or ``all``, which adds
     attention's projections and the norms."""
 
     tile_tokens: int = Field(default=4096, ge=1)
-    """Tokens in a tile; a shorter sequence is computed in one piece."""
+    """Tokens in a tile; a shorter sequence is not tiled."""
 
     deepspeed: str = "zero2"
-    """``zero2``, ``zero3``, the path of a DeepSpeed JSON file, or ``none``. ``zero2`` and ``zero3`` shard between processes, so they are
+    """``zero2``, ``zero3``, the path of a DeepSpeed JSON file, or ``none``. ``zero2`` and ``zero3`` partition over processes, so they are
     ignored in a single process without a launcher."""
 
     quantize: Literal["none", "4bit"] = "none"
@@ -145,18 +146,18 @@ class Memory:
 
 @dataclass(frozen=True, kw_only=True, config=_CHECKED)
 class Run:
-    """What is written during training, and how often, in optimizer steps."""
+    """Logs, checkpoints and held-out evaluation; intervals are in optimizer steps."""
 
     log_steps: int = Field(default=1, ge=1)
 
     save_steps: int = Field(default=200, ge=0)
-    """Steps between checkpoints; the last step has one too. 0: no checkpoints, only the result is written."""
+    """Steps between checkpoints; there is also one of the last step. 0: no checkpoints, only the result is written."""
 
     save_total_limit: int = Field(default=2, ge=0)
-    """How many of the newest checkpoints are kept; 0: all."""
+    """The number of newest checkpoints to keep; 0: all."""
 
     eval_steps: int = Field(default=0, ge=0)
-    """Steps between scores (mIoU) on ``data.held_out``; there is always one at the end. 0: only that one."""
+    """Steps between evaluations (mIoU) on ``data.held_out``; there is always one at the end. 0: only at the end."""
 
     max_new_tokens: int = Field(default=64, ge=1)
     """Longest answer to a held-out question, in tokens."""
@@ -171,26 +172,28 @@ class Recipe:
 
     ====================  ==========================================================================================
     ``model``             the base: folder or hub id of LongVA, Qwen2-VL, Qwen2.5-VL, Qwen3-VL, LLaVA-OneVision, ...
+    ``adapter``           adapter folder or hub id from which training starts, of this project or of the paper's authors
     ``output``            folder to write: checkpoints, ``adapter/`` (``model/`` with ``tuning: full``), logs, loss curve
     ``tuning``            ``lora``: LoRA on the language model, projector in full; ``full``: every parameter, also vision
-    ``seed``              of everything random
+    ``seed``              for all random choices
     ``resume``            continue from the newest checkpoint in ``output`` if it has one
     ``numpro.*``          frames and numbers: ``fps``, ``frame_size``, ``max_frames``, ``numbers``, ``style.font_size`` ...
-    ``data.*``            shards and how they are read                                                  (``Data``)
+    ``data.*``            training data and how they are read                                           (``Data``)
     ``lora.*``            rank, alpha, dropout, projector                                               (``Lora``)
     ``optimizer.*``       learning rate, batch size, epochs                                             (``Optimizer``)
     ``memory.*``          dtype, attention, checkpointing, tiling, DeepSpeed, 4-bit                     (``Memory``)
-    ``run.*``             logs, checkpoints, held-out scores                                            (``Run``)
+    ``run.*``             logs, checkpoints, held-out evaluation                                        (``Run``)
     ====================  ==========================================================================================
 
-    Types, ranges and choices stand at each key. `load_recipe` and `Recipe.from_dict` report a violation as a ``NumProError``; a record
-    that is built directly raises pydantic's ``ValidationError``.
+    Types, ranges and choices are documented with each key. `load_recipe` and `Recipe.from_dict` report a violation as a ``NumProError``; a
+    record that is built directly raises pydantic's ``ValidationError``.
 
-    The defaults are the paper's for NumPro-FT: LoRA of rank 64 and alpha 128, learning rate 1e-4 with cosine schedule, 128 samples a
+    The defaults are the paper's for NumPro-FT: LoRA of rank 64 and alpha 128, learning rate 1e-4 with cosine schedule, 128 samples per
     step (its 8 GPUs x 16), 3 epochs, bf16, ZeRO-2. ``numpro.prompt`` does not affect training; ``ft`` is stored with the adapter.
     """
 
     model: str = ""
+    adapter: str = ""
     output: str = ""
     tuning: Literal["lora", "full"] = "lora"
     seed: int = 0
@@ -204,17 +207,24 @@ class Recipe:
 
     def __post_init__(self) -> None:
         if self.tuning == "full" and self.memory.quantize != "none":
-            raise NumProError("memory.quantize=4bit works with tuning=lora only: 4-bit weights cannot be trained; set one or the other")
+            raise NumProError("memory.quantize=4bit works with tuning=lora only: 4-bit weights cannot be trained. Change one of them")
+        if self.adapter and self.tuning == "full":
+            raise NumProError(
+                f"adapter={self.adapter} works with tuning=lora only: merge it into the model first (numpro-train merge) and set model to "
+                "the result"
+            )
+        if self.adapter and self.memory.deepspeed == "zero3":
+            raise NumProError(f"adapter={self.adapter} does not work with memory.deepspeed=zero3: use zero2 or none")
         if self.memory.quantize != "none" and self.memory.deepspeed == "zero3":
             raise NumProError("memory.quantize=4bit does not work with memory.deepspeed=zero3: use zero2 or none")
         if self.data.numbering != "grid" and not self.numpro.numbers:
             raise NumProError(
-                f"data.numbering={self.data.numbering} does not work with numpro.numbers=false, because no number could be read: use "
+                f"data.numbering={self.data.numbering} does not work with numpro.numbers=false, where frames have no numbers: use "
                 "data.numbering=grid"
             )
         if self.run.eval_steps and not self.data.held_out:
             raise NumProError(
-                f"run.eval_steps={self.run.eval_steps} needs questions to ask: set data.held_out to shards, or run.eval_steps to 0"
+                f"run.eval_steps={self.run.eval_steps} needs held-out questions: set data.held_out to shards, or run.eval_steps to 0"
             )
         if self.data.numbering == "random" and self.data.highest_number + 1 < self.numpro.max_frames:
             raise NumProError(
@@ -224,10 +234,10 @@ class Recipe:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Recipe:
-        """Read what `to_dict` wrote, or a YAML file's content.
+        """A recipe from the result of `to_dict` or the content of a YAML file.
 
         Raises:
-            NumProError: an unknown key, with the nearest known one, or a value of the wrong type or out of range.
+            NumProError: an unknown key (the message names the nearest known one), or a value of the wrong type or out of range.
         """
         check_known(flat(values), known_keys())
         try:
@@ -246,7 +256,7 @@ class Recipe:
         return str(yaml.safe_dump(self.to_dict(), sort_keys=False))
 
     def replace(self, **changes: Any) -> Recipe:
-        """A copy with other values; two underscores in a key stand for a dot: ``replace(optimizer__lr=1e-5)``."""
+        """A copy with other values; two underscores in a key mean a dot: ``replace(optimizer__lr=1e-5)``."""
         values = self.to_dict()
         for key, value in changes.items():
             put(values, key.replace("__", "."), value)
@@ -264,27 +274,18 @@ def load_recipe(recipe: str | Path, overrides: Sequence[str] = ()) -> Recipe:
     Raises:
         NumProError: no such recipe, invalid YAML, an unknown key, or a value out of range.
     """
-    import yaml
-
     name = str(recipe)
     included = _recipes_folder() / f"{name}.yaml"
     if not Path(name).is_file() and not included.is_file():
         raise NumProError(f"no recipe {name!r}: pass a YAML file, or one of {', '.join(recipe_names())}")
-    text = Path(name).read_text(encoding="utf-8") if Path(name).is_file() else included.read_text(encoding="utf-8")
-    try:
-        values = yaml.safe_load(text) or {}
-    except yaml.YAMLError as error:
-        raise NumProError(f"{name} is not YAML: {' '.join(str(error).split())}") from None
+    values = read_yaml(Path(name) if Path(name).is_file() else included) or {}
     if not isinstance(values, dict):
         raise NumProError(f"{name} holds a {type(values).__name__} instead of keys and values")
     for change in overrides:
         key, equals, value = change.partition("=")
         if not equals or not key:
             raise NumProError(f"{change!r} does not change the recipe: write key=value, e.g. optimizer.lr=5e-5")
-        try:
-            put(values, key.strip(), yaml.safe_load(value))
-        except yaml.YAMLError:
-            raise NumProError(f"{change!r}: the value is not valid YAML; quote text that has special characters") from None
+        put(values, key.strip(), parse_yaml(value, repr(change)))
     return Recipe.from_dict(values)
 
 
@@ -300,9 +301,9 @@ def _recipes_folder() -> Any:
 def _normalized(values: Mapping[str, Any]) -> dict[str, Any]:
     """Values in the types of the records: a single path becomes a tuple, ``frame_size: 336`` becomes (width, height)."""
     sections = {key: dict(value) if isinstance(value, dict) else value for key, value in values.items()}
-    for section, key in (("data", "shards"), ("data", "held_out"), ("run", "report_to")):
-        if isinstance(part := sections.get(section), dict) and isinstance(part.get(key), str):
-            part[key] = (part[key],)
+    for name, key in (("data", "shards"), ("data", "held_out"), ("run", "report_to")):
+        if isinstance(section := sections.get(name), dict) and isinstance(section.get(key), str):
+            section[key] = (section[key],)
     numpro = {"prompt": "ft", **(sections.get("numpro") or {})}
     if "frame_size" in numpro:
         numpro["frame_size"] = parse_frame_size(numpro["frame_size"], name="numpro.frame_size")

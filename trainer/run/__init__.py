@@ -1,1 +1,1 @@
-"""`numpro-train run`: a recipe and shards -> an adapter."""
+"""`numpro-train run`: trains an adapter from a recipe and shards."""

@@ -1,4 +1,4 @@
-"""The recipe as arguments of transformers' Trainer and of DeepSpeed."""
+"""The arguments of transformers' Trainer and DeepSpeed for a recipe."""
 
 # mypy: allow-untyped-calls
 
@@ -22,15 +22,15 @@ if TYPE_CHECKING:
 
 
 def training_arguments(recipe: Recipe) -> TrainingArguments:
-    """Trainer's arguments for this process of its launcher. Making them also starts the communication between processes.
+    """Trainer's arguments for this process. Building them also starts the communication between the processes.
 
     Raises:
-        NumProError: a batch that the number of processes does not divide, or a DeepSpeed configuration that cannot be read.
+        NumProError: the batch size is not divisible by the number of processes, or the DeepSpeed configuration cannot be read.
     """
-    optimizer, every, memory = recipe.optimizer, recipe.run, recipe.memory
+    optimizer, intervals, memory = recipe.optimizer, recipe.run, recipe.memory
     world = processes()
-    accumulation, rest = divmod(optimizer.batch_size, optimizer.micro_batch_size * world)
-    if rest or not accumulation:
+    accumulation, remainder = divmod(optimizer.batch_size, optimizer.micro_batch_size * world)
+    if remainder or not accumulation:
         raise NumProError(
             f"optimizer.batch_size={optimizer.batch_size} cannot be divided into optimizer.micro_batch_size={optimizer.micro_batch_size} "
             f"on {world} processes: it must be a multiple of {optimizer.micro_batch_size * world}"
@@ -58,37 +58,37 @@ def training_arguments(recipe: Recipe) -> TrainingArguments:
         ddp_backend="gloo" if cpu and world > 1 else None,
         dataloader_num_workers=recipe.data.workers,
         remove_unused_columns=False,
-        logging_steps=every.log_steps,
+        logging_steps=intervals.log_steps,
         logging_first_step=True,
-        logging_nan_inf_filter=False,  # a loss that is not finite stops the run; see compute_loss
-        save_strategy="steps" if every.save_steps else "no",
-        save_steps=every.save_steps or 1,
-        eval_strategy="steps" if every.eval_steps and recipe.data.held_out else "no",
-        eval_steps=every.eval_steps or None,
-        report_to=list(every.report_to) or "none",
+        logging_nan_inf_filter=False,  # compute_loss stops the run when the loss is not finite
+        save_strategy="steps" if intervals.save_steps else "no",
+        save_steps=intervals.save_steps or 1,
+        eval_strategy="steps" if intervals.eval_steps and recipe.data.held_out else "no",
+        eval_steps=intervals.eval_steps or None,
+        report_to=list(intervals.report_to) or "none",
     )
     _ = args.device
     if args.deepspeed:
         import deepspeed
 
-        deepspeed.init_distributed()  # ZeRO-3 partitions weights while they are loaded, so it must know the number of processes
+        deepspeed.init_distributed()  # before the model: ZeRO-3 partitions weights while they are loaded
     one_gpu_only(args)
     return args
 
 
 def processes() -> int:
-    """How many processes the launcher started; 1 without one."""
+    """The number of processes that the launcher started; 1 without a launcher."""
     return int(os.environ.get("WORLD_SIZE", "1"))
 
 
 def deepspeed_used(recipe: Recipe) -> str:
-    """``memory.deepspeed``, or ``none`` where it does not apply: ``zero2`` and ``zero3`` need a launcher's processes."""
+    """``memory.deepspeed``, but ``none`` for ``zero2`` and ``zero3`` in a single process without a launcher."""
     choice = recipe.memory.deepspeed
     return "none" if choice in ("zero2", "zero3") and "WORLD_SIZE" not in os.environ else choice
 
 
 def _deepspeed(choice: str) -> dict[str, Any] | None:
-    """DeepSpeed's configuration for a choice of ``deepspeed_used``."""
+    """DeepSpeed's configuration for a value of ``deepspeed_used``."""
     if choice == "none":
         return None
     try:
@@ -102,10 +102,9 @@ def _deepspeed(choice: str) -> dict[str, Any] | None:
         config: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise NumProError(f"memory.deepspeed={choice}: {error}; it is zero2, zero3, none or the path of a JSON file") from None
-    if "WORLD_SIZE" not in os.environ:  # one process without a launcher, with a configuration file (to offload to RAM, say)
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            port = free.getsockname()[1]
-        alone = {"RANK": "0", "LOCAL_RANK": "0", "WORLD_SIZE": "1", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
-        os.environ.update(alone)
+    if "WORLD_SIZE" not in os.environ:  # a single process with a configuration file, for example to offload to RAM
+        with socket.socket() as unused:
+            unused.bind(("127.0.0.1", 0))
+            port = unused.getsockname()[1]
+        os.environ.update({"RANK": "0", "LOCAL_RANK": "0", "WORLD_SIZE": "1", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)})
     return config

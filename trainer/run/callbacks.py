@@ -1,4 +1,4 @@
-"""What is recorded while training: speed and memory, unreadable samples, the log, the loss curve."""
+"""Metrics of a training run: speed, memory, unreadable samples, the log file and the loss curve."""
 
 # mypy: allow-untyped-calls
 
@@ -26,13 +26,13 @@ CURVE = "loss.png"
 
 
 class Meter:
-    """Counts of this process since they were last taken."""
+    """Counts of this process since the last log entry."""
 
     def __init__(self) -> None:
         self.unreadable: dict[str, str] = {}
-        """Every sample that could not be used so far, and the reason."""
-        self.in_epoch = 0
-        """How many of them came in this epoch: a sample comes once per epoch, possibly in another process each time."""
+        """The unreadable samples so far, with the reason."""
+        self.unreadable_in_epoch = 0
+        """Unreadable samples of this epoch in this process. Each epoch, a sample may be read by another process."""
         self._reset()
 
     def _reset(self) -> None:
@@ -41,21 +41,22 @@ class Meter:
         self._since = time.perf_counter()
 
     def count(self, tokens: int, frames: int, unreadable: list[tuple[str, str]]) -> None:
-        """One micro-batch."""
+        """Add a micro-batch."""
         self.tokens += tokens
         self.frames += frames
-        self.in_epoch += len(unreadable)
+        self.unreadable_in_epoch += len(unreadable)
         for sample, reason in unreadable:
             if sample not in self.unreadable:
-                log.warning("%s cannot be used: %s", sample, reason)
+                log.warning("%s is unreadable: %s", sample, reason)
                 self.unreadable[sample] = reason
 
     def take(self) -> list[float]:
         """[tokens, frames, seconds waited for data, seconds, peak memory in GiB, unreadable samples of this epoch].
 
-        All but the last two start again from zero.
+        The first four are reset to zero.
         """
-        values = [self.tokens, self.frames, self.waited_s, time.perf_counter() - self._since, peak_memory_gib(), self.in_epoch]
+        seconds = time.perf_counter() - self._since
+        values = [self.tokens, self.frames, self.waited_s, seconds, peak_memory_gib(), self.unreadable_in_epoch]
         self._reset()
         return values
 
@@ -74,7 +75,7 @@ def summarise(rows: torch.Tensor) -> dict[str, float]:
 
 
 def peak_memory_gib() -> float:
-    """Peak memory of this process so far: its GPU's, or resident memory where there is none."""
+    """Peak memory of this process so far: GPU memory, or resident memory without a GPU."""
     if torch.cuda.is_available():
         return torch.cuda.max_memory_allocated() / 2**30
     unit = 1 if sys.platform == "darwin" else 1024
@@ -82,13 +83,13 @@ def peak_memory_gib() -> float:
 
 
 class JsonLog(TrainerCallback):
-    """Writes every log entry as a line of ``log.jsonl``; resuming from a checkpoint removes the lines after it."""
+    """Writes every log entry as a line of ``log.jsonl``. Resuming from a checkpoint removes the lines of later steps."""
 
     def __init__(self, folder: Path) -> None:
         self._file = folder / LOG
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-        """Remove what a stopped run logged after the checkpoint that this run resumes from."""
+        """Remove the lines that were logged after the checkpoint from which this run resumes."""
         if state.is_world_process_zero:
             kept = [line for line in read_log(self._file) if line.get("step", 0) <= state.global_step] if state.global_step else []
             write_text_whole(self._file, "".join(json.dumps(line) + "\n" for line in kept))
@@ -101,7 +102,7 @@ class JsonLog(TrainerCallback):
 
 
 def read_log(file: Path) -> list[dict[str, Any]]:
-    """The lines of ``log.jsonl``; lines that were cut off are left out."""
+    """The entries of ``log.jsonl``, without incomplete lines."""
     lines = []
     for line in file.read_text(encoding="utf-8").splitlines() if file.is_file() else []:
         try:
@@ -127,13 +128,14 @@ def draw_loss_curve(lines: list[dict[str, Any]], file: Path) -> None:
         steps, values = zip(*losses, strict=True)
         axes.plot(steps, values, color="tab:blue", alpha=0.35 if len(values) > 20 else 1, linewidth=1, label="loss")
         if len(values) > 20:
-            wide = max(2, len(values) // 20)
-            means = [sum(values[max(0, k - wide + 1) : k + 1]) / len(values[max(0, k - wide + 1) : k + 1]) for k in range(len(values))]
-            axes.plot(steps, means, color="tab:blue", linewidth=2, label=f"mean of {wide}")
+            width = max(2, len(values) // 20)
+            windows = [values[max(0, k - width + 1) : k + 1] for k in range(len(values))]
+            means = [sum(window) / len(window) for window in windows]
+            axes.plot(steps, means, color="tab:blue", linewidth=2, label=f"mean of {width}")
     if scores:
-        other = axes.twinx()
-        other.plot(*zip(*scores, strict=True), color="tab:orange", marker="o", label="held-out mIoU")
-        other.set(ylabel="held-out mIoU in percent", ylim=(0, 100))
+        score_axes = axes.twinx()
+        score_axes.plot(*zip(*scores, strict=True), color="tab:orange", marker="o", label="held-out mIoU")
+        score_axes.set(ylabel="held-out mIoU in percent", ylim=(0, 100))
     figure.legend(loc="outside upper right", ncols=3, frameon=False)
     axes.grid(alpha=0.3)
     figure.savefig(file, dpi=150)

@@ -1,7 +1,7 @@
-"""The loss from the logits of the answers alone.
+"""The loss, computed from the logits of the answers only.
 
-Positions of questions and videos teach nothing, yet their logits would be the largest tensor of a step: 20 GiB in 32 bit for 34,600
-tokens and a vocabulary of 152,000. So the head sees only the positions that predict a learned token::
+Questions and videos have no labels, yet their logits would be the largest tensor of a step: 20 GiB in 32 bit for 34,600 tokens and a
+vocabulary of 152,000. So the head sees only the positions that predict a learned token::
 
     token     ... <|im_start|> assistant \\n   From  Frame  3 ... <|im_end|> \\n
     label     ...      -100       -100  -100   From  Frame  3 ... <|im_end|> \\n
@@ -32,8 +32,8 @@ def next_labels(labels: torch.Tensor) -> torch.Tensor:
 def learned_positions(labels: torch.Tensor) -> torch.Tensor:
     """Positions (K,) int64, ascending, that predict a learned token in any row of ``labels`` (B, L).
 
-    Never empty: a batch without learned tokens (it fills up the last step of an epoch) gets its last position, whose loss and gradients
-    are zero, so that every process runs the same backward pass.
+    Never empty: for a batch of fillers, which has no learned tokens, it is the last position, whose loss and gradients are zero. So every
+    process runs the same backward pass.
     """
     positions = (next_labels(labels) != IGNORED).any(0).nonzero().flatten()
     return positions if len(positions) else positions.new_tensor([labels.shape[1] - 1])
@@ -42,7 +42,7 @@ def learned_positions(labels: torch.Tensor) -> torch.Tensor:
 def answer_logits(model: Any, inputs: Sample, *, positions: torch.Tensor | None = None) -> tuple[torch.Tensor, torch.Tensor]:
     """Logits (B, K, vocabulary) at the learned positions and the labels (B, K) that they predict.
 
-    ``inputs``: the model's inputs with ``labels`` (B, L). ``positions``: ``learned_positions(labels)`` if known already; finding
+    ``inputs``: the model's inputs with ``labels`` (B, L). ``positions``: ``learned_positions(labels)`` if already known; computing
     them waits for the device, and is impossible for tensors without values.
     """
     inputs = dict(inputs)
@@ -60,7 +60,7 @@ def answer_loss(
     """Cross entropy in 32 bit, summed over the learned tokens and divided by ``num_items``; a scalar.
 
     ``num_items``: the learned tokens of the whole step, over accumulated batches and, if gradients are averaged over processes, divided
-    by the number of processes. Then every token counts alike, however batches are divided. By default those of this batch.
+    by the number of processes. So every token has the same weight, however batches are divided. Default: the learned tokens of this batch.
     """
     logits, labels = answer_logits(model, inputs, positions=positions)
     total = functional.cross_entropy(logits.flatten(0, 1).float(), labels.flatten(), ignore_index=IGNORED, reduction="sum")

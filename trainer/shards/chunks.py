@@ -17,7 +17,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from numpro_plugin.errors import NumProError
-from numpro_plugin.files import new_part, put_in_place, write_text_whole
+from numpro_plugin.files import is_about_writing, new_part, put_in_place, remove_if_possible, write_text_whole
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -83,6 +83,9 @@ def write_chunk(
         options: go into the file's metadata.
         file_bytes: see `ChunkWriter`.
         advance: called with 1 after each video.
+
+    Raises:
+        OSError: the folder cannot be written to, or no longer; the error names the file.
     """
     writer = ChunkWriter(out, chunk, options, file_bytes=file_bytes)
     try:
@@ -90,8 +93,11 @@ def write_chunk(
             writer.add(video, made)
             advance(1)
         writer.finish()
-    except BaseException:
+    except BaseException as error:
         writer.discard()
+        place = out / f"{chunk.name}.parquet"
+        if isinstance(error, OSError) and is_about_writing(error, place):  # Arrow's errors name no file
+            raise OSError(error.errno, error.strerror, str(place)) from error
         raise
 
 
@@ -167,7 +173,7 @@ class ChunkWriter:
                 self._writer.close()
             self._writer = None
         for part in self._parts:
-            part.unlink(missing_ok=True)
+            remove_if_possible(part)
 
     def _write_row_group(self) -> None:
         if not self._pending:
@@ -211,6 +217,6 @@ def read_chunk_record(out: Path, chunk: Chunk) -> ChunkRecord | None:
 
 
 def remove_leftovers(out: Path) -> None:
-    """Remove the unfinished files of killed runs. Only safe when all chunks are done, because then nobody is still writing."""
+    """Remove the unfinished files of killed runs. Only safe when no other run is at work in the folder."""
     for left in [*out.glob(".*-of-*.part"), *(out / RECORDS_FOLDER).glob(".*.part")]:
         left.unlink(missing_ok=True)

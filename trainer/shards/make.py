@@ -9,22 +9,24 @@ from __future__ import annotations
 import os
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal, NoReturn, get_args
 
 from tqdm import tqdm
 
 from numpro_plugin.errors import NumProError
+from numpro_plugin.processes import usable_cores
 
 from ..instructions.sources import read_inputs
 from ..instructions.video_files import VideoFiles
 from ..shard_format import SHARD_VERSION
 from .chunks import RECORDS_FOLDER, Chunk, cut_into_chunks, read_chunk_record, remove_leftovers, write_chunk
+from .jobs import Job
 from .manifest import claim, write_manifest
 from .rows import FrameOptions
-from .workers import default_workers, make_rows
+from .workers import make_rows
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
 Engine = Literal["local", "ray"]
 
@@ -64,9 +66,28 @@ def make_shards(
         The manifest of the folder, also in ``OUT/manifest.json``.
 
     Raises:
-        NumProError: unusable inputs or options, or a folder that holds other shards.
+        NumProError: unusable inputs or options, a folder that holds other shards, or one in which another run makes the same files.
     """
     options = options or FrameOptions()
+    _check(rows_per_file=rows_per_file, file_mb=file_mb, shard=shard, workers=workers, engine=engine)
+    training = read_inputs([os.fspath(one) for one in inputs], VideoFiles(videos or {}, yfcc_hash=yfcc_hash))
+    chunks = cut_into_chunks(training.videos, rows_per_file)
+    folder = Path(out)
+    (folder / RECORDS_FOLDER).mkdir(parents=True, exist_ok=True)
+    settings = {"shard_version": SHARD_VERSION, **options.to_dict(), "rows_per_file": rows_per_file, "file_mb": file_mb}
+    with Job(folder, shard, len(chunks)) as job:
+        claim(folder, settings, training.inputs)
+        own = chunks[shard[0] :: shard[1]]
+        missing = [chunk for chunk in own if not _is_done(folder, chunk, retry_skipped)]
+        with _progress_bar(own, missing, shown=progress) as bar:
+            _write(folder, missing, options, file_bytes=int(file_mb * 1e6), workers=workers, engine=engine, advance=bar.update)
+        manifest = write_manifest(folder, settings, training, chunks)
+        if manifest["complete"] and job.is_alone():
+            remove_leftovers(folder)
+    return manifest
+
+
+def _check(*, rows_per_file: int, file_mb: float, shard: tuple[int, int], workers: int | None, engine: str) -> None:
     if rows_per_file < 1 or not file_mb > 0:
         raise NumProError(f"a file needs at least one row and more than 0 MB; got rows_per_file={rows_per_file}, file_mb={file_mb}")
     if not 0 <= shard[0] < shard[1]:
@@ -75,35 +96,33 @@ def make_shards(
         raise NumProError(f"engine {engine!r} is unknown; allowed: {', '.join(get_args(Engine))}")
     if workers is not None and workers < 0:
         raise NumProError(f"workers must be 0 (this process) or more, got {workers}")
-    training = read_inputs([os.fspath(one) for one in inputs], VideoFiles(videos or {}, yfcc_hash=yfcc_hash))
-    chunks = cut_into_chunks(training.videos, rows_per_file)
-    folder = Path(out)
-    (folder / RECORDS_FOLDER).mkdir(parents=True, exist_ok=True)
-    settings = {"shard_version": SHARD_VERSION, **options.to_dict(), "rows_per_file": rows_per_file, "file_mb": file_mb}
-    claim(folder, settings, training.inputs)
-    own = chunks[shard[0] :: shard[1]]
-    missing = [chunk for chunk in own if not _is_done(folder, chunk, retry_skipped)]
-    with tqdm(
-        total=sum(len(chunk.videos) for chunk in own),
-        initial=sum(len(chunk.videos) for chunk in own) - sum(len(chunk.videos) for chunk in missing),
-        desc="making shards",
-        unit="video",
-        disable=not progress,
-    ) as bar:
-        file_bytes = int(file_mb * 1e6)
-        if engine == "ray":
-            from .ray_engine import write_chunks_on_ray
 
-            write_chunks_on_ray(folder, missing, options, file_bytes=file_bytes, workers=workers, advance=bar.update)
-        else:
-            videos_to_read = (video for chunk in missing for video in chunk.videos)
-            rows = make_rows(videos_to_read, options, workers=default_workers() if workers is None else workers)
-            for chunk in missing:
-                write_chunk(folder, chunk, islice(rows, len(chunk.videos)), options, file_bytes=file_bytes, advance=bar.update)
-    manifest = write_manifest(folder, settings, training, chunks)
-    if manifest["complete"]:
-        remove_leftovers(folder)
-    return manifest
+
+def _progress_bar(own: Sequence[Chunk], missing: Sequence[Chunk], *, shown: bool) -> tqdm[NoReturn]:
+    """Over the videos of this run's chunks; those that are done count from the start."""
+    total, left = (sum(len(chunk.videos) for chunk in chunks) for chunks in (own, missing))
+    return tqdm(total=total, initial=total - left, desc="making shards", unit="video", disable=not shown)
+
+
+def _write(
+    folder: Path,
+    chunks: Sequence[Chunk],
+    options: FrameOptions,
+    *,
+    file_bytes: int,
+    workers: int | None,
+    engine: Engine,
+    advance: Callable[[int], object],
+) -> None:
+    if engine == "ray":
+        from .ray_engine import write_chunks_on_ray
+
+        write_chunks_on_ray(folder, chunks, options, file_bytes=file_bytes, workers=workers, advance=advance)
+        return
+    videos_to_read = (video for chunk in chunks for video in chunk.videos)
+    rows = make_rows(videos_to_read, options, workers=usable_cores() if workers is None else workers)
+    for chunk in chunks:
+        write_chunk(folder, chunk, islice(rows, len(chunk.videos)), options, file_bytes=file_bytes, advance=advance)
 
 
 def _is_done(out: Path, chunk: Chunk, retry_skipped: bool) -> bool:

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import multiprocessing
-import os
-import signal
-import threading
 from collections import deque
-from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures import Future
 from concurrent.futures.process import BrokenProcessPool
-from multiprocessing.connection import wait
 from typing import TYPE_CHECKING
+
+from numpro_plugin.processes import worker_pool
 
 from .rows import FrameOptions, MadeRow, make_row
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
+    from concurrent.futures import ProcessPoolExecutor
 
     from ..instructions.conversations import TrainingVideo
 
@@ -36,7 +34,7 @@ def make_rows(videos: Iterable[TrainingVideo], options: FrameOptions, *, workers
     if workers == 0:
         yield from (make_row(video, options) for video in videos)
         return
-    pool = _pool(workers)
+    pool = worker_pool(workers)
     try:
         waiting: deque[tuple[TrainingVideo, Future[MadeRow]]] = deque()
         for video in videos:
@@ -51,11 +49,6 @@ def make_rows(videos: Iterable[TrainingVideo], options: FrameOptions, *, workers
         pool.shutdown(wait=False, cancel_futures=True)
 
 
-def default_workers() -> int:
-    """One per processor that this process may use, which is fewer than there are when jobs share a machine."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
 def _next(
     waiting: deque[tuple[TrainingVideo, Future[MadeRow]]], pool: ProcessPoolExecutor, options: FrameOptions, workers: int
 ) -> tuple[MadeRow, ProcessPoolExecutor]:
@@ -65,12 +58,12 @@ def _next(
     except BrokenProcessPool:
         # It is unknown which of the running videos it was: this one is tried alone, and the others go to a new pool.
         pool.shutdown(wait=False, cancel_futures=True)
-        with _pool(1) as alone:
+        with worker_pool(1) as alone:
             try:
                 made = alone.submit(make_row, video, options).result()
             except BrokenProcessPool:
                 made = MadeRow(skipped=f"{video.path}: the process that reads it dies (the decoder crashes, or memory is not enough)")
-        pool = _pool(workers)
+        pool = worker_pool(workers)
         for position, (other, before) in enumerate(waiting):
             if not before.done() or before.cancelled() or before.exception() is not None:
                 waiting[position] = other, _submit(pool, other, options)
@@ -84,16 +77,3 @@ def _submit(pool: ProcessPoolExecutor, video: TrainingVideo, options: FrameOptio
         broken: Future[MadeRow] = Future()
         broken.set_exception(error)
         return broken
-
-
-def _pool(workers: int) -> ProcessPoolExecutor:
-    # Spawned, not forked: the threads of Arrow and OpenCV do not survive a fork.
-    return ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn"), initializer=_start_worker)
-
-
-def _start_worker() -> None:
-    """Leave Ctrl-C to the process that writes, and exit when that process is gone."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        threading.Thread(target=lambda: (wait([parent.sentinel]), os._exit(1)), daemon=True).start()

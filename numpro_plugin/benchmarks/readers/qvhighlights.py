@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from numpro_plugin.benchmarks.annotations import Benchmark, Query, check_ids, duration, plain_text, query_id, spans, video_name
+from numpro_plugin.benchmarks.annotations import LONGEST_S, Benchmark, Query, check_ids, duration, plain_text, query_id, spans, video_name
 from numpro_plugin.benchmarks.by_video import file_names
 from numpro_plugin.benchmarks.rows import queries_of_rows, rows_of_list
 from numpro_plugin.benchmarks.text_files import file_kind, read_json, read_jsonl
 from numpro_plugin.errors import NumProError
-from numpro_plugin.metrics.highlights import clip_count
+from numpro_plugin.metrics.highlights import CLIP_S, clip_count
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
 _EXPECTED = "use highlight_train_release.jsonl or highlight_val_release.jsonl"
@@ -60,14 +61,24 @@ def _query(path: Path, number: int, row: dict[str, Any]) -> Query:
             spans_s=windows,
             duration_s=duration_s,
             files=file_names(name),
-            extra=_saliency(row, clip_count(duration_s)) if has_saliency else {},
+            extra=saliency_columns(row, clip_count(duration_s)) if has_saliency else {},
         )
     except ValueError as error:
         raise NumProError(f"{path}:{number}: qid {row['qid']!r}: {error}") from None
 
 
-def _saliency(row: dict[str, Any], clips: int) -> dict[str, Any]:
-    """The columns of highlights. Raises ValueError for clips outside the video and for anything but three scores 0 to 4 a clip."""
+def saliency_columns(row: Mapping[str, Any], clips: Any) -> dict[str, Any]:
+    """The columns of highlights from ``relevant_clip_ids`` and ``saliency_scores``.
+
+    Args:
+        row: of an annotation file, or of a log.
+        clips: how many clips the video has.
+
+    Raises:
+        ValueError: an impossible number of clips, clips outside the video, or anything but three scores 0 to 4 a clip.
+    """
+    if not _is_integer(clips, LONGEST_S // CLIP_S):
+        raise ValueError(f"the number of clips must be a whole number up to {LONGEST_S // CLIP_S:,.0f}, got {clips!r}")
     relevant, scores = row["relevant_clip_ids"], row["saliency_scores"]
     if not isinstance(relevant, list) or not isinstance(scores, list):
         raise ValueError("relevant_clip_ids and saliency_scores must be lists")
@@ -82,7 +93,7 @@ def _saliency(row: dict[str, Any], clips: int) -> dict[str, Any]:
     return {"clips": clips, "relevant_clip_ids": relevant, "saliency_scores": scores}
 
 
-def _is_integer(value: Any, highest: int) -> bool:
+def _is_integer(value: Any, highest: float) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= highest
 
 

@@ -13,33 +13,32 @@ from collections.abc import Mapping
 from dataclasses import replace
 from datetime import timedelta
 from importlib.metadata import version
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 import torch
 from accelerate import Accelerator, InitProcessGroupKwargs
 from lmms_eval.api.instance import GenerationResult, TokenCounts
 from lmms_eval.api.model import lmms
-from lmms_eval.utils import simple_parse_args_string as parsed
+from lmms_eval.utils import simple_parse_args_string
 from tqdm import tqdm
 
 from numpro_plugin import __version__
-from numpro_plugin.environment import setting_in_environment, settings_from_environment
+from numpro_plugin.environment import answer_token_limit, setting_in_environment, settings_from_environment
 from numpro_plugin.errors import NumProError
 from numpro_plugin.families import load_model
-from numpro_plugin.files import digest, folder_state
+from numpro_plugin.files import folder_state
 from numpro_plugin.harness import session
+from numpro_plugin.harness.cut_answers import report_cut_answers
 from numpro_plugin.harness.hf.processes import balanced_shares, run_in_all
-from numpro_plugin.harness.hf.questions import read_request, what_decides
+from numpro_plugin.harness.hf.questions import key_of, read_request
 from numpro_plugin.harness.lmms import (
     document,
     failed_answer,
     generation_options,
-    guard_response_cache,
-    keep_out_of_cache,
     protocol_of,
 )
 from numpro_plugin.harness.session import Announcement
-from numpro_plugin.inference.answer_log import AnswerLog
+from numpro_plugin.inference.answer_log import AnswerKey, AnswerLog, LoggedAnswer
 from numpro_plugin.inference.asking import Asker, VideoQuestions
 from numpro_plugin.inference.generation import GenerationOptions
 from numpro_plugin.settings import parse_frame_size
@@ -52,7 +51,7 @@ if TYPE_CHECKING:
     from lmms_eval.api.instance import Instance
 
     from numpro_plugin.families import Family
-    from numpro_plugin.settings import NumProSettings
+    from numpro_plugin.settings import NumProSettings, SettingsByVideo
 
 log = logging.getLogger(__name__)
 
@@ -65,8 +64,8 @@ class _Request(NamedTuple):
 
     origin: tuple[int, int]  # rank, index among its requests
     asked: VideoQuestions
-    key: str | None  # in the answer log; None for what is sampled
-    known: tuple[str, int] | None  # text and number of tokens
+    key: AnswerKey | None  # in the answer log; None for what is sampled
+    known: LoggedAnswer | None
 
 
 class _Outcome(NamedTuple):
@@ -87,7 +86,7 @@ class NumProHF(lmms):
         adapter: folder or hub id of a NumPro-FT adapter (this project's or the reference's); merged into the weights.
         dtype: "auto" (the checkpoint's), "bfloat16", "float16" or "float32".
         attn_implementation: "sdpa", "eager", "flash_attention_2", ...
-        max_new_tokens: instead of the tasks' own.
+        max_new_tokens: instead of the tasks' own, for all tasks; ``NUMPRO_MAX_NEW_TOKENS`` is for NumPro's.
         batch_size: answers generated at once (lmms-eval's ``--batch_size``); "auto": as many as ``token_budget`` allows.
         max_frames: instead of ``NUMPRO_MAX_FRAMES``; stands in the results' protocol.
         device_map: "auto" spreads one model over all GPUs of a process.
@@ -99,6 +98,10 @@ class NumProHF(lmms):
     """
 
     is_simple = False
+    called_in_every_process: ClassVar[bool] = True
+    """For `unanswered`: the processes share the work, so each must be called, also with nothing left to ask."""
+    caches_other_tasks: ClassVar[bool] = False
+    """For `unanswered`: answers to tasks that are not NumPro's are in its own log alone, whose keys know pixels and adapter."""
 
     def __init__(
         self,
@@ -131,10 +134,8 @@ class NumProHF(lmms):
             raise NumProError(f"max_frames={max_frames!r} of {name} must be an integer, 1 or more")
         answers_at_once = _batch_size(batch_size)
         settings_from_environment()  # what is wrong with it shows before the model is loaded
+        answer_token_limit({"max_new_tokens": max_new_tokens}, source=name)
         self._max_new_tokens = max_new_tokens
-        guard_response_cache(NumProHF)
-        self.calls = 0
-        """How often lmms-eval asked for answers."""
         self._device = self._join_processes(device, device_map)
         place = device_map or (None if self._device.type == "cpu" else {"": str(self._device)})
         loaded = load_model(
@@ -155,7 +156,7 @@ class NumProHF(lmms):
             "attn_implementation": attn_implementation,
         }
         self._session = session.begin(Announcement(name, _decided_by_model(loaded.family, max_frames), identity))
-        self._settings = self._session.settings()
+        self._settings = self._session.settings_by_video()
         _check_trained(tuned, self._trained, self._settings)
         versions = {"numpro": __version__, **{library: version(library) for library in ("torch", "transformers")}}
         self._log = AnswerLog({**identity, **versions}) if resume else None
@@ -163,7 +164,7 @@ class NumProHF(lmms):
     @classmethod
     def create_from_arg_string(cls, arg_string: str | Mapping[str, Any], additional_config: dict[str, Any] | None = None) -> NumProHF:
         """As lmms-eval makes models, but what ``--model_args`` say comes before ``--batch_size`` and ``--device``."""
-        given = dict(arg_string) if isinstance(arg_string, Mapping) else parsed(arg_string)
+        given = dict(arg_string) if isinstance(arg_string, Mapping) else simple_parse_args_string(arg_string)
         return cls(**{**{name: value for name, value in (additional_config or {}).items() if value is not None}, **given})
 
     @property
@@ -173,11 +174,12 @@ class NumProHF(lmms):
 
     def generate_until(self, requests: list[Instance]) -> list[GenerationResult]:
         """One answer per request, in order. All processes share the work, video by video."""
-        self.calls += 1
         read_by_rank = run_in_all(lambda: [self._read(request, index) for index, request in enumerate(requests)])
         everything = [request for read in read_by_rank for request in read]
         outcomes = {origin: outcome for share in run_in_all(lambda: self._answered(everything)) for origin, outcome in share.items()}
-        return [self._result(request, outcomes[self.rank, index]) for index, request in enumerate(requests)]
+        results = [self._result(request, outcomes[self.rank, index]) for index, request in enumerate(requests)]
+        report_cut_answers(requests, results, limit=self._max_new_tokens)
+        return results
 
     def loglikelihood(self, requests: list[Instance]) -> list[tuple[float, bool]]:
         """Not available."""
@@ -204,17 +206,19 @@ class NumProHF(lmms):
 
     def _read(self, request: Instance, index: int) -> _Request:
         if protocol := protocol_of(request):
-            self._session.announcement.check_task(request.task_name, protocol)
+            self._session.announcement.check_task(request.task_name, protocol, generation_options(request))
         options = GenerationOptions.from_lmms_eval(generation_options(request), max_new_tokens=self._max_new_tokens)
         asked = read_request(request, document(self, request), options, self._settings)
         self._check_question(asked, protocol)
-        key = None if options.temperature > 0 else digest(what_decides(asked))
+        key = None if options.temperature > 0 else key_of(asked)
         known = self._log.get(key) if self._log is not None and key is not None else None
         return _Request((self.rank, index), asked, key, known)
 
     def _answered(self, everything: Sequence[_Request]) -> dict[tuple[int, int], _Outcome]:
         """Outcomes of this process's share of the work, and of all that was known."""
-        outcomes = {request.origin: _Outcome(*request.known, None) for request in everything if request.known}
+        outcomes = {
+            request.origin: _Outcome(str(request.known.text), request.known.tokens or 0, None) for request in everything if request.known
+        }
         unknown = [request for request in everything if not request.known]
         waiting: dict[Any, list[_Request]] = defaultdict(list)  # equal requests are asked once
         for request in unknown:
@@ -227,15 +231,15 @@ class NumProHF(lmms):
         work = list(videos.values())
         costs = [video.frames + _QUESTION_COST * len(video.questions) for video in work]
         mine = [work[k] for k in balanced_shares(costs, self.world_size)[self.rank]]
-        if known := len(everything) - len(unknown):
-            log.warning("%d of %d answers are there from an earlier run (resume=False asks again)", known, len(everything))
+        if self._log is not None:
+            self._log.report(len(everything) - len(unknown), len(everything))
         assert self._asker is not None
         total = sum(len(video.questions) for video in mine)
         with tqdm(total=total, desc="numpro_hf", unit="question", disable=self.rank != 0) as bar:
             for reply in self._asker.ask(mine):
                 key = reply.question.key
-                if self._log is not None and reply.text is not None and isinstance(key, str):
-                    self._log.add(key, reply.text, reply.tokens)
+                if self._log is not None and reply.text is not None and isinstance(key, AnswerKey):
+                    self._log.add(key, LoggedAnswer(reply.text, reply.tokens))
                 outcomes |= {request.origin: _Outcome(reply.text, reply.tokens, reply.problem) for request in waiting[key]}
                 bar.update()
         return outcomes
@@ -243,13 +247,11 @@ class NumProHF(lmms):
     def _result(self, request: Instance, outcome: _Outcome) -> GenerationResult:
         if protocol_of(request):
             self._session.note_shown(document(self, request), outcome.problem)
-        if outcome.text is None:
-            keep_out_of_cache(request)
         text = failed_answer(str(outcome.problem)) if outcome.text is None else outcome.text
         return GenerationResult(text=text, token_counts=TokenCounts(output_tokens=outcome.tokens))
 
     def _check_question(self, asked: VideoQuestions, protocol: Mapping[str, Any] | None) -> None:
-        """Say once what is asked of a model that was made for something else; it does worse than it could."""
+        """Warn once if a question is not of the kind that the model was trained for: it does worse than it could."""
         if protocol and protocol["task"] == "highlight":
             kind = asked.settings.prompt
             fits = "zeroshot" if self._tuned is None else "ft"
@@ -295,12 +297,12 @@ def _decided_by_model(family: Family, max_frames: int | None) -> dict[str, Any]:
     return {"frame_size": size, **({} if max_frames is None else {"max_frames": max_frames})}
 
 
-def _check_trained(name: str, trained: NumProSettings | None, shown: NumProSettings) -> None:
+def _check_trained(name: str, trained: NumProSettings | None, shown: SettingsByVideo) -> None:
     """What was trained on frames of another kind than the tasks show is an error."""
     if trained is None:
         return
     for key in ("fps", "frame_size", *(["style"] if trained.numbers else [])):
-        there, here = getattr(trained, key), getattr(shown, key)
+        there, here = getattr(trained, key), "auto" if key == "fps" and shown.auto else getattr(shown.base, key)
         if there != here:
             raise NumProError(
                 f"{name} was trained with {key}={there}, the tasks are set to {key}={here}: set the NUMPRO_* variables to what it was "

@@ -11,9 +11,10 @@ from numpro_plugin.files import file_identity
 from numpro_plugin.harness.lmms import messages_of, protocol_of
 from numpro_plugin.harness.sources import Stills, content_source
 from numpro_plugin.harness.task import source_video
+from numpro_plugin.inference.answer_log import AnswerKey, answer_key
 from numpro_plugin.inference.asking import Question, VideoQuestions
 from numpro_plugin.prompts import NUMBERS_PHRASE, numbers_sentence
-from numpro_plugin.settings import NumProSettings
+from numpro_plugin.settings import SettingsByVideo
 from numpro_plugin.timeline import Timeline
 from numpro_plugin.video.packets import read_packets
 
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from numpro_plugin.inference.generation import GenerationOptions
 
 
-def read_request(request: Instance, doc: Mapping[str, Any], options: GenerationOptions, settings: NumProSettings) -> VideoQuestions:
+def read_request(request: Instance, doc: Mapping[str, Any], options: GenerationOptions, settings: SettingsByVideo) -> VideoQuestions:
     """What a request of a chat model asks about which video.
 
     A task that is not NumPro's must show one video a question; it is numbered like NumPro's, and the sentence about the numbers is put
@@ -40,28 +41,29 @@ def read_request(request: Instance, doc: Mapping[str, Any], options: GenerationO
     protocol = protocol_of(request)
     if protocol is None:
         return _read_messages(messages_of(request, doc), f"task {request.task_name}", options, settings)
-    settings = NumProSettings.from_dict(protocol["settings"])
+    of_video = SettingsByVideo.from_dict(protocol["settings"]).of(doc["duration_s"])
     return VideoQuestions(
         source_video(doc),
-        settings,
+        of_video,
         (Question(request.args[0], options),),
-        frames=min(settings.max_frames, Timeline(doc["duration_s"], settings.fps).count),
+        frames=min(of_video.max_frames, Timeline(doc["duration_s"], of_video.fps).count),
+        start_s=doc.get("start_s") or 0.0,
         end_s=doc.get("end_s"),
     )
 
 
-def what_decides(asked: VideoQuestions) -> list[Any]:
-    """All that decides the answer to one question beside the model, as plain values: the answer log's key."""
+def key_of(asked: VideoQuestions) -> AnswerKey:
+    """The answer log's key of one question: all that decides its answer beside the model."""
     try:
-        state: Any = list(file_identity(asked.video))
+        files = [file_identity(asked.video)]
     except NumProError:
-        state = asked.video
+        files = []
     question = asked.questions[0]
     shown = [decoder_name(), asked.start_s, asked.end_s, asked.settings.pixel_dict()]
-    return [state, shown, question.turns, asdict(question.options)]
+    return answer_key([list(files[0]) if files else asked.video, shown, question.turns, asdict(question.options)], files)
 
 
-def _read_messages(messages: list[dict[str, Any]], task: str, options: GenerationOptions, settings: NumProSettings) -> VideoQuestions:
+def _read_messages(messages: list[dict[str, Any]], task: str, options: GenerationOptions, by_video: SettingsByVideo) -> VideoQuestions:
     texts: dict[str, list[str]] = {"system": [], "user": []}
     videos = []
     for message in messages:
@@ -81,20 +83,22 @@ def _read_messages(messages: list[dict[str, Any]], task: str, options: Generatio
         raise NumProError(f"{task}: numpro_hf answers questions about one video each, this one shows {len(videos)}{_ELSEWHERE}")
     (video,) = videos
     text = "\n".join(texts["user"])
+    duration_s = _duration_s(video.path, video.start_s, video.end_s)
+    settings = by_video.of(duration_s)
     if NUMBERS_PHRASE not in text:
         text = f"{numbers_sentence(settings.style.color)} {text}"
     question = Question(text, options, system="\n".join(texts["system"]) or None)
-    frames = _count(video.path, settings, video.start_s, video.end_s)
+    frames = min(settings.max_frames, Timeline(duration_s, settings.fps).count)
     return VideoQuestions(video.path, settings, (question,), frames, start_s=video.start_s, end_s=video.end_s)
 
 
 _ELSEWHERE = "; run it with --model numpro --model_args base=..."
 
 
-def _count(video: str, settings: NumProSettings, start_s: float, end_s: float | None) -> int:
-    """How many frames a video will have; 1 for one that cannot be read, which is reported when it is read."""
+def _duration_s(video: str, start_s: float, end_s: float | None) -> float:
+    """How long a part of a video lasts; 0 for one that cannot be read, which is reported when it is read."""
     try:
         duration_s = read_packets(video).duration_s
     except NumProError:
-        return 1
-    return min(settings.max_frames, Timeline(max(0.0, min(duration_s, end_s or duration_s) - start_s), settings.fps).count)
+        return 0.0
+    return max(0.0, min(duration_s, end_s or duration_s) - start_s)

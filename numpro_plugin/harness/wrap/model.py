@@ -8,53 +8,72 @@ from __future__ import annotations
 
 import difflib
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from lmms_eval.api.model import lmms
 
 from numpro_plugin.clips.cache import ClipCache
-from numpro_plugin.environment import decoder_name, settings_from_environment
+from numpro_plugin.environment import answer_token_limit, decoder_name, settings_from_environment
 from numpro_plugin.errors import NumProError
-from numpro_plugin.harness.lmms import use_prompts_of
+from numpro_plugin.harness.lmms import keep_task_token_limits, use_prompts_of
+from numpro_plugin.harness.unanswered import asks_a_server
 from numpro_plugin.harness.wrap.clip_maker import ClipMaker, flat_settings
+from numpro_plugin.harness.wrap.identity import base_identity
+from numpro_plugin.harness.wrap.kept import KeptAnswers
 from numpro_plugin.harness.wrap.messages import Replacer
 from numpro_plugin.harness.wrap.readers import constructor_defaults, frame_arguments
 from numpro_plugin.harness.wrap.requests import Rewriter
+from numpro_plugin.inference.answer_log import AnswerLog
 from numpro_plugin.numbering import NumberStyle
 from numpro_plugin.settings import NumProSettings, parse_frame_size
 
 if TYPE_CHECKING:
     from lmms_eval.api.instance import Instance
 
+    from numpro_plugin.harness.wrap.readers import FrameArguments
+
 log = logging.getLogger(__name__)
 
 _STYLE = ("position", "font_size", "color", "stroke_width", "stroke_color")
 SETTINGS = ("fps", "frame_size", "max_frames", "numbers", *_STYLE)
-"""What of model_args is NumPro's own. An argument of the base with the same name is given as ``base_fps`` and so on."""
+"""Settings of clips in model_args."""
+
+RUN = ("resume", "requests_per_call")
+"""What else of model_args is NumPro's own. An argument of the base with the same name is given as ``base_fps`` and so on."""
 
 
 class NumProMixin:
     """Stands before a base's class: rewrites the requests, lets the base answer them, and marks those it could not be asked."""
 
     numpro: Rewriter
+    called_in_every_process: ClassVar[bool] = True
+    """For `unanswered`: the processes agree how often they call the base, so each must be called, also with nothing left to ask."""
 
     def generate_until(self, requests: list[Instance]) -> list[Any]:
         """One answer per request, in order."""
-        return self.numpro.answers(self, super().generate_until, requests)  # type: ignore[misc]
+        return self._numpro_answers("generate_until", super().generate_until, requests)  # type: ignore[misc]
 
     def generate_until_multi_round(self, requests: list[Instance]) -> list[Any]:
         """One list of answers per request, in order."""
-        return self.numpro.answers(self, super().generate_until_multi_round, requests)  # type: ignore[misc]
+        return self._numpro_answers("generate_until_multi_round", super().generate_until_multi_round, requests)  # type: ignore[misc]
 
     def generate_visual_cot(self, requests: list[Instance]) -> list[Any]:
         """One answer per request, in order."""
-        return self.numpro.answers(self, super().generate_visual_cot, requests)  # type: ignore[misc]
+        return self._numpro_answers("generate_visual_cot", super().generate_visual_cot, requests)  # type: ignore[misc]
 
     def loglikelihood(self, requests: list[Instance]) -> list[Any]:
         """(log-likelihood, whether greedy) per request, in order; (-inf, False) where the video could not be read."""
-        return self.numpro.answers(self, super().loglikelihood, requests, failed=lambda _: (float("-inf"), False))  # type: ignore[misc]
+        return self._numpro_answers(
+            "loglikelihood",
+            super().loglikelihood,  # type: ignore[misc]
+            requests,
+            failed=lambda _: (float("-inf"), False),
+        )
+
+    def _numpro_answers(self, request_type: str, ask: Callable[..., Any], requests: list[Instance], **options: Any) -> list[Any]:
+        return self.numpro.answers(self, ask, requests, request_type=request_type, **options)
 
 
 class NumPro(lmms):
@@ -68,7 +87,8 @@ class NumPro(lmms):
         """The wrapped base.
 
         Args:
-            arg_string: ``base=NAME``, NumPro's settings and the base's own arguments, as ``--model_args`` has them, or a dict.
+            arg_string: ``base=NAME``, NumPro's settings, ``resume`` (False asks everything again), ``requests_per_call`` and the base's
+                own arguments, as ``--model_args`` has them, or a dict.
             additional_config: ``batch_size``, ``max_batch_size`` and ``device`` of the command line.
 
         Raises:
@@ -98,6 +118,8 @@ class _Arguments:
     given: dict[str, Any]
     """The settings that were written down, as `flat_settings` names and holds them."""
     of_base: dict[str, Any]
+    resume: bool = True
+    requests_per_call: int | None = None
 
     @classmethod
     def read(cls, values: Mapping[str, Any]) -> _Arguments:
@@ -109,11 +131,16 @@ class _Arguments:
                 "(what follows goes to that model)"
             )
         ours = {name: values.pop(name) for name in SETTINGS if name in values}
-        names = {f"base_{name}": name for name in SETTINGS}
+        resume, per_call = values.pop("resume", True), values.pop("requests_per_call", None)
+        if not isinstance(resume, bool):
+            raise NumProError(f"resume={resume!r} must be True or False (from model_args of numpro)")
+        if per_call is not None and (isinstance(per_call, bool) or not isinstance(per_call, int) or per_call < 1):
+            raise NumProError(f"requests_per_call={per_call!r} must be an integer, 1 or more (from model_args of numpro)")
+        names = {f"base_{name}": name for name in (*SETTINGS, *RUN)}
         of_base = {names.get(name, name): value for name, value in values.items()}
         settings = _settings(ours)
         flat = flat_settings(settings)
-        return cls(str(base), settings, {name: flat[name] for name in ours}, of_base)
+        return cls(str(base), settings, {name: flat[name] for name in ours}, of_base, resume, per_call)
 
 
 def _settings(values: dict[str, Any]) -> NumProSettings:
@@ -164,6 +191,7 @@ def _wrapped(base_class: type, arguments: _Arguments, configuration: Mapping[str
 
     settings = arguments.settings
     tasks = settings_from_environment()
+    answer_token_limit(arguments.of_base, source=f"base={arguments.base}")
     # Where model_args are silent the clips of NumPro's tasks follow the environment; where they speak both must agree.
     expected = replace(
         settings,
@@ -184,17 +212,29 @@ def _wrapped(base_class: type, arguments: _Arguments, configuration: Mapping[str
     log.info("numpro: base %s with %s; %s", arguments.base, frames.values or "its own arguments", flat_settings(settings))
     combined = type(f"NumPro_{base_class.__name__}", (NumProMixin, base_class), {"__module__": __name__})
     model = combined(**frames.values, **arguments.of_base, **configuration)
+    if "max_new_tokens" not in arguments.of_base:
+        keep_task_token_limits(model)
     for name, value in frames.attributes.items():
         setattr(model, name, value)
     replacer = Replacer(clips, frames, timestamps=bool(getattr(model, "is_qwen3_vl", False)))
-    model.numpro = Rewriter(arguments.base, replacer, chat=not model.is_simple)
+    kept = KeptAnswers(_answer_log(model, base_class, arguments, frames), settings, chat=not model.is_simple)
+    model.numpro = Rewriter(arguments.base, replacer, kept, chat=not model.is_simple, requests_per_call=arguments.requests_per_call)
     use_prompts_of(arguments.base)
     return model
+
+
+def _answer_log(model: Any, base_class: type, arguments: _Arguments, frames: FrameArguments) -> AnswerLog | None:
+    """Where the base's answers are kept; None if they are not. What tools answer has no identity."""
+    if not arguments.resume or getattr(model, "mcp_client", None) is not None:
+        return None
+    made_with = {**constructor_defaults(base_class), **frames.values, **arguments.of_base, "attributes": frames.attributes}
+    identity = base_identity(arguments.base, model, made_with, served=asks_a_server(base_class))
+    return AnswerLog(identity, empty=False)  # bases answer with an empty text where their model or server failed
 
 
 def _look_for_slips(base_class: type, arguments: _Arguments) -> None:
     """What neither NumPro nor the base has a name for goes to the base, but close to one of ours it is probably a slip."""
     known = constructor_defaults(base_class)
     for name in arguments.of_base:
-        if name not in known and (close := difflib.get_close_matches(name, SETTINGS, n=1, cutoff=0.75)):
+        if name not in known and (close := difflib.get_close_matches(name, (*SETTINGS, *RUN), n=1, cutoff=0.75)):
             log.warning("%s is not an argument of base=%s; did you mean NumPro's %s?", name, arguments.base, close[0])

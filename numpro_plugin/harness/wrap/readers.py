@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import logging
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ class Reader:
     """Argument for frames per second; a clip read at its own rate is read whole, whatever other clips are in the batch."""
 
     most_fps: float | None = None
-    """As a simple model it reads at most this many frames a second; no argument changes that."""
+    """It reads at most this many frames a second; no argument changes that, except ``fps`` of a chat model."""
 
     least_rate: float = 0.0
     """It fails on files of fewer frames a second."""
@@ -36,7 +36,10 @@ class Reader:
     """It never gets to a file's last frame: the clip must end in a repeated one."""
 
     pictures: bool = False
-    """It sends pictures over a wire; frames are handed to it as pictures."""
+    """It takes pictures in any number; frames are handed to it as pictures."""
+
+    one_call: bool = False
+    """It must be asked everything in one call, because it ends its server after the first, or makes a job of each that takes hours."""
 
     fixed: int | None = None
     """It takes exactly this many frames; no argument changes that."""
@@ -44,37 +47,45 @@ class Reader:
     multiple: int = 1
     """It resizes frames to multiples of this many pixels."""
 
+    arguments: Mapping[str, str] = field(default_factory=dict)
+    """Without these it does not take videos."""
 
-_WIRE = Reader(pictures=True)
+    fails: str | None = None
+    """Why lmms-eval 0.7.3 itself fails on every video."""
+
+
+_PICTURES = Reader(pictures=True)
 _QWEN2_5 = Reader("max_num_frames", fps="fps", most_fps=2.0, multiple=28)
 _QWEN3 = Reader("max_num_frames", fps="fps", multiple=32)
 _LINSPACE = Reader("max_frames_num", exact=True)
-_INTERNVL = Reader("num_frame", exact=True, spare=True)
+_INTERNVL = Reader("num_frame", exact=True, spare=True, arguments={"modality": "video"})
+_SOUND = "its processor gets an argument audios, which transformers 5 refuses"
 
 READERS: dict[str, Reader] = {
     "aria": _LINSPACE,
-    "async_openai": _WIRE,
-    "batch_gpt4": _WIRE,
-    "claude": _WIRE,
-    "gemini": _WIRE,
+    "async_hf_model": Reader(fails=_SOUND),
+    "async_openai": _PICTURES,
+    "batch_gpt4": Reader(pictures=True, one_call=True),
+    "claude": _PICTURES,
+    "gemini": _PICTURES,
     "gemma3": Reader("max_num_frames"),
     "gemma4": Reader("max_num_frames"),
-    "gpt4v": _WIRE,
+    "gpt4v": _PICTURES,
+    "huggingface": Reader(fails=_SOUND),
     "internvideo2_5": Reader("max_frames_num", exact=True, spare=True),
     "internvl2": _INTERNVL,
     "internvl3": _INTERNVL,
     "internvl3_5": _INTERNVL,
     "internvl_hf": Reader("num_frames", exact=True),
-    "litellm": _WIRE,
-    "llava_hf": _LINSPACE,
+    "litellm": _PICTURES,
+    "llava_hf": Reader("max_frames_num", exact=True, fails="its processor gets an empty list of images, or no place for a video"),
     "llava_onevision": _LINSPACE,
     "llava_onevision1_5": Reader("max_num_frames", exact=True, multiple=28),
-    "llava_vid": Reader("max_frames_num", exact=True, least_rate=1.0),
+    "llava_vid": Reader("max_frames_num", exact=True, least_rate=1.0, most_fps=1.0),
     "longva": _LINSPACE,
-    "minicpm_o": Reader("max_num_frames", least_rate=1.0),
-    "mplug_owl_video": Reader("num_frames", exact=True),
+    "minicpm_o": Reader("max_num_frames", least_rate=1.0, most_fps=1.0),
     "numpro_oracle": Reader(),
-    "openai": _WIRE,
+    "openai": _PICTURES,
     "oryx": _LINSPACE,
     "phi4_multimodal": _LINSPACE,
     "qwen2_5_omni": Reader("max_num_frames"),
@@ -82,20 +93,20 @@ READERS: dict[str, Reader] = {
     "qwen2_5_vl_interleave": _QWEN2_5,
     "qwen2_vl": Reader("max_num_frames", most_fps=2.0, multiple=28),
     "qwen3_5": _QWEN3,
-    "qwen3_omni": Reader("max_num_frames"),
+    "qwen3_omni": Reader(),
     "qwen3_vl": _QWEN3,
-    "sglang": _WIRE,
-    "srt_api": _WIRE,
+    "sglang": _PICTURES,
+    "srt_api": Reader("max_frames_num", least_rate=1.0, most_fps=1.0, one_call=True),
     "video_llava": Reader(fixed=8),
-    "videollama3": Reader("max_num_frames", least_rate=1.0),
+    "videollama3": Reader("max_num_frames", least_rate=1.0, most_fps=1.0),
     "vila": Reader("max_frames_num", exact=True, spare=True),
-    "vllm": _WIRE,
-    "vllm_generate": _WIRE,
-    "vqtoken": _LINSPACE,
+    "vllm": _PICTURES,
+    "vllm_generate": _PICTURES,
 }
 
 _LIMITS = ("max_num_frames", "max_frames_num", "max_frame_num", "max_frames", "video_max_frames", "num_video_frames")
-"""Names under which a base that is not in the table may have its limit (``num_frames`` is what generators of videos make)."""
+"""Names under which a base that is not in the table may have its limit (``num_frames`` is what generators of videos make). They are
+raised, but as nobody has looked whether the base heeds them, nothing is said about what it takes."""
 
 
 @dataclass(frozen=True)
@@ -127,18 +138,19 @@ def frame_arguments(
         frame_size: (width, height) of the clips' frames, pixels.
     """
     defaults = constructor_defaults(base_class)
+    most_frames += most_frames % 2
     reader = READERS.get(base)
     if reader is None:
-        reader = Reader(next((name for name in _LIMITS if name in defaults), None))
-        log.warning(
-            "base=%s is not in NumPro's table of readers: check that it takes every frame of a clip (%s)",
-            base,
-            f"{reader.limit} is taken for its limit" if reader.limit else "it has no argument that is known for a limit",
-        )
+        return FrameArguments(Reader(), _guessed(base, defaults, given, most_frames))
+    if reader.fails:
+        log.warning("base=%s: lmms-eval itself fails on videos with it: %s", base, reader.fails)
+    budget = getattr(base_class, "video_kwargs", None)  # the chat models of the omni family have theirs as an attribute
+    if isinstance(budget, dict):
+        attributes = {"video_kwargs": {**budget, "fps": fps, "max_frames": most_frames}}
+        return FrameArguments(replace(reader, limit=None), attributes=attributes)
+    values: dict[str, Any] = {name: value for name, value in reader.arguments.items() if name in defaults and name not in given}
     if reader.pictures:
-        return FrameArguments(reader)
-    values: dict[str, Any] = {}
-    most_frames += most_frames % 2
+        return FrameArguments(reader, values)
     if reader.limit in defaults and reader.limit not in given and not reader.exact and _count(defaults[reader.limit]) < most_frames:
         values[reader.limit] = most_frames
     if reader.fps in defaults and reader.fps not in given:
@@ -147,11 +159,22 @@ def frame_arguments(
     limit = reader.fixed
     if reader.limit in defaults and not (reader.exact and reader.limit not in given):
         limit = _count({**defaults, **given, **values}[reader.limit]) or most_frames
-    if reader.most_fps is not None and fps > reader.most_fps and getattr(base_class, "is_simple", True):
+    # A chat model follows its argument for frames per second.
+    if reader.most_fps is not None and fps > reader.most_fps and (getattr(base_class, "is_simple", True) or reader.fps is None):
         log.warning("base=%s reads at most %g frames a second: of %g numbers a second it loses the rest", base, reader.most_fps, fps)
-    budget = getattr(base_class, "video_kwargs", None)  # the chat models of the omni family have theirs as an attribute
-    attributes = {"video_kwargs": {**budget, "fps": fps, "max_frames": most_frames}} if isinstance(budget, dict) else {}
-    return FrameArguments(reader, values, limit, attributes)
+    return FrameArguments(reader, values, limit)
+
+
+def _guessed(base: str, defaults: Mapping[str, Any], given: Mapping[str, Any], most_frames: int) -> dict[str, Any]:
+    """For a base that is not in the table: what may be its limit is raised."""
+    name = next((name for name in _LIMITS if name in defaults), None)
+    guess = name is not None and name not in given and _count(defaults[name]) < most_frames
+    log.warning(
+        "base=%s is not in NumPro's table of readers: check that it takes every frame of a clip (%s)",
+        base,
+        f"it is given {name}={most_frames}" if guess else "NumPro gives it no argument for that",
+    )
+    return {str(name): most_frames} if guess else {}
 
 
 def _count(value: Any) -> int:

@@ -1,4 +1,4 @@
-"""From shards to samples: which ones, in what order, on any number of processes and workers."""
+"""The samples of shards and their order, on any number of processes and workers."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def index(folder: Path) -> ShardIndex:
 
 
 def made_index(conversations: list[int], group: int) -> ShardIndex:
-    """An index of videos with so many conversations each, without files."""
+    """An index of videos with these numbers of conversations, without files."""
     rows = len(conversations)
     starts = np.arange(0, rows, group)
     groups = np.stack([np.zeros_like(starts), np.arange(len(starts)), starts], 1)
@@ -70,49 +70,49 @@ def test_the_index_counts_without_reading_pictures(folder: Path, index: ShardInd
 
 
 @pytest.mark.usefixtures("datasets_cache")
-def test_both_ways_of_reading_give_the_same_samples(index: ShardIndex) -> None:
+def test_arrow_and_parquet_rows_give_the_same_samples(index: ShardIndex) -> None:
     copied, in_place = (Samples(index, rows) for rows in (ArrowRows(index.files), ParquetRows(index, keep=2)))
-    wanted = [(row, k) for row, count in enumerate(index.conversations) for k in range(count)]
-    assert len(copied) == len(in_place) == len(wanted)
+    expected = [(row, k) for row, count in enumerate(index.conversations) for k in range(count)]
+    assert len(copied) == len(in_place) == len(expected)
     names = []
-    for sample in np.random.default_rng(0).permutation(len(wanted)):
-        one, other = copied[3, sample], in_place[3, sample]
-        assert one == other
-        assert (one.conversation, one.epoch) == (wanted[sample][1], 3)
-        assert len(one.row["frames"]) == index.frames[wanted[sample][0]]
-        names.append(one.id)
-    assert len(set(names)) == len(wanted)
+    for sample in np.random.default_rng(0).permutation(len(expected)):
+        raw = copied[3, sample]
+        assert raw == in_place[3, sample]
+        assert (raw.conversation, raw.epoch) == (expected[sample][1], 3)
+        assert len(raw.row["frames"]) == index.frames[expected[sample][0]]
+        names.append(raw.id)
+    assert len(set(names)) == len(expected)
     assert copied[0, FILLER].row is None
 
 
-def test_patterns_folders_and_files(folder: Path) -> None:
-    every = [str(file) for file in sorted(folder.iterdir())]
-    assert find_shards([str(folder)]) == find_shards([str(folder / "*.parquet")]) == find_shards([*every, str(folder)]) == every
+def test_shards_are_found_by_pattern_folder_and_file(folder: Path) -> None:
+    files = [str(file) for file in sorted(folder.iterdir())]
+    assert find_shards([str(folder)]) == find_shards([str(folder / "*.parquet")]) == find_shards([*files, str(folder)]) == files
     with pytest.raises(NumProError, match="no shards at .*nothing"):
         find_shards([str(folder / "nothing")])
     with pytest.raises(NumProError, match="set data.shards"):
         find_shards([])
 
 
-def test_a_folder_whose_shards_are_not_all_made_is_refused(folder: Path, tmp_path: Path) -> None:
-    half = shutil.copytree(folder, tmp_path / "half")
+def test_an_incomplete_folder_of_shards_is_refused(folder: Path, tmp_path: Path) -> None:
+    incomplete = shutil.copytree(folder, tmp_path / "incomplete")
     manifest = {"settings": {}, "inputs": [], "complete": False, "units": {"done": 3, "all": 7}}
-    (half / "manifest.json").write_text(json.dumps(manifest))
-    for pattern in (str(half), str(half / "*.parquet"), str(tmp_path)):
-        with pytest.raises(NumProError, match=r"half is not complete \(manifest\.json: 3 of 7 files are made\)"):
+    (incomplete / "manifest.json").write_text(json.dumps(manifest))
+    for pattern in (str(incomplete), str(incomplete / "*.parquet"), str(tmp_path)):
+        with pytest.raises(NumProError, match=r"incomplete is not complete \(manifest\.json: 3 of 7 files are made\)"):
             ShardIndex.read([pattern], SETTINGS)
-    every = sorted(str(file) for file in half.glob("*.parquet"))
-    assert find_shards(every) == every
-    (half / "manifest.json").write_text(json.dumps({**manifest, "complete": True}))
-    assert find_shards([str(half)]) == every
+    files = sorted(str(file) for file in incomplete.glob("*.parquet"))
+    assert find_shards(files) == files
+    (incomplete / "manifest.json").write_text(json.dumps({**manifest, "complete": True}))
+    assert find_shards([str(incomplete)]) == files
 
 
-def test_the_fingerprint_is_that_of_what_is_in_the_shards(folder: Path, index: ShardIndex, tmp_path: Path) -> None:
+def test_the_fingerprint_depends_on_the_content_of_shards_only(folder: Path, index: ShardIndex, tmp_path: Path) -> None:
     moved = shutil.copytree(folder, tmp_path / "moved")
     assert ShardIndex.read([str(moved)], SETTINGS).fingerprint == index.fingerprint
-    more = write_shard(moved / "made-3.parquet", [video_row("z", 9.0, size=SIZE)], size=SIZE, max_frames=12)
+    added = write_shard(moved / "made-3.parquet", [video_row("z", 9.0, size=SIZE)], size=SIZE, max_frames=12)
     assert ShardIndex.read([str(moved)], SETTINGS).fingerprint != index.fingerprint
-    more.unlink()
+    added.unlink()
     write_shard(moved / "made-0.parquet", [video_row(f"y{k}", 9.0, size=SIZE) for k in range(5)], size=SIZE, max_frames=12)
     assert ShardIndex.read([str(moved)], SETTINGS).fingerprint != index.fingerprint
 
@@ -131,7 +131,7 @@ def test_the_fingerprint_is_that_of_what_is_in_the_shards(folder: Path, index: S
     rows=st.integers(1, 20),
     epoch=st.integers(0, 3),
 )
-def test_every_sample_once_an_epoch(
+def test_every_sample_comes_exactly_once_per_epoch(
     conversations: list[int], group: int, world: int, micro: int, accumulation: int, workers: int, rows: int, epoch: int
 ) -> None:
     index = made_index(conversations, group)
@@ -152,7 +152,7 @@ def test_every_sample_once_an_epoch(
             seen += [sample for batch in batches for in_epoch, sample in batch if sample != FILLER]
             assert all(in_epoch == epoch for batch in batches for in_epoch, _ in batch)
         assert sorted(seen) == list(range(index.samples))
-        assert len(lengths) == 1  # no process waits for another
+        assert len(lengths) == 1  # equal numbers of batches, so no process waits for another
 
 
 @settings(deadline=None, max_examples=40)
@@ -175,7 +175,7 @@ def test_a_step_holds_the_same_samples_on_one_process_or_many(count: int, world:
     assert steps(world, micro) == steps(1, 1)
 
 
-def test_batches_are_of_about_equal_length_and_the_longest_comes_first() -> None:
+def test_samples_of_a_batch_have_similar_length_and_the_longest_comes_first() -> None:
     lengths = np.random.default_rng(0).integers(1, 241, 1000)
     batches = lengths[shuffled_order(lengths, seed=0, epoch=0, batch_size=8, group=True)][:1000].reshape(-1, 8)
     assert np.ptp(batches, axis=1).mean() < 0.15 * np.ptp(lengths)
@@ -184,7 +184,7 @@ def test_batches_are_of_about_equal_length_and_the_longest_comes_first() -> None
     assert np.ptp(mixed, axis=1).mean() > 0.5 * np.ptp(lengths)
 
 
-def test_epochs_and_seeds_differ_and_repeat() -> None:
+def test_the_order_depends_on_seed_and_epoch_only() -> None:
     index = made_index([2] * 50, 5)
 
     def order(seed: int, epoch: int) -> list[list[tuple[int, int]]]:
@@ -197,8 +197,7 @@ def test_epochs_and_seeds_differ_and_repeat() -> None:
     assert order(0, 0) != order(1, 0)
 
 
-def test_reading_in_place_stays_near(index: ShardIndex) -> None:
-    """Each row group is opened about once an epoch, not once a sample."""
+def test_streaming_reads_each_row_group_about_once_per_epoch(index: ShardIndex) -> None:
     rows = ParquetRows(index, keep=3)
     samples, opened = Samples(index, rows), []
     real = pq.ParquetFile.read_row_group
@@ -210,10 +209,10 @@ def test_reading_in_place_stays_near(index: ShardIndex) -> None:
     assert len(opened) <= 2 * len(index.group_rows)
 
 
-# --- what is refused ---------------------------------------------------------------------------------------------------------------
+# --- errors ------------------------------------------------------------------------------------------------------------------------
 
 
-def test_shards_that_are_not_what_the_recipe_says(folder: Path, tmp_path: Path) -> None:
+def test_shards_that_do_not_fit_the_recipe_are_refused(folder: Path, tmp_path: Path) -> None:
     for changed, message in (
         (NumProSettings(fps=1, frame_size=SIZE, max_frames=8), r"fps=0\.5, the recipe says numpro\.fps=1\.0"),
         (NumProSettings(frame_size=(32, 32), max_frames=8), r"frame_size=\(16, 16\), the recipe says .*\(32, 32\)"),

@@ -6,6 +6,7 @@ import json
 
 import pytest
 from support.annotations import write_official
+from support.todays import tvgbench_row, write_one
 from support.videos import write_counter_video
 
 from numpro_plugin import NumProError, Timeline, parse_highlights, parse_moment
@@ -206,6 +207,8 @@ def test_inputs_that_do_not_exist(tmp_path):
         read_inputs(["instructions.txt"], files)
     with pytest.raises(NumProError, match="there is no table .*run: numpro prepare charades"):
         read_inputs(["charades:train"], files)
+    with pytest.raises(NumProError, match="models are evaluated on this split; it has none to train on"):
+        read_inputs(["timelens_charades"], files)
     with pytest.raises(NumProError, match="models are evaluated on this split; train on charades:train"):
         read_inputs(["charades:test"], files)
     with pytest.raises(NumProError, match="is not a folder; give the one that holds the video files"):
@@ -278,6 +281,17 @@ def test_tables_become_questions_and_answers_of_evaluation(tables, monkeypatch):
     cat = videos["didemo", "111@N01_222_abc"]
     assert cat.end_s == 30.0
     assert numbers(cat.conversations[0], grid) == [[], list(grid.span_numbers(5, 15))]
+
+
+def test_parts_of_files_become_videos_of_their_own(tmp_path):
+    (tmp_path / "videos").mkdir()
+    write_counter_video(tmp_path / "videos" / "AAAAA.mp4", [k * 500 for k in range(60)], rate=2, size=(64, 32))
+    path = write_one(tmp_path, "x", "tvgbench.json", [tvgbench_row("3.4-8.1"), tvgbench_row("1.0-7.5", 10.25, 22.25)])
+    table, _ = prepare(BENCHMARKS["tvgbench"], path, videos=tmp_path / "videos", out=tmp_path / "data", progress=False)
+    whole, part = read_inputs([str(table)], VideoFiles({})).videos
+    assert (whole.name, whole.start_s, whole.end_s, whole.annotated_s) == ("AAAAA", 0, None, 30)
+    assert (part.name, part.start_s, part.end_s, part.annotated_s) == ("AAAAA@10.25-22.25", 10.25, 22.25, 12)
+    assert numbers(part.conversations[0], Timeline(12.0, 1)) == [[], [1, 8]]  # seconds of the part
 
 
 def test_qvhighlights_becomes_highlight_detection(tables, monkeypatch):

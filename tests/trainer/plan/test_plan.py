@@ -1,4 +1,4 @@
-"""The simulated step is the real one: by layers, by frames, for every family; and the plan reads off it what a GPU can do."""
+"""The simulated step equals a real one: by layers, by frames, for every family; and the plan that is computed from it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ from support.tiny_families import FAMILIES, save_tiny
 from numpro_plugin.errors import NumProError
 from numpro_plugin.trainer.cli import main
 from numpro_plugin.trainer.plan.known_models import model_config
-from numpro_plugin.trainer.plan.plan import GIB, Curve, held
+from numpro_plugin.trainer.plan.plan import Curve, _longest, constant_memory, plan
+from numpro_plugin.trainer.plan.result import GIB, MOST_FRAMES, Hours
 from numpro_plugin.trainer.plan.simulate import Simulation, Weights, _run_tower
 from numpro_plugin.trainer.plan.tracker import Tracker
 from numpro_plugin.trainer.recipe.record import Recipe, load_recipe
@@ -63,31 +64,33 @@ def small_recipe(**changes: object) -> Recipe:
         {"optimizer__micro_batch_size": 2, "memory__gradient_checkpointing": False, "memory__dtype": "float32"},
     ],
 )
-def test_few_layers_tell_what_all_need(changes: dict[str, object]) -> None:
+def test_extrapolation_from_few_layers_equals_the_simulation_of_all(changes: dict[str, object]) -> None:
     simulation = Simulation(small_config(), small_recipe(**changes))
-    few, all_of_them = simulation.step(20), simulation.step(20, layers=None)
-    for phase, wanted in all_of_them.above.items():
-        assert few.above[phase] == pytest.approx(wanted, rel=1e-3), phase
-    assert few.flops == pytest.approx(all_of_them.flops, rel=1e-9)
+    extrapolated, full_depth = simulation.step(20), simulation.step(20, layers=None)
+    for phase, expected in full_depth.memory.items():
+        assert extrapolated.memory[phase] == pytest.approx(expected, rel=1e-3), phase
+    assert extrapolated.flops == pytest.approx(full_depth.flops, rel=1e-9)
 
 
-def test_few_frames_tell_what_the_tower_needs() -> None:
+@pytest.mark.slow
+def test_extrapolation_from_few_frames_equals_the_simulation_of_the_tower() -> None:
     simulation = Simulation(small_config(1), small_recipe(memory__tiling="none"))
     memory, flops = _run_tower(simulation.config, simulation.recipe, 90)
     step = simulation.step(90)
-    assert step.above["vision"] == pytest.approx(memory, rel=1e-6)
+    assert step.memory["vision"] == pytest.approx(memory, rel=1e-6)
     with_tower = Simulation(simulation.config, simulation.recipe.replace(tuning="full", memory__gradient_checkpointing=False)).step(90)
-    assert with_tower.above["vision"] > memory  # with a graph of its own it keeps more
+    assert with_tower.memory["vision"] > memory  # its autograd graph keeps activations
     assert flops > 0
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("family", FAMILIES)
-def test_the_simulated_step_is_the_real_one(family: str) -> None:
-    """Storages counted while a real model trains on a real sample, against the simulation of its configuration."""
+def test_the_simulated_step_equals_a_real_step(family: str) -> None:
+    """The storages of a real model that trains on a real sample are compared with the simulation of its configuration."""
     frames = 8
     loaded = adapted(family).loaded
-    recipe = small_recipe(memory__dtype="float32", lora__dropout=0.0, lora__alpha=8)
+    size = list(loaded.family.frame_size)
+    recipe = small_recipe(memory__dtype="float32", lora__dropout=0.0, lora__alpha=8, numpro__frame_size=size)
     inputs = batch(loaded, frames=frames, rows=1)
     base = type(loaded.model)._from_config(copy.deepcopy(loaded.model.config), attn_implementation="sdpa")
     model = make_trainable(base, loaded.family, recipe)
@@ -99,35 +102,35 @@ def test_the_simulated_step_is_the_real_one(family: str) -> None:
         for parameter in model.parameters():
             if parameter.requires_grad:
                 parameter.grad = torch.zeros_like(parameter)
-        before = tracker.now
-        own = {name: value.clone() for name, value in inputs.items()}
+        before = tracker.allocated
+        copied = {name: value.clone() for name, value in inputs.items()}
         tracker.phase = "step"
-        loss = answer_loss(model, own, num_items=1.0)
-        del own
+        loss = answer_loss(model, copied, num_items=1.0)
+        del copied
         loss.backward()
     text = length - loaded.family.video_tokens(frames) - learned
     simulation = Simulation(model.config, recipe, text_tokens=text, answer_tokens=learned)
     assert simulation.tokens(frames) == length
     step = simulation.step(frames, layers=None)
     assert step.peak == pytest.approx(tracker.peaks["step"] - before, rel=0.03)
-    # What Qwen3-VL adds to its first layers is not simulated.
+    # The vision features that Qwen3-VL adds to its first layers are not simulated.
     assert step.flops == pytest.approx(tracker.flops("step"), rel=0.1 if family == "qwen3_vl" else 0.03)
 
 
 @pytest.mark.slow
-def test_240_frames_of_longva_7b_in_less_than_32_gib() -> None:
+def test_240_frames_of_longva_7b_need_less_than_32_gib() -> None:
     recipe = load_recipe("longva_7b")
     simulation = Simulation(model_config(recipe.model), recipe)
-    always = held(simulation.weights, recipe).total
+    constant = constant_memory(simulation.weights, recipe).total
     assert simulation.tokens(240) == 240 * 144 + 170
     assert simulation.weights.trained == 161_480_704 + 16_522_240  # rank 64 on seven layers, 28 times, and the projector
-    assert always + simulation.step(240).peak < 27.5 * GIB
-    assert always + simulation.step(28).peak < 19.5 * GIB
+    assert constant + simulation.step(240).peak < 27.5 * GIB
+    assert constant + simulation.step(28).peak < 19.5 * GIB
     untiled = simulation.changed(memory__tiling="none")
-    assert 35 * GIB < always + untiled.step(240).peak < 42 * GIB
-    # The highlights' answers are long. Their logits are there when little else is.
+    assert 35 * GIB < constant + untiled.step(240).peak < 42 * GIB
+    # Answers of highlights are long, but at the time of their logits little else is in memory.
     untiled.answer_tokens = 600
-    assert untiled.step(100).above["head"] < untiled.step(100).above["backward"]
+    assert untiled.step(100).memory["head"] < untiled.step(100).memory["backward"]
 
 
 @pytest.mark.slow
@@ -135,38 +138,42 @@ def test_memory_between_the_simulated_lengths_is_never_too_low() -> None:
     simulation = Simulation(small_config(1), small_recipe())
     curve = Curve(simulation)
     for frames in (20, 45):
-        real = simulation.step(frames).peak
-        assert real <= curve.above(frames) * 1.001
-        assert curve.above(frames) < real * 1.35  # a tile is a large part of so small a model
-    room = curve.above(57)
-    assert curve.largest(room) == 57
-    assert curve.largest(0) == 0
+        simulated = simulation.step(frames).peak
+        assert simulated <= curve.memory(frames) * 1.001
+        assert curve.memory(frames) < simulated * 1.35  # a tile is a large part of such a small model
+    available = curve.memory(57)
+    assert curve.max_frames(available) == 57
+    assert curve.max_frames(0) == 0
+    assert curve.max_frames(1e18) == MOST_FRAMES
 
 
-def test_more_gpus_and_fewer_bits_hold_less() -> None:
+def test_constant_memory_falls_with_more_gpus_and_fewer_bits() -> None:
     weights = Weights(frozen=1000, trained=100, linear=800, largest_linear=50, frozen_bytes=2000)
     recipe = small_recipe()
-    one = held(weights, recipe)
-    assert (one.weights, one.trained, one.buffers) == (2000, 1600, 0)
-    assert held(weights, recipe.replace(memory__deepspeed="none"), gpus=4).trained == 1600
-    two, three = (held(weights, recipe.replace(memory__deepspeed=stage), gpus=4) for stage in ("zero2", "zero3"))
-    assert (two.weights, two.trained) == (2000, 100 * 2 + 100 * 2 / 4 + 100 * 12 / 4)
-    assert (three.weights, three.trained) == (500, 100 * 4 / 4 + 100 * 12 / 4)
-    four = held(weights, recipe.replace(memory__quantize="4bit"))
-    assert four.weights == pytest.approx(2000 - 1600 + 800 * (0.5 + 0.127 / 8))
+    one_gpu = constant_memory(weights, recipe)
+    assert (one_gpu.weights, one_gpu.trained, one_gpu.buffers) == (2000, 1600, 0)
+    assert constant_memory(weights, recipe.replace(memory__deepspeed="none"), gpus=4).trained == 1600
+    zero2, zero3 = (constant_memory(weights, recipe.replace(memory__deepspeed=stage), gpus=4) for stage in ("zero2", "zero3"))
+    assert (zero2.weights, zero2.trained) == (2000, 100 * 2 + 100 * 2 / 4 + 100 * 12 / 4)
+    assert (zero3.weights, zero3.trained) == (500, 100 * 4 / 4 + 100 * 12 / 4)
+    quantized = constant_memory(weights, recipe.replace(memory__quantize="4bit"))
+    assert quantized.weights == pytest.approx(2000 - 1600 + 800 * (0.5 + 0.127 / 8))
     with pytest.raises(NumProError, match=r"memory.deepspeed=nowhere.json"):
-        held(weights, recipe.replace(memory__deepspeed="nowhere.json"), gpus=2)
+        constant_memory(weights, recipe.replace(memory__deepspeed="nowhere.json"), gpus=2)
 
 
 @pytest.mark.slow
-def test_command_prints_the_plan(tmp_path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_command_prints_the_plan(tmp_path, capsys: pytest.CaptureFixture[str]) -> None:
     folder = save_tiny("longva", tmp_path / "model")
-    assert main(["plan", "--gpus", "4", "tiny", f"model={folder}", "numpro.max_frames=20"]) == 0
+    steps = ["memory.dtype=bfloat16", "optimizer.max_steps=50", "--hours"]
+    assert main(["plan", "--gpus", "4", "tiny", f"model={folder}", "numpro.max_frames=20", *steps]) == 0
     out = capsys.readouterr().out.splitlines()
-    out = out[next(k for k, line in enumerate(out) if line.startswith(f"{folder}: 0.")) :]  # libraries may have had a word before
+    out = out[next(k for k, line in enumerate(out) if line.startswith(f"{folder}: 0.")) :]  # libraries may print before it
     assert next(line for line in out if line.startswith("longest (max_frames)")).split()[2:4] == ["20", "490"]
     for change in ("memory.tiling=mlp", "memory.gradient_checkpointing=true", "memory.quantize=4bit", "4 GPUs, zero2", "4 GPUs, zero3"):
         assert any(change in line for line in out)
+    assert any(line.split() == ["hours", "for", "400", "samples", "A100", "H100", "H200"] for line in out)
+    assert "if 40% of the rated TFLOPs are used" in out[-1]
     cards = [[int(cell.replace(",", "")) for cell in line.split()[2:]] for line in out if line.split()[1:2] == ["GB"]]
     assert len(cards) == 4
     assert all(len(row) == 4 for row in cards)
@@ -182,6 +189,47 @@ def test_command_prints_the_plan(tmp_path, capsys: pytest.CaptureFixture[str]) -
     assert "model is missing" in capsys.readouterr().err
     assert main(["plan", "--gpus", "1", "tiny", f"model={folder}"]) == 1
     assert "gpus=1 must be at least 2" in capsys.readouterr().err
+
+
+def test_the_frame_size_and_the_token_budget_count() -> None:
+    """448 x 448 pixels are (448 / 28)^2 tokens a pair of frames, 336 x 336 are (336 / 28)^2."""
+    config = model_config("Qwen/Qwen2.5-VL-7B-Instruct")
+    small, large = (
+        Simulation(config, load_recipe("qwen2_5_vl_7b").replace(numpro__frame_size=[side, side], numpro__max_frames=240))
+        for side in (336, 448)
+    )
+    assert small.tokens(240) - 170 - 2 == 120 * 144
+    assert large.tokens(240) - 170 - 2 == 120 * 256
+    assert _longest(small) == (240, "max_frames")
+    frames, limit = _longest(large)
+    assert (limit, large.tokens(frames) <= 20_000 < large.tokens(frames + 2)) == ("max_tokens", True)
+
+
+def test_the_plan_refuses_what_a_run_refuses(tmp_path) -> None:
+    for name, changes, message in (
+        ("longva_7b", {"numpro__frame_size": [448, 448]}, r"numpro\.frame_size=\(448, 448\), but longva takes 336 x 336"),
+        ("qwen2_vl_7b", {"numpro__frame_size": [340, 340]}, r"frame_size=\(340, 340\), but qwen2_vl takes multiples of 28"),
+        ("longva_7b", {"memory__deepspeed": "nowhere.json"}, r"memory\.deepspeed=nowhere\.json"),
+        ("longva_7b", {"adapter": str(tmp_path)}, "is not an adapter"),
+        ("longva_7b", {"data__held_out": str(tmp_path / "none")}, "no shards at"),
+        ("longva_7b", {"data__shards": str(tmp_path / "none")}, "no shards at"),
+    ):
+        with pytest.raises(NumProError, match=message):
+            plan(load_recipe(name).replace(**changes))
+    for changes, message in (
+        ({}, r"--hours needs the length of the run: pass data\.shards=\.\.\. or optimizer\.max_steps"),
+        ({"memory__dtype": "float32"}, r"--hours is for memory\.dtype=bfloat16"),
+    ):
+        with pytest.raises(NumProError, match=message):
+            plan(load_recipe("longva_7b").replace(**changes), utilisation=0.4)
+    with pytest.raises(NumProError, match="utilisation=40 must be above 0 and at most 1"):
+        plan(load_recipe("longva_7b"), utilisation=40)
+
+
+def test_hours_follow_from_flops_cards_and_utilisation() -> None:
+    hours = Hours(samples=1000, flops=312e12 * 0.5 * 3600 * 16, utilisation=0.5)
+    assert hours.on("A100", 8) == pytest.approx(2)
+    assert hours.on("H100", 1) == pytest.approx(16 * 312 / 989)
 
 
 @pytest.mark.parametrize("name", ["lmms-lab/LongVA-7B-DPO", "Qwen/Qwen2-VL-7B-Instruct", "Qwen/Qwen2.5-VL-7B-Instruct"])

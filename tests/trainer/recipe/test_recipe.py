@@ -1,4 +1,4 @@
-"""The recipe: typed, complete in YAML, and no key or value is taken on trust."""
+"""The recipe: reading from YAML and the command line, and errors for wrong keys and values."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ PAPER = ("longva_7b", "qwen2_vl_7b", "qwen2_5_vl_7b")
 
 
 @pytest.mark.parametrize("name", PAPER)
-def test_the_papers_hyperparameters(name: str) -> None:
+def test_large_recipes_have_the_papers_hyperparameters(name: str) -> None:
     recipe = load_recipe(name)
     assert (recipe.tuning, recipe.lora.rank, recipe.lora.alpha, recipe.lora.dropout, recipe.lora.projector) == ("lora", 64, 128, 0.05, True)
     optimizer = recipe.optimizer
@@ -30,7 +30,7 @@ def test_the_papers_hyperparameters(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", recipe_names())
-def test_every_included_recipe_reads_back(name: str) -> None:
+def test_every_included_recipe_survives_a_round_trip(name: str) -> None:
     recipe = load_recipe(name)
     assert Recipe.from_dict(recipe.to_dict()) == recipe
 
@@ -42,7 +42,7 @@ def test_every_included_recipe_reads_back(name: str) -> None:
     size=st.integers(16, 64),
     font_size=st.floats(4, 336),
 )
-def test_dict_and_back(rank: int, lr: float, shards: list[str], size: int, font_size: float) -> None:
+def test_a_recipe_survives_a_round_trip_through_a_dict(rank: int, lr: float, shards: list[str], size: int, font_size: float) -> None:
     changes = {"lora__rank": rank, "optimizer__lr": lr, "data__shards": shards}
     recipe = Recipe().replace(**changes, numpro__frame_size=[size, size], numpro__style__font_size=font_size)
     assert (recipe.lora.rank, recipe.optimizer.lr, recipe.data.shards) == (rank, lr, tuple(shards))
@@ -64,11 +64,11 @@ def test_dict_and_back(rank: int, lr: float, shards: list[str], size: int, font_
         ("model=a=b", "model", "a=b"),
     ],
 )
-def test_changes_on_the_command_line(change: str, key: str, value: object) -> None:
-    found: object = load_recipe("tiny", [change])
-    for part in key.split("."):
-        found = getattr(found, part)
-    assert found == value
+def test_the_command_line_changes_values(change: str, key: str, value: object) -> None:
+    changed: object = load_recipe("tiny", [change])
+    for name in key.split("."):
+        changed = getattr(changed, name)
+    assert changed == value
     assert key in known_keys()
 
 
@@ -105,27 +105,27 @@ def test_changes_on_the_command_line(change: str, key: str, value: object) -> No
         ("seed=1.5", r"seed=1\.5.*integer"),
     ],
 )
-def test_an_impossible_change_is_explained(change: str, message: str) -> None:
+def test_a_wrong_change_is_refused_with_a_clear_error(change: str, message: str) -> None:
     with pytest.raises(NumProError, match=message):
         load_recipe("tiny", [change])
 
 
-def test_choices_that_exclude_each_other() -> None:
+def test_settings_that_exclude_each_other_are_refused() -> None:
     with pytest.raises(NumProError, match="lora only"):
         load_recipe("tiny", ["tuning=full", "memory.quantize=4bit"])
     with pytest.raises(NumProError, match="zero3"):
         load_recipe("tiny", ["memory.deepspeed=zero3", "memory.quantize=4bit"])
     with pytest.raises(NumProError, match="numbering=offset does not work with numpro.numbers=false"):
         load_recipe("tiny", ["data.numbering=offset", "numpro.numbers=false"])
-    with pytest.raises(NumProError, match="eval_steps=10 needs questions"):
+    with pytest.raises(NumProError, match="eval_steps=10 needs held-out questions"):
         load_recipe("tiny", ["run.eval_steps=10"])
     with pytest.raises(NumProError, match="highest_number=100.*max_frames=240"):
         load_recipe("tiny", ["data.numbering=random", "data.highest_number=100"])
 
 
-def test_files(tmp_path: Path) -> None:
-    file = tmp_path / "mine.yaml"
-    file.write_text("model: there\noptimizer:\n  lr: 1e-5\n", encoding="utf-8")
+def test_recipes_are_read_from_yaml_files(tmp_path: Path) -> None:
+    file = tmp_path / "own.yaml"
+    file.write_text("model: folder\noptimizer:\n  lr: 1e-5\n", encoding="utf-8")
     assert load_recipe(file).optimizer.lr == 1e-5
     file.write_text("- model\n", encoding="utf-8")
     with pytest.raises(NumProError, match="list instead of keys"):
@@ -137,14 +137,17 @@ def test_files(tmp_path: Path) -> None:
         load_recipe("longva")
 
 
-def test_the_whole_recipe_can_be_shown(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
-    assert main(["run", "longva_7b", "optimizer.lr=5e-5", "--show"]) == 0
+@pytest.mark.parametrize(
+    "arguments", ["longva_7b optimizer.lr=5e-5 --show", "longva_7b --show optimizer.lr=5e-5", "--show longva_7b seed=0 optimizer.lr=5e-5"]
+)
+def test_show_prints_the_whole_recipe_as_yaml(arguments: str, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    assert main(["run", *arguments.split()]) == 0
     file = tmp_path / "shown.yaml"
     file.write_text(capsys.readouterr().out, encoding="utf-8")
     assert load_recipe(file) == load_recipe("longva_7b", ["optimizer.lr=5e-5"])
 
 
-def test_a_mistake_is_reported_before_anything_heavy_is_loaded() -> None:
+def test_errors_are_reported_before_torch_is_loaded() -> None:
     code = (
         "import sys; from numpro_plugin.trainer.cli import main; code = main(['run', 'tiny', 'optimiser.lr=1']); "
         "assert 'torch' not in sys.modules and 'transformers' not in sys.modules; sys.exit(code)"
@@ -152,3 +155,46 @@ def test_a_mistake_is_reported_before_anything_heavy_is_loaded() -> None:
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 1
     assert done.stderr == "numpro-train: unknown key 'optimiser.lr' in the recipe; did you mean 'optimizer.lr'?\n"
+
+
+BOMB = "a0: &a0 {x: 1, y: 2}\n" + "".join(f"a{k}: &a{k} {{x: *a{k - 1}, y: *a{k - 1}}}\n" for k in range(1, 60))
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (BOMB, r"mine\.yaml:\d+: stands for more than 10,000 values"),
+        ("a: &a [1]\nb: &b {<<: [{a: *a}, {b: *a}]}\n" + BOMB.replace("x: *", "<<: *"), "stands for more than 10,000 values"),
+        ("data: &a {shards: [*a]}\n", r"mine\.yaml:1: an alias refers to the value that it is part of"),
+        ("model: there\nseed: 1\nmodel: here\n", r"mine\.yaml:3: the key 'model' occurs twice"),
+        ("data: " + "[" * 5000, "is nested too deeply"),
+        ("seed: " + "9" * 5000, "holds a value that cannot be read"),
+        ("model: 2001-99-99\n", "holds a value that cannot be read"),
+        ("model: !!python/object/apply:os.system [ls]\n", "is not YAML"),
+        ("? [1]\n: 2\n", "is not YAML"),
+        ("model: a\x07\n", "is not YAML"),
+        ("# " + "x" * 200_000, "is larger than 200 kB"),
+        (b"\xff\xfe", r"mine\.yaml:1: is not UTF-8 \(byte 0xff\)"),
+        (b"model: a\nlora: \xe9\n", r"mine\.yaml:2: is not UTF-8"),
+    ],
+)
+def test_a_file_that_is_no_recipe_is_refused_at_once(tmp_path: Path, content: str | bytes, message: str) -> None:
+    file = tmp_path / "mine.yaml"
+    file.write_bytes(content if isinstance(content, bytes) else content.encode())
+    with pytest.raises(NumProError, match=message):
+        load_recipe(file)
+
+
+def test_aliases_and_merged_sections_are_read(tmp_path: Path) -> None:
+    file = tmp_path / "mine.yaml"
+    file.write_text("run: &run {log_steps: 5}\ndata: &data\n  shards: &files [a, b]\n  held_out: *files\n", encoding="utf-8-sig")
+    assert load_recipe(file).data.held_out == ("a", "b")
+    with pytest.raises(NumProError, match=r"^'seed=\[1': is not YAML"):
+        load_recipe("tiny", ["seed=[1"])
+
+
+@pytest.mark.shared
+@pytest.mark.parametrize("name", ["bomb_dict.yaml", "binary.yaml"])
+def test_handed_recipes(shared: Path, name: str) -> None:
+    with pytest.raises(NumProError, match=name):
+        load_recipe(shared / "cases/files" / name)

@@ -1,4 +1,4 @@
-"""Which held-out questions are asked, by whom, and what an answer counts."""
+"""Held-out evaluation: which conversations are moments, how questions are divided among processes, and the scores."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from numpro_plugin.trainer.shard_format import turn
 from numpro_plugin.trainer.shards.index import ShardIndex
 
 SIZE = (16, 16)
-ASKED = turn("user", "When does a person open the door?")
+QUESTION = turn("user", "When does a person open the door?")
 
 
 @pytest.mark.parametrize(
@@ -36,41 +36,41 @@ ASKED = turn("user", "When does a person open the door?")
         (("Frames ", 3, " and ", 9, "."), None),
         (("From ", 0, " to ", 9, ", a man runs. From ", 10, " to ", 20, ", he sits."), None),
         (("From ", 0, " to ", 9, ", a man runs."), None),
-        (("From Frame 3 to Frame 9.",), None),  # whose numbers are no frames' as far as the shard knows
+        (("From Frame 3 to Frame 9.",), None),  # the shard does not mark its digits as frame numbers
     ],
 )
-def test_what_is_a_moment(answer: tuple[Any, ...], span: tuple[int, int] | None) -> None:
-    assert moment_in([ASKED, turn("assistant", *answer)]) == span
-    assert moment_in([ASKED, turn("assistant", *answer), ASKED, turn("assistant", "From ", 7, " to ", 8, ".")]) == span
+def test_a_moment_is_a_span_of_two_frame_numbers(answer: tuple[Any, ...], span: tuple[int, int] | None) -> None:
+    assert moment_in([QUESTION, turn("assistant", *answer)]) == span
+    assert moment_in([QUESTION, turn("assistant", *answer), QUESTION, turn("assistant", "From ", 7, " to ", 8, ".")]) == span
 
 
-def test_conversations_without_an_answer_are_no_moment() -> None:
-    assert moment_in([]) is moment_in([ASKED]) is moment_in([{**turn("user", "?"), "numbers": None}]) is None
+def test_conversations_without_an_answer_are_not_moments() -> None:
+    assert moment_in([]) is moment_in([QUESTION]) is moment_in([{**turn("user", "?"), "numbers": None}]) is None
 
 
-def made(folder: Path, conversations: list[Any]) -> tuple[HeldOut, Any]:
+def held_out_of(folder: Path, conversations: list[Any]) -> tuple[HeldOut, Any]:
     row = {**video_row("h", 40.0, size=SIZE), "conversations": conversations}
-    index_of = [str(write_shard(folder / "held.parquet", [row], size=SIZE))]
+    shards = [str(write_shard(folder / "held.parquet", [row], size=SIZE))]
     recipe = load_recipe("tiny").replace(numpro__frame_size=list(SIZE))
     loaded = load_model(save_tiny_longva(folder / "model"), dtype="float32")
-    return HeldOut(ShardIndex.read(index_of, recipe.numpro), Collator(loaded.family, loaded.processor, recipe), max_new_tokens=4), loaded
+    return HeldOut(ShardIndex.read(shards, recipe.numpro), Collator(loaded.family, loaded.processor, recipe), max_new_tokens=4), loaded
 
 
-def test_every_process_generates_equally_often_and_nothing_counts_twice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    caption = [ASKED, turn("assistant", "A man runs.")]
-    held, loaded = made(tmp_path, [question(0, 3, 3), caption, question(1, 2, 6), question(2, 4, 8)])
-    asked: list[int] = []
+def test_every_process_generates_equally_often_and_no_answer_counts_twice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    caption = [QUESTION, turn("assistant", "A man runs.")]
+    held_out, loaded = held_out_of(tmp_path, [question(0, 3, 3), caption, question(1, 2, 6), question(2, 4, 8)])
+    calls: list[int] = []
     answers = iter(["From Frame 3 to Frame 3.", "From Frame 4 to Frame 8.", "From Frame 2 to Frame 4.", "?"])
-    monkeypatch.setattr(Generator, "batch", lambda self, samples, options: asked.append(1) or [Generated(next(answers), 1)])
+    monkeypatch.setattr(Generator, "batch", lambda self, samples, options: calls.append(1) or [Generated(next(answers), 1)])
     gathered: list[Any] = []
-    collect = lambda found: gathered.extend(found) or list(gathered)  # noqa: E731
+    collect = lambda results: gathered.extend(results) or list(gathered)  # noqa: E731
     for rank in range(2):
-        before = len(asked)
-        scores = held.scores(loaded, rank=rank, world=2, gather=collect, equal_rounds=True)
-        assert len(asked) - before == 2
+        before = len(calls)
+        scores = held_out.scores(loaded, rank=rank, world=2, gather=collect, equal_rounds=True)
+        assert len(calls) - before == 2
     assert (scores["samples"], scores["parse_fail"], scores["mIoU"]) == (3, 0, pytest.approx(100 * (1 + 1 + 0.5) / 3))
 
 
-def test_no_question_to_ask_is_said(tmp_path: Path) -> None:
+def test_held_out_shards_without_moments_are_refused(tmp_path: Path) -> None:
     with pytest.raises(NumProError, match=r"none of the 1 held-out conversations in .*held\.parquet asks for a moment"):
-        made(tmp_path, [[ASKED, turn("assistant", "A man runs.")]])
+        held_out_of(tmp_path, [[QUESTION, turn("assistant", "A man runs.")]])

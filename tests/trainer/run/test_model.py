@@ -1,4 +1,4 @@
-"""Which weights learn and which do not, for every family."""
+"""Which weights are trained and which are frozen, for every family."""
 
 from __future__ import annotations
 
@@ -18,73 +18,73 @@ from numpro_plugin.trainer.run.model import open_for_training
 
 @pytest.mark.parametrize("family", FAMILIES)
 @pytest.mark.parametrize("tuning", ["lora", "full"])
-def test_what_learns(family: str, tuning: str, tmp_path: Path) -> None:
+def test_lora_trains_the_language_model_and_the_projector_and_full_tuning_everything(family: str, tuning: str, tmp_path: Path) -> None:
     recipe = load_recipe(
         "tiny", [f"model={save_tiny(family, tmp_path / family)}", f"tuning={tuning}", "memory.gradient_checkpointing=true"]
     )
-    model, processor, kind = open_for_training(recipe)
+    model, processor, loaded_family = open_for_training(recipe)
     base = model.get_base_model() if tuning == "lora" else model
     tower = getattr(base.model, "vision_tower", None) or base.model.visual
     with_graph: set[str] = set()
 
     def watch(name: str) -> None:
-        def note(module: torch.nn.Module, args: object, out: object) -> None:
+        def record_graph(module: torch.nn.Module, args: object, out: object) -> None:
             outs = out if isinstance(out, tuple) else getattr(out, "to_tuple", lambda: (out,))()
-            if any(isinstance(one, torch.Tensor) and one.requires_grad for one in outs):
+            if any(isinstance(value, torch.Tensor) and value.requires_grad for value in outs):
                 with_graph.add(name)
 
-        tower.get_submodule(name).register_forward_hook(note)
+        tower.get_submodule(name).register_forward_hook(record_graph)
 
     for name, _ in tower.named_modules():
         if name and "merger" not in name:
             watch(name)
-    size = kind.frame_size
+    size = loaded_family.frame_size
     recipe = recipe.replace(numpro__frame_size=list(size))
-    batch = Collator(kind, processor, recipe)([RawSample("v", video_row("v", 8.0, size=size))])
+    batch = Collator(loaded_family, processor, recipe)([RawSample("v", video_row("v", 8.0, size=size))])
     answer_loss(model, {name: value for name, value in batch.items() if isinstance(value, torch.Tensor)}).backward()
-    learning = {name.removeprefix("base_model.model.") for name, weight in model.named_parameters() if weight.requires_grad}
-    moved = {name.removeprefix("base_model.model.") for name, weight in model.named_parameters() if weight.grad is not None}
-    assert moved <= learning
+    trainable = {name.removeprefix("base_model.model.") for name, weight in model.named_parameters() if weight.requires_grad}
+    with_gradient = {name.removeprefix("base_model.model.") for name, weight in model.named_parameters() if weight.grad is not None}
+    assert with_gradient <= trainable
     if tuning == "full":
         assert with_graph
-        assert {name for name, _ in model.named_parameters()} == learning
+        assert {name for name, _ in model.named_parameters()} == trainable
         return
-    assert moved == learning
+    assert with_gradient == trainable
     assert not with_graph, "the frozen vision tower records an autograd graph"
-    lora = {name.partition(".lora_")[0] for name in learning if ".lora_" in name}
-    projector = {name.partition(".modules_to_save")[0] for name in learning if ".lora_" not in name}
+    lora = {name.partition(".lora_")[0] for name in trainable if ".lora_" in name}
+    projector = {name.partition(".modules_to_save")[0] for name in trainable if ".lora_" not in name}
     layers = range(base.config.get_text_config().num_hidden_layers)
-    linears = [f"self_attn.{one}_proj" for one in "qkvo"] + [f"mlp.{one}_proj" for one in ("gate", "up", "down")]
+    linears = [f"self_attn.{letter}_proj" for letter in "qkvo"] + [f"mlp.{name}_proj" for name in ("gate", "up", "down")]
     assert lora == {f"model.language_model.layers.{k}.{name}" for k in layers for name in linears}
     assert {name.rpartition(".")[2] for name in projector} <= {"multi_modal_projector", "merger", "0"}
-    assert projector == set(kind.projector_modules(base))
+    assert projector == set(loaded_family.projector_modules(base))
     assert all(weight.dtype == torch.float32 for weight in model.parameters() if weight.requires_grad)
 
 
-def test_what_is_trained_stays_in_32_bit(tmp_path: Path) -> None:
+def test_trained_weights_stay_in_32_bit(tmp_path: Path) -> None:
     folder = save_tiny("longva", tmp_path / "longva")
     model, _, _ = open_for_training(load_recipe("tiny", [f"model={folder}", "memory.dtype=bfloat16"]))
     assert {weight.dtype for weight in model.parameters() if weight.requires_grad} == {torch.float32}
     assert {weight.dtype for weight in model.parameters() if not weight.requires_grad} == {torch.bfloat16}
-    turning = {buffer.dtype for name, buffer in model.named_buffers() if name.endswith("inv_freq")}
-    assert turning == {torch.float32}  # positions of long videos are beyond what 16 bit can tell apart
+    frequencies = {buffer.dtype for name, buffer in model.named_buffers() if name.endswith("inv_freq")}
+    assert frequencies == {torch.float32}  # 16 bit cannot represent the positions of long videos
     assert model.peft_config["default"].base_model_name_or_path == str(folder)
 
 
-def test_four_bits_without_bitsandbytes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_quantizing_without_bitsandbytes_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(__import__("sys").modules, "bitsandbytes", None)
     with pytest.raises(NumProError, match="quantize=4bit needs bitsandbytes.*pip install"):
         open_for_training(load_recipe("tiny", [f"model={tmp_path}", "memory.quantize=4bit"]))
 
 
-def test_four_bits(tmp_path: Path) -> None:
+def test_quantizing_applies_to_the_language_model_only(tmp_path: Path) -> None:
     bitsandbytes = pytest.importorskip("bitsandbytes", reason="needs bitsandbytes (the extra qlora)")
     folder = save_tiny("longva", tmp_path / "longva")
     recipe = load_recipe("tiny", [f"model={folder}", "memory.quantize=4bit", "memory.dtype=bfloat16"])
     model, processor, family = open_for_training(recipe)
     base = model.get_base_model().model
-    small = {name.partition(".")[0] for name, module in base.named_modules() if isinstance(module, bitsandbytes.nn.Linear4bit)}
-    assert small == {"language_model"}
+    quantized = {name.partition(".")[0] for name, module in base.named_modules() if isinstance(module, bitsandbytes.nn.Linear4bit)}
+    assert quantized == {"language_model"}
     batch = Collator(family, processor, recipe, pixels_dtype=torch.bfloat16)([RawSample("v", video_row("v", 8.0))])
     with torch.autocast("cpu", torch.bfloat16):
         loss = answer_loss(model, {name: value for name, value in batch.items() if isinstance(value, torch.Tensor)})

@@ -1,4 +1,4 @@
-"""Tiles change neither loss nor gradients, with dropout, under gradient checkpointing, for every family; and they save memory."""
+"""Tiling changes neither loss nor gradients, with dropout, under gradient checkpointing, for every family."""
 
 from __future__ import annotations
 
@@ -35,37 +35,37 @@ def projector_of(model) -> list[nn.Module]:
 
 
 @pytest.mark.parametrize("family", FAMILIES)
-def test_tiles_of_every_family_give_the_same_gradients(family: str) -> None:
+def test_tiling_does_not_change_loss_and_gradients(family: str) -> None:
     plain, loaded = adapted(family)
     inputs = batch(loaded)
-    wanted, expected = step(plain, inputs)
-    for parts, checkpointing in (("mlp", False), ("all", False), ("all", True)):
+    expected_loss, expected = step(plain, inputs)
+    for tiling, checkpointing in (("mlp", False), ("all", False), ("all", True)):
         model = copy.deepcopy(plain)
-        names = tile_language_model(model, parts, tokens=TOKENS)
+        names = tile_language_model(model, tiling, tokens=TOKENS)
         for module in projector_of(model):
             recompute(module)
-        assert len(names) == (2 if parts == "mlp" else 2 * 7 + 1)
+        assert len(names) == (2 if tiling == "mlp" else 2 * 7 + 1)
         assert all("language_model." in name for name in names)
-        loss, got = step(model, inputs, checkpointing=checkpointing)
-        assert abs(loss - wanted) < 1e-5
-        assert largest_difference(got, expected) < 1e-4
+        loss, actual = step(model, inputs, checkpointing=checkpointing)
+        assert abs(loss - expected_loss) < 1e-5
+        assert largest_difference(actual, expected) < 1e-4
 
 
-@pytest.mark.parametrize("parts", ["mlp", "all"])
-def test_dropout_draws_the_same_numbers_when_recomputed(parts: str) -> None:
-    """Gradients of dropped-out tiles are those of their own forward pass: checked against finite differences of the very same draw."""
+@pytest.mark.parametrize("tiling", ["mlp", "all"])
+def test_the_recomputation_uses_the_same_dropout(tiling: str) -> None:
+    """Gradients with dropout are compared with finite differences under the same random numbers."""
     base, loaded = adapted("longva", dropout=0.3)
     inputs = batch(loaded, rows=1)
     for checkpointing in (False, True):
         model = copy.deepcopy(base).double()
         inputs = {name: value.double() if value.is_floating_point() else value for name, value in inputs.items()}
-        tile_language_model(model, parts, tokens=TOKENS)
-        _, got = step(model, inputs, checkpointing=checkpointing, seed=3)
+        tile_language_model(model, tiling, tokens=TOKENS)
+        _, actual = step(model, inputs, checkpointing=checkpointing, seed=3)
         name, parameter = next((n, p) for n, p in model.named_parameters() if n.endswith("layers.0.mlp.down_proj.lora_A.default.weight"))
-        norm, losses = got[name].norm(), []
-        for distance in (1e-3, -2e-3):  # downhill and back again; norms compute in 32 bit, so no smaller steps
+        norm, losses = actual[name].norm(), []
+        for distance in (1e-3, -2e-3):  # forth and back along the gradient; norms compute in 32 bit, so no smaller steps
             with torch.no_grad():
-                parameter -= distance * got[name] / norm
+                parameter -= distance * actual[name] / norm
             losses.append(_loss(model, inputs, seed=3))
         assert (losses[1] - losses[0]) / 2e-3 == pytest.approx(norm.item(), rel=3e-3)
         assert losses[1] != pytest.approx(_loss(model, inputs, seed=4), rel=1e-4)  # dropout was on
@@ -79,7 +79,7 @@ def _loss(model, inputs, *, seed: int) -> float:
     ).item()
 
 
-def test_short_inputs_eval_and_generation_run_as_before(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_short_inputs_evaluation_and_generation_are_not_tiled(monkeypatch: pytest.MonkeyPatch) -> None:
     plain, loaded = adapted("longva")
     model, inputs = copy.deepcopy(plain), batch(loaded, rows=1)
     tile_language_model(model, tokens=TOKENS)
@@ -95,9 +95,9 @@ def test_short_inputs_eval_and_generation_run_as_before(monkeypatch: pytest.Monk
     length = inputs["input_ids"].shape[1]
     assert set(calls) == {-(-length // TOKENS)}
     calls.clear()
-    longer = copy.deepcopy(plain)
-    tile_language_model(longer, tokens=length)
-    answer_loss(longer, inputs)
+    large_tiles = copy.deepcopy(plain)
+    tile_language_model(large_tiles, tokens=length)
+    answer_loss(large_tiles, inputs)
     assert not calls
 
 
@@ -116,20 +116,22 @@ class Layer(nn.Module):
 
 @settings(max_examples=25, deadline=None)
 @given(st.integers(1, 3), st.integers(1, 13), st.integers(1, 15), st.booleans(), st.booleans())
-def test_any_tiles_of_any_length(rows: int, length: int, tiles: int, checkpointing: bool, from_above: bool) -> None:
+def test_any_number_of_tiles_gives_the_same_output_and_gradients(
+    rows: int, length: int, tiles: int, checkpointing: bool, input_has_gradient: bool
+) -> None:
     torch.manual_seed(0)
-    layer, x = Layer().double(), torch.randn(rows, length, 8, dtype=torch.float64, requires_grad=from_above)
+    layer, x = Layer().double(), torch.randn(rows, length, 8, dtype=torch.float64, requires_grad=input_has_gradient)
 
     def results(count: int) -> list[torch.Tensor]:
         y = checkpoint(layer, x, count, use_reentrant=False) if checkpointing else layer(x, count)
-        wanted = [*layer.parameters(), *([x] if from_above else [])]
-        return [y.detach(), *torch.autograd.grad(y.sin().sum(), wanted)]
+        inputs = [*layer.parameters(), *([x] if input_has_gradient else [])]
+        return [y.detach(), *torch.autograd.grad(y.sin().sum(), inputs)]
 
-    for got, wanted in zip(results(tiles), results(0), strict=True):
-        torch.testing.assert_close(got, wanted)
+    for actual, expected in zip(results(tiles), results(0), strict=True):
+        torch.testing.assert_close(actual, expected)
 
 
-def test_under_checkpointing_tiles_of_what_comes_last_cost_nothing() -> None:
+def test_tiling_the_last_module_of_a_checkpointed_layer_costs_no_flops() -> None:
     layer, x = Layer(), torch.randn(1, 64, 8, requires_grad=True)
     flops = []
     for tiles in (0, 8):
@@ -139,7 +141,7 @@ def test_under_checkpointing_tiles_of_what_comes_last_cost_nothing() -> None:
     assert flops[0] == flops[1]
 
 
-def test_backward_twice_through_kept_graph() -> None:
+def test_a_retained_graph_allows_a_second_backward_pass() -> None:
     layer, x = Layer(), torch.randn(1, 12, 8)
     for checkpointing in (False, True):
         y = checkpoint(layer, x, 4, use_reentrant=False) if checkpointing else layer(x, 4)
@@ -148,12 +150,12 @@ def test_backward_twice_through_kept_graph() -> None:
         assert all(torch.equal(a, b) for a, b in zip(first, second, strict=True))
 
 
-def test_wrong_use_says_what_is_right() -> None:
+def test_wrong_arguments_are_refused() -> None:
     model, _ = adapted("longva")
     assert tile_language_model(model, "none") == []
     with pytest.raises(NumProError, match="tiling='half' is unknown; allowed: none, mlp, all"):
         tile_language_model(model, "half")  # type: ignore[arg-type]
     with pytest.raises(NumProError, match="tile_tokens=0 must be 1 or more"):
         tile_language_model(model, tokens=0)
-    with pytest.raises(NumProError, match="Linear has no language_model"):
+    with pytest.raises(NumProError, match="Linear has no language_model.*use tiling=none"):
         tile_language_model(nn.Linear(2, 2))

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -24,6 +26,7 @@ from numpro_plugin import NumProError, Timeline, sample_frames
 from numpro_plugin.trainer.cli import main
 from numpro_plugin.trainer.instructions.conversations import Conversation, TrainingVideo, TurnTemplate
 from numpro_plugin.trainer.shard_format import ShardInfo, shown_numbers
+from numpro_plugin.trainer.shards.jobs import Job
 from numpro_plugin.trainer.shards.make import make_shards
 from numpro_plugin.trainer.shards.rows import FrameOptions, make_row
 from numpro_plugin.trainer.shards.workers import make_rows
@@ -149,6 +152,7 @@ def test_jobs_that_share_the_work_make_the_same_files(uninterrupted, videos, ins
     assert sources(out) == sources(uninterrupted)
 
 
+@pytest.mark.slow
 def test_killed_at_any_moment_it_goes_on_without_duplicates_or_losses(uninterrupted, videos, instruct, tmp_path):
     out = tmp_path / "out"
     command = [COMMAND, "shards", str(instruct), "--videos", f"anet={videos}", "--out", str(out), "--frame-size", "96x48"]
@@ -174,6 +178,61 @@ def test_killed_at_any_moment_it_goes_on_without_duplicates_or_losses(uninterrup
     assert content(out) == content(uninterrupted)
     assert sources(out) == sources(uninterrupted)
     assert leftovers(out) == []
+
+
+@pytest.mark.parametrize(("theirs", "mine"), [((0, 1), (0, 1)), ((0, 2), (0, 1)), ((1, 2), (1, 3))])
+def test_two_runs_never_make_the_same_file(videos, instruct, tmp_path, theirs, mine):
+    out = tmp_path / "out"
+    (out / "units").mkdir(parents=True)
+    part = out / ".anet-00000-of-00003.parquet.0123456789ab.part"
+    with Job(out, theirs, 3):
+        part.write_bytes(b"being written")
+        who = rf"another `numpro-train shards` \(process {os.getpid()} on .*as --shard {theirs[0]}/{theirs[1]}"
+        with pytest.raises(NumProError, match=who):
+            make_shards([instruct], out, videos={"anet": videos}, options=SMALL, rows_per_file=3, shard=mine, workers=0, progress=False)
+        assert sorted(path.name for path in out.iterdir()) == [part.name, "units"]
+    assert list((out / "units").iterdir()) == []
+
+
+def test_a_run_beside_another_leaves_its_unfinished_files_alone(uninterrupted, videos, instruct, tmp_path):
+    out = tmp_path / "out"
+    shutil.copytree(uninterrupted, out)
+    part = out / ".anet-00001-of-00003.parquet.0123456789ab.part"
+    part.write_bytes(b"being written")
+    more = {"videos": {"anet": videos}, "options": SMALL, "rows_per_file": 3, "workers": 0, "progress": False}
+    with Job(out, (1, 2), 3):
+        assert make_shards([instruct], out, shard=(0, 2), **more)["complete"]
+        assert part.exists()
+    (out / "units" / ".job-1-of-2.lock").write_text("what a killed run leaves behind")
+    assert make_shards([instruct], out, **more)["complete"]
+    assert not part.exists()
+    assert leftovers(out) == []
+
+
+def test_a_file_system_without_locks_is_worked_on_with_a_warning(uninterrupted, videos, instruct, tmp_path, monkeypatch, caplog):
+    monkeypatch.setattr("fcntl.flock", lambda *_: (_ for _ in ()).throw(OSError(errno.ENOLCK, "No locks available")))
+    more = {"videos": {"anet": videos}, "options": SMALL, "rows_per_file": 3, "workers": 0, "progress": False}
+    make_shards([instruct], tmp_path / "out", **more)
+    assert "has no locks" in caplog.text
+    assert content(tmp_path / "out") == content(uninterrupted)
+
+
+def test_a_full_disk_is_named_and_what_was_done_is_kept(uninterrupted, videos, instruct, tmp_path, monkeypatch):
+    write_table, written = pq.ParquetWriter.write_table, []
+
+    def fails_at_the_second(writer, *arguments, **more):
+        written.append(writer)
+        if len(written) == 2:
+            raise OSError(errno.ENOSPC, "Error writing bytes to file")
+        write_table(writer, *arguments, **more)
+
+    monkeypatch.setattr(pq.ParquetWriter, "write_table", fails_at_the_second)
+    out, more = tmp_path / "out", {"videos": {"anet": videos}, "options": SMALL, "rows_per_file": 3, "workers": 0, "progress": False}
+    with pytest.raises(OSError, match=rf"Error writing bytes to file: '{out}/anet-00001-of-00003.parquet'"):
+        make_shards([instruct], out, **more)
+    assert (list(content(out)), leftovers(out)) == (["anet-00000-of-00003.parquet"], [])
+    make_shards([instruct], out, **more)
+    assert content(out) == content(uninterrupted)
 
 
 def sources(folder):

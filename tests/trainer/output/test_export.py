@@ -1,4 +1,4 @@
-"""What training leaves can be opened: as an adapter, and merged into a checkpoint of its own, for every family."""
+"""Results of training: they load as an adapter and as a merged checkpoint, for every family; their record and model card."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ from numpro_plugin.families import Loaded, load_model
 from numpro_plugin.settings import NumProSettings
 from numpro_plugin.trainer.batches.collator import Collator, RawSample
 from numpro_plugin.trainer.cli import main
+from numpro_plugin.trainer.output.export import merge, training_record, write_record
 from numpro_plugin.trainer.recipe.record import load_recipe
-from numpro_plugin.trainer.run.export import merge, training_record, write_record
 from numpro_plugin.trainer.run.model import open_for_training
 from numpro_plugin.trainer.shards.index import ShardIndex
 from numpro_plugin.weights.record import numpro_settings_of, read_record
@@ -36,7 +36,7 @@ def logits(loaded: Loaded, model: object = None) -> torch.Tensor:
 
 
 @pytest.mark.parametrize("family", FAMILIES)
-def test_an_adapter_opens_and_merges_with_the_same_logits(family: str, tmp_path: Path) -> None:
+def test_an_adapter_loads_and_merges_with_the_same_logits(family: str, tmp_path: Path) -> None:
     base = save_tiny(family, tmp_path / "base")
     recipe = load_recipe("tiny", [f"model={base}"])
     trained = open_for_training(recipe)
@@ -47,16 +47,20 @@ def test_an_adapter_opens_and_merges_with_the_same_logits(family: str, tmp_path:
     trained.model.save_pretrained(tmp_path / "adapter")
     index = ShardIndex(("a/one.parquet",), *[torch.zeros(0, 3).numpy()] * 3)
     write_record(tmp_path / "adapter", training_record(recipe, index, processes=1))
-    wanted = logits(trained)
-    assert (wanted - logits(load_model(base, dtype="float32"))).abs().max() > 1e-2
-    assert torch.allclose(logits(load_model(base, tmp_path / "adapter", dtype="float32")), wanted, atol=1e-5)
+    expected = logits(trained)
+    assert (expected - logits(load_model(base, dtype="float32"))).abs().max() > 1e-2
+    assert torch.allclose(logits(load_model(base, tmp_path / "adapter", dtype="float32")), expected, atol=1e-5)
+    continued = open_for_training(recipe.replace(adapter=str(tmp_path / "adapter")))
+    assert torch.allclose(logits(continued), expected, atol=1e-5)
+    trainable = [{name for name, weight in one.model.named_parameters() if weight.requires_grad} for one in (trained, continued)]
+    assert trainable[0] == trainable[1]
     merged = merge(base, tmp_path / "adapter", tmp_path / "merged")
-    assert torch.allclose(logits(load_model(merged, dtype="float32")), wanted, atol=1e-4)
+    assert torch.allclose(logits(load_model(merged, dtype="float32")), expected, atol=1e-4)
     assert numpro_settings_of(merged) == recipe.numpro
     assert read_record(merged)["tuning"] == "merged"
 
 
-def test_the_card_can_be_read_by_the_hub_and_says_how_it_was_trained(tmp_path: Path) -> None:
+def test_the_model_card_is_valid_for_the_hub_and_describes_the_training(tmp_path: Path) -> None:
     recipe = load_recipe("tiny", ["model=some/base"])
     record = training_record(recipe, ShardIndex(("a/one.parquet",), *[torch.zeros(0, 3).numpy()] * 3), processes=2)
     record["data"]["unreadable"] = {"video#0": "picture 3 is damaged", "other#1": "too long"}
@@ -66,7 +70,7 @@ def test_the_card_can_be_read_by_the_hub_and_says_how_it_was_trained(tmp_path: P
     for line in (
         "- 0.5 frames per second, 336 x 336 pixels, at most 240 frames",
         "- numbers drawn in red, bottom right, size 40 for a frame 336 pixels high",
-        "2 could not be used: video#0 (picture 3 is damaged); other#1 (too long).",
+        "2 were unreadable: video#0 (picture 3 is damaged); other#1 (too long).",
         "2 process(es).",
     ):
         assert line in card.text.splitlines() or line in card.text
@@ -79,16 +83,16 @@ def test_the_card_can_be_read_by_the_hub_and_says_how_it_was_trained(tmp_path: P
     assert "LoRA and the trained projector" in merged.text
 
 
-def test_merging_the_references_adapter(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_references_adapter_merges_with_the_same_logits(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     base, adapter = save_tiny_longva(tmp_path), save_tiny_adapter(tmp_path / "adapter")
     assert numpro_settings_of(adapter) is None
     assert main(["merge", str(base), str(adapter), str(tmp_path / "merged")]) == 0
     assert capsys.readouterr().out.strip().endswith("merged")
-    wanted = logits(load_model(base, adapter, dtype="float32"))
-    assert torch.allclose(logits(load_model(tmp_path / "merged", dtype="float32")), wanted, atol=5e-4)
+    expected = logits(load_model(base, adapter, dtype="float32"))
+    assert torch.allclose(logits(load_model(tmp_path / "merged", dtype="float32")), expected, atol=5e-4)
     assert numpro_settings_of(tmp_path / "merged") is None
     assert main(["merge", str(base), str(adapter), str(tmp_path / "merged")]) == 1
-    assert "merged exists already" in capsys.readouterr().err
+    assert "merged already exists" in capsys.readouterr().err
     assert not list(tmp_path.glob(".*.part"))
 
 
@@ -108,7 +112,7 @@ def test_the_golden_adapter_merges_to_the_references_logits(shared: Path, tmp_pa
     assert abs(out.loss.item() - case["loss"].item()) < 1e-5
 
 
-def test_records_that_are_damaged_or_absent(tmp_path: Path) -> None:
+def test_a_damaged_record_is_refused_and_a_missing_one_is_none(tmp_path: Path) -> None:
     assert numpro_settings_of(tmp_path) is None
     file = tmp_path / "numpro.json"
     file.write_text(json.dumps({"settings": NumProSettings(fps=2).to_dict()}))

@@ -1,4 +1,4 @@
-"""The model card of a result: huggingface_hub's ``ModelCard``, filled from the training record."""
+"""The model card of a training result: huggingface_hub's ``ModelCard``, filled from the training record."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
     from huggingface_hub import ModelCard
 
-_MOST_LISTED = 20  # files, and samples that could not be used
+_MAX_LISTED = 20  # files, and unreadable samples
 
 _TEMPLATE = """\
 ---
@@ -20,7 +20,7 @@ _TEMPLATE = """\
 
 # NumPro-FT of {{ record.base }}
 
-{{ trained }}, for videos whose frames carry their numbers.
+{{ trained }}, for videos with numbered frames.
 
 ## Use it as it was trained
 
@@ -32,8 +32,8 @@ at most {{ settings.max_frames }} frames
 ## Data
 
 {{ data.samples }} conversations about {{ data.videos }} videos, from {{ data.files | length }} files: \
-{{ data.files[:most] | join(", ") }}{{ " ..." if data.files | length > most }}. \
-{{ data.unreadable | length }} could not be used\
+{{ data.files[:max_listed] | join(", ") }}{{ " ..." if data.files | length > max_listed }}. \
+{{ data.unreadable | length }} were unreadable\
 {% for sample, reason in unreadable %}{{ ": " if loop.first else "; " }}{{ sample }} ({{ reason }}){% endfor %}.
 
 ## Recipe
@@ -50,7 +50,7 @@ at most {{ settings.max_frames }} frames
 
 
 def model_card(record: Mapping[str, Any]) -> ModelCard:
-    """The card of an adapter, a fully tuned model or a merged one; ``record``: see ``export.training_record``."""
+    """The card of an adapter, a fully tuned model or a merged model; ``record``: see ``export.training_record``."""
     from huggingface_hub import ModelCard, ModelCardData
 
     settings, style, data = record["settings"], record["settings"]["style"], record["data"]
@@ -69,7 +69,7 @@ def model_card(record: Mapping[str, Any]) -> ModelCard:
         trained="All parameters tuned" if record["tuning"] == "full" else "LoRA and the trained projector",
         drawn=drawn if settings["numbers"] else "not drawn (the ablation without numbers)",
         model_args=f"pretrained={record['base']},adapter=THIS_FOLDER" if is_adapter else "pretrained=THIS_FOLDER",
-        unreadable=list(data["unreadable"].items())[:_MOST_LISTED],
+        unreadable=list(data["unreadable"].items())[:_MAX_LISTED],
         recipe=yaml.safe_dump(record["recipe"], sort_keys=False),
-        most=_MOST_LISTED,
+        max_listed=_MAX_LISTED,
     )

@@ -1,0 +1,1 @@
+"""Annotations and videos from the Hugging Face hub."""

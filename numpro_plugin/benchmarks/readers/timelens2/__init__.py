@@ -1,0 +1,1 @@
+"""The seven sets on which TimeLens2 is evaluated."""

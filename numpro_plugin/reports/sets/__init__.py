@@ -1,0 +1,1 @@
+"""Reports on benchmarks that ask for all moments of a query."""

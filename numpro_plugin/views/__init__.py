@@ -1,0 +1,1 @@
+"""Pictures of runs: the report page and the sheet of numbered frames."""
