@@ -117,7 +117,7 @@ STRANGE = {
     "NULs": "\0From Frame 3\0 to Frame 9\0",
     "more digits than int() takes": f"From Frame 3 to Frame 9. {'7' * 4301}",
     "one megabyte": "From Frame 3 to Frame 9. " + "The dog runs to the 2 men. " * 40_000,
-    "one line of a megabyte": "From Frame 3 to Frame 9" + "x" * 1_000_000,
+    "one long word": "From Frame 3 to Frame 9" + "x" * 100_000,
 }
 
 
