@@ -98,7 +98,7 @@ def _tags(text: str) -> list[Mark]:
             if opened is not None or text[start : tag.start()].strip():  # a box in a tag is closed twice
                 marks.append(Mark(start, text[start : tag.start()], "tag"))
             opened, before = None, tag.end()
-    if opened is not None:
+    if opened is not None and (text[opened:].strip() or not marks):
         marks.append(Mark(opened, text[opened:], "tag"))
     return marks
 

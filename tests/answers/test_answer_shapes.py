@@ -112,6 +112,22 @@ def test_long_texts_take_linear_time(piece):
     assert time.process_time() - start < 10  # 0.4 s here; what is quadratic takes minutes
 
 
+STRANGE = {
+    "surrogates": "\ud800From Frame 3 to Frame 9\udfff",
+    "NULs": "\0From Frame 3\0 to Frame 9\0",
+    "more digits than int() takes": f"From Frame 3 to Frame 9. {'7' * 4301}",
+    "one megabyte": "From Frame 3 to Frame 9. " + "The dog runs to the 2 men. " * 40_000,
+    "one long word": "From Frame 3 to Frame 9" + "x" * 100_000,
+}
+
+
+@pytest.mark.parametrize("name", STRANGE)
+def test_no_text_raises(name):
+    assert parse_moment(STRANGE[name], last_number=14).reason
+    assert parse_highlights(STRANGE[name], "2 men").reason
+    assert parse_moment_reference(STRANGE[name]).reason
+
+
 @pytest.mark.parametrize("parse", [parse_moment, parse_moment_reference])
 def test_numbers_of_any_length(parse):
     assert parse(f"From Frame 0 to Frame {'9' * 5000}").span == (0, 10**15)

@@ -8,6 +8,7 @@ from numpro_plugin.answers.highlights.tables import rows_without_heading, withou
 from numpro_plugin.answers.languages import FRAME_NOUNS
 
 _HEAD = re.compile(r"^\W{0,9}(?:final )?answers?\W{0,4}:")
+_ALL_FRAMES = re.compile(r"\b\d+ (frames) ?\(\d+ ?(?:-|–|to) ?\d+\)|\b\d+ (?:are|is) (highlights?)\b")
 _CHINESE = (
     (re.compile(r"第 ?(\d+) ?[帧幀]|[帧幀] ?(?=\d)"), lambda m: f" frame {m[1] or ''}"),
     (re.compile(r"第"), " "),
@@ -42,7 +43,7 @@ _SCORE_IN_BRACKETS = re.compile(r"(?m)^\W{0,6}[a-z]{3,12} \((\d(?:\.\d+)?)\) ?: 
 
 def one_layout(text: str) -> str:
     """Chinese, percentages, integer pairs, "Score 5: 3, 4" and comma-separated columns in the words that everything else is read by."""
-    text = _HEAD.sub("", text)
+    text = _ALL_FRAMES.sub(r"\1\2", _HEAD.sub("", text))
     if re.search("[帧幀]", text):
         for pattern, replacement in _CHINESE:
             text = pattern.sub(replacement, text)  # type: ignore[arg-type]

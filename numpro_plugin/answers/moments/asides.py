@@ -12,13 +12,15 @@ _ASIDE = re.compile(
     r"\b(?:(?:before|prior to|after) (?:that|this|then|the (?:event|action|moment|scene|activity))|previously|earlier|beforehand"
     r"|afterwards?"
     r"|(?:\w+ly )?(?:thought|believed|assumed|guessed|suspected)|would have (?:said|thought|guessed)|(?:someone|somebody) else"
-    r"|i (?:had )?(?:initially|originally|first|previously) \w+|my (?:first|initial|original) \w+|in the beginning"
+    r"|i (?:said|wrote|answered)|i (?:had )?(?:initially|originally|first|previously) \w+|my (?:first|initial|original) \w+"
+    r"|in the beginning"
     r"|(?:was|were) (?:going|about|tempted) to (?:say|answer)|(?:could|might|would) argue|(?:previous|earlier|first|initial"
     r"|old) (?:answer|guess|estimate)"
     r"|at first glance|first guess|might (?:seem|appear|think)|may (?:seem|appear)|seems? at first|could (?:seem|be mistaken)"
     r"|not to be confused)\b"
     r"[^.!?;\n\d]{0,40}$"
-    r"|\bwithin (?:the )?$|\b(?:earlier|later|remaining|other|previous|preceding|subsequent)(?: frames?)? ?[(,:]? ?$"
+    r"|\b(?:wrong|incorrect|rejected|discarded) ?: ?$|\bwithin (?:the )?$|\b(?:earlier|later|remaining|other|previous|preceding"
+    r"|subsequent)(?: frames?)? ?[(,:]? ?$"
     r"|\b(?:compared (?:to|with)|unlike|as opposed to|in contrast to)(?: the)? ?$"
     r"|\b(?:video|clip|footage|scene) (?:starts|begins|opens) with\b[^.!?;\n]{0,80}$"
     r"|\b(?:initially|at first|first|it) (?:\w+ ){0,3}?(?:looked like|seemed|appeared to be|looked as)\b[^.!?;\n]{0,40}$"
@@ -26,8 +28,9 @@ _ASIDE = re.compile(
 )
 _CONCESSIVE = re.compile(r"(?:^|[.!?\n] ?)(?:even )?(?:although|though|while|whereas|despite)\b[^.!?,;\n]{0,100}$")
 _BUT_ONLY = re.compile(r"[^.;\n\d]{0,40}\b(?:but|yet|however)\b[^.;\n\d]{0,40}\b(?:only|itself|actually|really)\b[^.;\n\d]{0,40}\d")
-_REJECTED = re.compile(r"\)? ?\?| ?[(:,)-]? ?(?:(?:is|was|that is|that's) )?(?:incorrect|wrong|not right|not correct)\b")
+_REJECTED = re.compile(r"\)? ?[?❌✗✘]| ?[(:,)-]? ?(?:(?:is|was|that is|that's) )?(?:incorrect|wrong|not right|not correct)\b")
 _ASIDE_CLAUSE = re.compile(r"(?:^|[.!?\n]) ?(?:after|before|when|having|once|following|until|prior to) [^.!?;,\n]{0,80}$")
+_CLAUSE_ENDS = re.compile(r"[)\] ]{0,2}(?:,| and [^.,;\n]{1,50},)")
 """A clause before the main one: "After sitting from frame 0 to frame 5, he ..."."""
 _WITHDRAWAL = re.compile(
     r"(?:(?<=[.,!?;\n-] )|(?<=\n)|(?<=[.…]))(?:oh,? |no,? |hmm+,? )?(?:hold on\b|nope\b|wait\b(?=[ ,.!-])(?! (?:for|until|from"
@@ -60,7 +63,7 @@ def is_aside(text: str, end: int, *, before: str, clause: str) -> bool:
     """
     if _ASIDE.search(clause) or _CONCESSIVE.search(before) or _REJECTED.match(text, end) or _BUT_ONLY.match(text, end, end + 130):
         return True
-    return bool(_ASIDE_CLAUSE.search(before) and text[end : end + 2].lstrip(")] ").startswith(","))
+    return bool(_ASIDE_CLAUSE.search(before) and _CLAUSE_ENDS.match(text, end, end + 80))
 
 
 def not_withdrawn(text: str, ranges: list[Range]) -> list[Range]:

@@ -46,14 +46,17 @@ _OVERALL = re.compile(
     r"(?! (?:fully|clearly|entirely|completely))"
     r"|\b(?:video|frames?|clip|footage) (?:does not|doesn.?t|do not|don.?t|never) (?:show|contain|depict|include|feature)"
     r"|\bnone of the (?:\d+ )?frames\b|\bthere is no (?:frame|moment|part|scene|evidence|indication|such)\b"
-    r"|\bnot in (?:the|this) (?:\w+ )?(?:video|clip|footage)\b|\bno such (?:event|action|moment)\b"
+    r"|\bnot in (?:the|this) (?:\w+ )?(?:video|clip|footage)\b|\bthere (?:is|are|was|were) no (?:\w+ ){1,4}in (?:this"
+    r"|the) (?:\w+ )?(?:video|clip|footage)\b"
+    r"|\bno such (?:event|action|moment)\b"
     r"|\b(?:does|do|did|is|are|was|were)(?:n.?t| not| never) (?:\w+ ){1,4}in (?:this|the|these|any)(?: \w+)? (?:clip|video|footage)\b"
     r"|\bnot (?:visible|shown|present|seen|depicted|found) (?:in|anywhere in) (?:the|this|any)\b"
 )
 _TAKEN_BACK = re.compile(
     r"\b(?:but|however|except|instead|although|closest|nearest|until|at first)\b"
     r"|\b(?:it|(?<=[.;] )the \w+) (?:only |actually |instead )?"
-    r"(?:(?:is|was) (?:\w+ )?(?:from|in|between|at|during)\b|occurs|happens|starts|begins|appears|takes place)"
+    r"(?:(?:is|was) (?:(?!(?!happening|occurring)\w+ing\b)\w+ )?(?:from|in|between|at|during)\b|occurs|happens|starts|begins"
+    r"|appears|takes place)"
 )
 _ASKS = re.compile(
     r"\b(?:could|can|would) you (?:please )?(?:clarify|specify)\b|\bplease (?:clarify|specify)\b|\bwhich \w+ (?:do|did) you mean\b"

@@ -24,9 +24,18 @@ def find_ranges(text: str, last_number: int | None = None) -> list[Range]:
         found += find_lists(text, mentions, found)
     if not found:
         found = only_numbers(text, mentions)
+    outer = start_and_end(text, mentions)
     if not any(one.tier in {"literal", "frames", "listed"} for one in found):
-        found += start_and_end(text, mentions)
+        found += outer
+    elif outer and all(_encloses(outer[0], one) for one in found):  # "begins (frame 6), continues (frames 7-8) and ends (frame 9)"
+        found = outer
     return sorted(found, key=lambda one: one.start)
+
+
+def _encloses(outer: Range, inner: Range) -> bool:
+    """In the text and in numbers, so that the inner range is a part of what is told of the outer one."""
+    in_text = outer.start < inner.start and inner.end < outer.end
+    return in_text and inner.last is not None and outer.last is not None and outer.first <= inner.first and inner.last <= outer.last
 
 
 def _without_inner(ranges: list[Range]) -> list[Range]:

@@ -40,7 +40,7 @@ _NUMBERING = re.compile(
     r"|\b(?:has|have|are|of|the|all|with|contains|total) \d+ (?:\w+ )?frames ?[,(:] ?(?:numbered |labell?ed |from |i\.e\.,? |frames? )*$"
 )
 _FIRST_NUMBER = re.compile(r"\D*0*[01]\D")
-_HOW_MANY = re.compile(r"\d (?:\w+ )?$")
+_HOW_MANY = re.compile(r"(?:\d (?:\w+ )?|\b(?:the|these|all|your|given|provided) )$")
 _FRAMES_OPEN = re.compile(r"frames? ?[(,:]")
 _COUNT_BEFORE = re.compile(
     r"\b(?:last(?:s|ing|ed)?|take[sn]?|taking|took|for|about|around|approximately|roughly|another|within|every|additional"

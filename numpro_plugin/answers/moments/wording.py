@@ -47,7 +47,7 @@ _SPELLINGS = steps(
     (r"\bno\.(?= ?\d)|\bno(?=\d)|\bred (?=\d)", "frame "),
     (r"\b(?:it|counter|numbers?) (?:reads?|shows?|says?) (?=\d)", "frame "),
     (r"\b(?:time|t|secs?|seconds?) (start|end|begin)\b(?= ?[:=])", r"\1 time"),
-    (r"\bframe (start|end|begin)\b(?= ?[:=])", r"\1 frame"),
+    (r"\bframe (start|end|begin|from|to)\b(?= ?[:=])", r"\1 frame"),
     (r"(?<![\w.])(\d{1,2})m(\d{1,2})s\b", r"\1 minutes \2 seconds"),
     (r"(?<![\d.])0?\.\d{1,4} ?(?:to|-) ?(?:0?\.\d{1,4}|1\.0+)(?![\d.%]| ?(?:s|sec\w{0,4})\b)", " "),  # fractions of the video
     (r"(?<=\d)\.(?:jpe?g|png|webp|bmp)\b", ""),
