@@ -78,9 +78,7 @@ READERS: dict[str, Reader] = {
     "internvl3_5": _INTERNVL,
     "internvl_hf": Reader("num_frames", exact=True),
     "litellm": _PICTURES,
-    "llava_hf": Reader(
-        "max_frames_num", exact=True, fails="its processor got no images, or a prompt without a place for the video"
-    ),
+    "llava_hf": Reader("max_frames_num", exact=True, fails="its processor got no images, or a prompt without a place for the video"),
     "llava_onevision": _LINSPACE,
     "llava_onevision1_5": Reader("max_num_frames", exact=True, multiple=28),
     "llava_vid": Reader("max_frames_num", exact=True, least_rate=1.0, most_fps=1.0),
