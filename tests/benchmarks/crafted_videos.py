@@ -25,12 +25,12 @@ from typing import Any
 
 import av
 import numpy as np
-from full_decode import SAMPLINGS, Outcome, print_summary, try_files
 from PIL import Image
 
 from numpro_plugin import sample_frames
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+from support.full_decode import SAMPLINGS, Outcome, print_summary, try_files
 from support.videos import counter_frame, read_counter, set_display_matrix, textured_counter_frame, write_counter_video
 
 RATE = 25

@@ -20,9 +20,9 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import numpy as np
-from full_decode import print_summary, try_files
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+from support.full_decode import print_summary, try_files
 from support.videos import textured_counter_frame, write_counter_video
 
 FRAMES = 100

@@ -151,6 +151,7 @@ def test_every_kind_of_answer_is_counted(table):
         ("From Frame 0 to Frame 500", 0.5325, 0),  # 0 to 1000 s: IoU 8, 3.4, 9.5 and 0.4 thousandths
     ],
 )
+@pytest.mark.slow
 def test_unusual_answers_do_not_stop_the_run(table, answer, miou, parse_fail):
     results = run(Scripted(lambda doc: answer, simple=False), ["numpro_charades"])
     assert (round(scores(results)["mIoU"], 4), scores(results)["parse_fail"]) == (miou, parse_fail)
@@ -238,6 +239,7 @@ def test_a_repaired_or_replaced_video_changes_the_protocol(tmp_path, table):
     assert task_functions.charades_protocol["numpro"]["videos_state"] != before
 
 
+@pytest.mark.slow
 def test_each_video_is_numbered_once_and_a_second_run_decodes_nothing(table, monkeypatch):
     decoded = []
     original = clip.sample_frames
@@ -380,6 +382,7 @@ def every_table(tmp_path):
     return files
 
 
+@pytest.mark.slow
 def test_the_groups_run_every_benchmark_without_averaging(every_table):
     results = run(tasks=["numpro"])
     assert set(GROUP) <= set(results["results"])

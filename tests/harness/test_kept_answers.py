@@ -233,6 +233,7 @@ def test_two_processes_call_a_base_equally_often_whatever_each_has_left(tmp_path
 # ---------------------------------------------------------------- what makes an answer another one
 
 
+@pytest.mark.slow
 def test_what_asks_again_and_what_does_not(server, charades, videos, monkeypatch, tmp_path):
     def asked(gen_kwargs=None, **given):
         run(model_args(server, **given), gen_kwargs=gen_kwargs)
@@ -255,6 +256,7 @@ def test_what_asks_again_and_what_does_not(server, charades, videos, monkeypatch
     assert not re.search(r"sk-|127\.0\.0\.1|see FIRST|Be brief", held + "".join(map(str, answers_folder().rglob("*"))))
 
 
+@pytest.mark.slow
 def test_what_is_no_answer_is_asked_again(server, charades, tmp_path):
     """Null, an empty text and an error's text; a text that was cut off is an answer, under its limit."""
     as_always, bad = (
@@ -308,6 +310,7 @@ def test_an_unreadable_video_of_a_task_is_asked_about_again_when_it_is_mended(se
 
 
 @pytest.mark.parametrize("simple", [False, True], ids=["chat", "simple"])
+@pytest.mark.slow
 def test_tasks_that_are_not_numpros_are_kept_too(tmp_path, videos, simple):
     Image.new("RGB", (40, 30), (9, 9, 9)).save(tmp_path / "image.png")
     rows = [

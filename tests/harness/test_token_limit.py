@@ -129,6 +129,7 @@ def test_answers_that_used_all_their_tokens_are_reported(charades, monkeypatch, 
 
 
 @pytest.mark.parametrize("simple", [False, True])
+@pytest.mark.slow
 def test_vllm_keeps_to_each_tasks_limit(charades, tmp_path, monkeypatch, simple):
     """lmms-eval's takes the larger of the task's limit and its own default; an argument says that the user wants that."""
     from lmms_eval.models.chat import vllm as chat

@@ -154,6 +154,7 @@ def test_images_and_sound_are_left_alone(tmp_path, videos, simple):
 
 
 @BOTH
+@pytest.mark.slow
 def test_control_shows_the_same_frames_without_numbers_and_sentence(tmp_path, videos, simple):
     write_task(tmp_path / "task", [{"kind": "segment", "what": videos / "odd.mp4", "start": 3, "end": 12}])
     run(tmp_path, simple=simple, fps=1, font_size=60)
@@ -408,7 +409,7 @@ def test_nothing_is_claimed_of_a_base_that_is_not_in_the_table(tmp_path, videos,
 
 def test_a_base_with_which_lmms_eval_fails_is_named(caplog):
     assert arguments_for("huggingface") == FrameArguments(READERS["huggingface"])  # it has an argument max_num_frames, which it never reads
-    assert "base=huggingface: lmms-eval itself fails on videos with it: its processor gets an argument audios" in caplog.text
+    assert "base=huggingface: lmms-eval itself failed on videos with it when it was tried: its processor" in caplog.text
 
 
 def test_a_budget_that_is_an_attribute_of_the_class():

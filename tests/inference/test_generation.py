@@ -166,6 +166,7 @@ def test_what_fits_is_counted_in_pairs_and_with_the_times_between_them(tmp_path,
 
 
 @pytest.mark.parametrize("more", [("num_beams", 2), ("repetition_penalty", 1.3)])
+@pytest.mark.slow
 def test_other_ways_to_generate_do_not_depend_on_sharing(tmp_path, more):
     loaded = load_model(save_tiny("qwen2_5_vl", tmp_path / "q"), dtype="float32")
     samples = samples_of(loaded, 26)

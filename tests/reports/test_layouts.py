@@ -247,6 +247,7 @@ rows = st.dictionaries(st.sampled_from(KEYS), values | st.dictionaries(st.sample
 
 @given(st.lists(rows, max_size=3) | st.dictionaries(st.sampled_from(["0", "a>>>b>>>[1, 2]"]), values), st.booleans())
 @settings(max_examples=120, deadline=None, derandomize=True)
+@pytest.mark.slow
 def test_no_row_raises_anything_but_our_error(tmp_path_factory, content, lines):
     folder = tmp_path_factory.mktemp("any", numbered=True)
     path = write(folder / ("p.jsonl" if lines and isinstance(content, list) else "p.json"), content)

@@ -82,9 +82,6 @@ class OutputLock:
         self.dead = dead
         """Tokens of dead runs whose locks were removed: their temporary folders may be deleted."""
 
-        self.lost = False
-        """Whether the last heartbeat found another run's lock."""
-
         self._created = created
         self._ended = threading.Event()
         self._heartbeat = threading.Thread(target=self._beat, name="output lock", daemon=True)
@@ -125,6 +122,11 @@ class OutputLock:
             _remove(folder, holder, owner)
         raise NumProError(f"output={folder}: its lock {folder / LOCK} changes all the time; are several runs started in this folder?")
 
+    def is_lost(self) -> bool:
+        """Whether another run has locked the folder."""
+        holder = _read(self.folder)
+        return holder is not None and holder.token != self.owner.token
+
     def check(self) -> None:
         """Check, before something is written, that the lock is still this run's. A lock that was deleted is created again.
 
@@ -139,7 +141,6 @@ class OutputLock:
                 raise NumProError(f"output={self.folder} cannot be written to any more: {error.strerror or error}") from error
             holder = _read(self.folder)
         if holder is None or holder.token != self.owner.token:
-            self.lost = True
             raise NumProError(
                 f"output={self.folder} was taken over by another run ({holder or 'unknown'}): this run ends and writes nothing more"
             )
@@ -162,9 +163,7 @@ class OutputLock:
 
     def _beat(self) -> None:
         while not self._ended.wait(HEARTBEAT_S):
-            holder = _read(self.folder)
-            self.lost = holder is not None and holder.token != self.owner.token
-            if not self.lost:
+            if not self.is_lost():
                 with suppress(OSError):  # gone for now: ``check`` decides
                     os.utime(self.folder / LOCK)
 

@@ -68,7 +68,7 @@ class StopCallback(TrainerCallback):
         """The largest code of all processes; each of them calls this equally often."""
         save_s = self._longest_save_s * _SAVE_MARGIN or _UNMEASURED_SAVE_S
         own = self.requests.code(reserve_s=self._longest_step_s + save_s)
-        if self.lock is not None and self.lock.lost:
+        if self.lock is not None and self.lock.is_lost():
             own = LOST_LOCK
         if not (dist.is_available() and dist.is_initialized()):
             return own

@@ -66,6 +66,7 @@ def train(recipe: Recipe, *, lock: OutputLock | None, requests: StopRequests) ->
         if held_out is not None and not any("eval_mIoU" in entry and entry["step"] == last for entry in trainer.state.log_history):
             trainer.evaluate()  # after the export, so that the result exists even if this fails
         if lock is not None:
+            lock.check()
             draw_loss_curve(read_log(output / LOG), output / CURVE)
             write_status(output, "finished", step=last, max_steps=trainer.state.max_steps, result=result.name)
     return result
@@ -84,8 +85,8 @@ class RunState:
     id: str
     """Identifies the run; it stays the same when the run is resumed."""
 
-    started_from: tuple[str, ...]
-    """``adapter_identities`` of the recipe's adapter."""
+    contains: tuple[str, ...]
+    """Identities of the adapters in the result: of that from which it started, or of those in a model that is tuned in full."""
 
     @classmethod
     def of(cls, recipe: Recipe, checkpoint: Path | None, lock: OutputLock | None) -> RunState | None:
@@ -93,8 +94,12 @@ class RunState:
         if lock is None:
             return None
         saved = (read_record(checkpoint) if checkpoint else None) or {}
-        started_from = saved.get("contains") or (sorted(adapter_identities(local_folder(recipe.adapter))) if recipe.adapter else [])
-        return cls(str(checkpoint) if checkpoint else None, lock.owner.token, saved.get("run") or uuid.uuid4().hex, tuple(started_from))
+        contains = saved.get("contains") or ()
+        if not saved and recipe.adapter:
+            contains = sorted(adapter_identities(local_folder(recipe.adapter)))
+        elif not saved and recipe.tuning == "full":
+            contains = (read_record(local_folder(recipe.model)) or {}).get("contains") or ()
+        return cls(str(checkpoint) if checkpoint else None, lock.owner.token, saved.get("run") or uuid.uuid4().hex, tuple(contains))
 
 
 @contextmanager
@@ -103,7 +108,7 @@ def _failure_recorded(folder: Path, lock: OutputLock | None) -> Iterator[None]:
     try:
         yield
     except BaseException as error:
-        if lock is not None and not lock.lost and not isinstance(error, Stopped):
+        if lock is not None and not lock.is_lost() and not isinstance(error, Stopped):
             state: State = "failed" if isinstance(error, Exception) else "stopped"
             with suppress(OSError):
                 write_status(folder, state, reason=f"{error}" if isinstance(error, NumProError) else f"{type(error).__name__}: {error}")

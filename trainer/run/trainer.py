@@ -273,8 +273,8 @@ class NumProTrainer(Trainer):
                 self.loaded.processor.save_pretrained(folder)
             record = training_record(self.recipe, self.index, processes=processes(), deepspeed=deepspeed_used(self.recipe))
             record |= {"run": self.run_state.id, "step": self.state.global_step}
-            if self.run_state.started_from:
-                record["contains"] = list(self.run_state.started_from)
+            if self.run_state.contains:
+                record["contains"] = list(self.run_state.contains)
             record["data"] |= self._unreadable
             write_record(folder, record)
 

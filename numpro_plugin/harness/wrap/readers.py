@@ -51,7 +51,7 @@ class Reader:
     """Without these it does not take videos."""
 
     fails: str | None = None
-    """Why lmms-eval 0.7.3 itself fails on every video."""
+    """Why lmms-eval 0.7.3 itself failed on videos when this base was tried."""
 
 
 _PICTURES = Reader(pictures=True)
@@ -78,7 +78,9 @@ READERS: dict[str, Reader] = {
     "internvl3_5": _INTERNVL,
     "internvl_hf": Reader("num_frames", exact=True),
     "litellm": _PICTURES,
-    "llava_hf": Reader("max_frames_num", exact=True, fails="its processor gets an empty list of images, or no place for a video"),
+    "llava_hf": Reader(
+        "max_frames_num", exact=True, fails="its processor got no images, or a prompt without a place for the video"
+    ),
     "llava_onevision": _LINSPACE,
     "llava_onevision1_5": Reader("max_num_frames", exact=True, multiple=28),
     "llava_vid": Reader("max_frames_num", exact=True, least_rate=1.0, most_fps=1.0),
@@ -143,7 +145,7 @@ def frame_arguments(
     if reader is None:
         return FrameArguments(Reader(), _guessed(base, defaults, given, most_frames))
     if reader.fails:
-        log.warning("base=%s: lmms-eval itself fails on videos with it: %s", base, reader.fails)
+        log.warning("base=%s: lmms-eval itself failed on videos with it when it was tried: %s", base, reader.fails)
     budget = getattr(base_class, "video_kwargs", None)  # the chat models of the omni family have theirs as an attribute
     if isinstance(budget, dict):
         attributes = {"video_kwargs": {**budget, "fps": fps, "max_frames": most_frames}}

@@ -112,6 +112,9 @@ def test_an_adapter_is_never_applied_twice(first: Recipe, world: World, tmp_path
                 load(merged, again)
     with pytest.raises(NumProError, match="already contains the adapter"):
         run(world.recipe("again", model=str(merged), **start))
+    tuned = run(world.recipe("tuned", model=str(merged), tuning="full", optimizer__max_steps=1, run__save_steps=0))
+    with pytest.raises(NumProError, match="already contains the adapter"):
+        load_model(tuned, adapter)
     # Another adapter may be added, and then the model contains both.
     assert main(["merge", str(merged), str(authors), str(tmp_path / "both")]) == 0
     assert numpro_settings_of(tmp_path / "both") is None

@@ -159,6 +159,7 @@ def test_a_run_refuses_others_and_ends_if_one_takes_its_folder_over(world: World
         patch.undo()
     assert [path.name for path in checkpoints(output)] == ["checkpoint-2"]
     assert not list(output.glob(".*.part"))
+    assert [step for step, *_ in losses(output)] == [1, 2]
     taken[0].check()
     taken[0].release()
 
