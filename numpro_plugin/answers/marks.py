@@ -22,7 +22,8 @@ _ANSWER_WORD = re.compile(
     r"|- )[ \t]*:?|:)[ \t]*\*{0,3}"
 )
 _CONNECTIVE = re.compile(
-    r"(?:(?:^|[.!?;:,)\n])[\s*#>-]*|\band )(?:so|thus|therefore|hence|consequently|accordingly|overall|conclusion|summary|final"
+    r"(?:(?:^|[.!?;:,)\n])[\s*#>-]*|\band )(?:so|thus|therefore|hence|consequently|accordingly|overall|conclusion|summary"
+    r"|final(?= ?\*{0,2} ?[:,-])"
     r"|in (?:conclusion|summary|short)|to (?:conclude|summari[sz]e|sum up)|as a result|putting (?:it|this) together)\b[ \t*]*[,:]?[ \t*]*"
 )
 _SPAN_LINE = r"(?:from )?(?:the )?frame ?#?\[?\d+(?:\.\d+)?\]?,? ?to (?:the )?(?:frame ?)?#?\[?\d+(?:\.\d+)?\]?[.!]?"

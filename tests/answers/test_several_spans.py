@@ -8,7 +8,7 @@ import pytest
 from support.annotations import write_official
 
 from numpro_plugin import parse_moment
-from numpro_plugin.metrics.windows import window_scores
+from numpro_plugin.metrics.windows import brief_scores, window_tables
 from numpro_plugin.reports.score import score_moments
 
 TRUE_S = [[4, 8], [14, 18]]  # of query 11; at 0.5 fps the frames 2 to 4 and 7 to 9
@@ -31,7 +31,7 @@ def scores(tmp_path):
 def test_every_span_counts_for_map(scores):
     both = scores("From Frame 2 to Frame 4 and from Frame 7 to Frame 9.")
     assert both["MR-full-mAP"] == 100
-    assert both["MR-full-mAP"] == pytest.approx(window_scores([[[4, 8, 1.0], [14, 18, 0.5]]], [TRUE_S])["MR-full-mAP"])
+    assert both["MR-full-mAP"] == pytest.approx(brief_scores(window_tables([[[4, 8, 1.0], [14, 18, 0.5]]], [TRUE_S]))["MR-full-mAP"])
     assert scores("From Frame 2 to Frame 4.")["MR-full-mAP"] == 50
 
 

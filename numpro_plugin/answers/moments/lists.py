@@ -21,20 +21,23 @@ _BOUND = re.compile(r"(?<!at the )(?<!near the )(?<!at the very )\b(?:finish|end
 _START_CUE = re.compile(
     r"\b(?:start(?:s|ing|ed)?|begin(?:s|ning)?|began|onset|first (?:\w+ )?(?:seen|visible|appears?|shown)|not until|first [^.\d]{1,20}:"
     r"|first time)\b[^.;\n]{0,30}$"
-    r"|\b(?:from|as of) (?:the )?$|\bfrom (?:the (?:moment|time|point)|when|where)\b[^.\n\d]{0,60}$|\bfirst [^.\d]{1,20}: $"
+    r"|\b(?:from|as of) (?:the )?$|\b(?:first|initial) $|\bfrom (?:the (?:moment|time|point)|when|where)\b[^.\n\d]{0,60}$"
+    r"|\bfirst [^.\d]{1,20}: $"
 )
 _END_CUE = re.compile(
     r"\b(?:end(?:s|ing|ed)?|finish(?:es|ing|ed)?|stop(?:s|ped)?|conclud(?:es|ed)|last (?:\w+ )?(?:seen|visible|appears?|shown)"
     r"|last time)\b[^.;\n]{0,30}$"
-    r"|\b(?:un)?till? (?:the )?$|\bup to (?:the )?$|\b(?:to|until|till) (?:the (?:moment|time|point)|when|where)\b[^.\n\d]{0,60}$|(?:^"
+    r"|\b(?:un)?till? (?:the )?$|\b(?:final|last) $|\bup to (?:the )?$|\b(?:to|until|till) (?:the (?:moment|time|point)|when"
+    r"|where)\b[^.\n\d]{0,60}$"
+    r"|(?:^"
     r"|[.,;\n] ?)to (?:the )?$|\blast [^.\d]{1,20}: $"
 )
 _COMES = re.compile(r"\b(?:appears?|enters?|comes? into (?:view|the \w+)|shows? up)\b[^.;\n]{0,30}$")
 _GOES = re.compile(r"\b(?:leaves?|disappears?|exits?|goes? out of (?:view|the \w+)|is gone)\b[^.;\n]{0,30}$")
 """Starts and ends only where no other frame is told of."""
 _LABELLED = re.compile(r"\b(?:first|last) [^.\d]{1,20}: $")
-_START_AFTER = re.compile(r" ?[(-] ?(?:start|begin)")
-_END_AFTER = re.compile(r" ?[(-] ?(?:end|stop|finish)")
+_START_AFTER = re.compile(r" ?[(-] ?(?:start|begin)| (?:is )?when [^.,;\d]{0,20}\b(?:start|begin)")
+_END_AFTER = re.compile(r" ?[(-] ?(?:end|stop|finish)| (?:is )?when [^.,;\d]{0,20}\b(?:end|stop|finish)")
 
 
 def find_lists(text: str, mentions: Sequence[Mention], pairs: Sequence[Range]) -> list[Range]:

@@ -32,7 +32,7 @@ _SIGNS = steps((r"[<>\"“”‘’{}$\\|]++|'(?!s\b|t\b|m\b|image|frame|oclock|
 _TIME = r"(?<![\d.:])(?:\d{1,2}:\d\d(?::\d\d)?(?:\.\d{1,9})?|\d{1,9}(?:\.\d{1,9})? ?s(?:ec(?:ond)?s?)?)(?![\w:])"
 _SPELLINGS = steps(
     (r"(?<=\d)([ ,}\]]*)units?[ :]*(?:seconds?|secs?|s)\b", r" seconds \1"),  # a field "unit"
-    (r"(?<![\d.])(\d{1,9})(?:(?:, ?\d{1,9}){0,8}, ?)?+ ?\.{2,3} ?,? ?(?=\d|frame)", r"\1 - "),  # "6, 7, ..., 9" and "6...9"
+    (r"(?<![\d.])(\d{1,9})(?:, ?\d{1,9}){0,8}+ ?,? ?\.{2,3} ?,? ?(?=\d|frame)", r"\1 - "),  # "6, 7, ..., 9" and "6...9"
     (  # "x = 6 and y = 9", "s: 6, e: 9": the two ends under the names that the format or a program gives them
         r"\b(?:frame )?(?:(?P<x>x)|(?P<s>s)|in) ?(?:=|:|is) ?(?:frame )?(?P<first>\d+(?:\.\d+)?)"
         r"[ ,;\n]{1,3}(?:and )?(?:frame )?(?(x)y|(?(s)e|out)) ?(?:=|:|is) ?(?:frame )?(?P<last>\d+(?:\.\d+)?)",
