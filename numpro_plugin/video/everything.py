@@ -13,7 +13,7 @@ from numpro_plugin.video.packets import open_video, tagged_packets
 from numpro_plugin.video.pictures import PictureConverter
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     import av
     import numpy as np
@@ -128,16 +128,25 @@ def _in_display_order(frames: Iterator[av.VideoFrame], shows: NDArray[np.bool_])
 
 def _frames(index: PacketIndex) -> Iterator[av.VideoFrame]:
     """Every frame that can be decoded, in display order; damaged packets are skipped. One thread: concealment is then repeatable."""
+    if index.packets is not None and not index.trusted:  # nothing was skipped with this decoder
+        if index.context.is_open:
+            index.context.flush_buffers()
+        yield from _all_decoded(index, index.context, index.packets)
+        return
     container, stream = open_video(index.path)
     with container:
-        context = stream.codec_context
+        yield from _all_decoded(index, stream.codec_context, tagged_packets(container, stream, len(index.decode_order)))
+
+
+def _all_decoded(index: PacketIndex, context: av.VideoCodecContext, packets: Iterable[av.Packet]) -> Iterator[av.VideoFrame]:
+    if not context.is_open:
         context.thread_count = 1
-        for packet in tagged_packets(container, stream, len(index.decode_order)):
-            try:
-                yield from context.decode(packet)
-            except FFmpegError as error:
-                log.debug("%s: a packet cannot be decoded: %s", index.path, error)
+    for packet in packets:
         try:
-            yield from context.decode(None)
+            yield from context.decode(packet)
         except FFmpegError as error:
-            log.debug("%s: the last frames cannot be decoded: %s", index.path, error)
+            log.debug("%s: a packet cannot be decoded: %s", index.path, error)
+    try:
+        yield from context.decode(None)
+    except FFmpegError as error:
+        log.debug("%s: the last frames cannot be decoded: %s", index.path, error)
