@@ -145,11 +145,16 @@ def test_only_one_module_reads_the_projects_variables():
     assert users == ["numpro_plugin.environment"]
 
 
+GROWING = {"numpro_plugin/benchmarks/readers", "numpro_plugin/families"}
+"""Folders with one module for each benchmark or model family, which are found by its name."""
+
+
 def test_a_folder_has_at_most_a_dozen_modules():
     folders: dict[Path, int] = {}
     for path in modules().values():
         folders[path.parent] = folders.get(path.parent, 0) + (path.name != "__init__.py")
-    assert {str(folder.relative_to(ROOT)): count for folder, count in folders.items() if count > 12} == {}
+    counts = {str(folder.relative_to(ROOT)): count for folder, count in folders.items() if count > 12}
+    assert set(counts) <= GROWING
 
 
 def test_importing_the_package_costs_nothing():
