@@ -214,9 +214,3 @@ def read_chunk_record(out: Path, chunk: Chunk) -> ChunkRecord | None:
     except (OSError, ValueError, KeyError):
         pass
     return None
-
-
-def remove_leftovers(out: Path) -> None:
-    """Remove the unfinished files of killed runs. Only safe when no other run is at work in the folder."""
-    for left in [*out.glob(".*-of-*.part"), *(out / RECORDS_FOLDER).glob(".*.part")]:
-        left.unlink(missing_ok=True)

@@ -19,9 +19,9 @@ from numpro_plugin.processes import usable_cores
 from ..instructions.sources import read_inputs
 from ..instructions.video_files import VideoFiles
 from ..shard_format import SHARD_VERSION
-from .chunks import RECORDS_FOLDER, Chunk, cut_into_chunks, read_chunk_record, remove_leftovers, write_chunk
+from .chunks import RECORDS_FOLDER, Chunk, cut_into_chunks, read_chunk_record, write_chunk
 from .jobs import Job
-from .manifest import claim, write_manifest
+from .manifest import claim, remove_leftovers, write_manifest
 from .rows import FrameOptions
 from .workers import make_rows
 

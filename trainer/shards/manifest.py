@@ -12,7 +12,7 @@ from numpro_plugin.errors import NumProError
 from numpro_plugin.files import write_text_whole
 
 from ..instructions.conversations import AFTER_LAST
-from .chunks import Chunk, ChunkRecord, read_chunk_record
+from .chunks import RECORDS_FOLDER, Chunk, ChunkRecord, read_chunk_record
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -169,3 +169,9 @@ def too_many_skipped(manifest: Mapping[str, Any], allowed: float) -> str | None:
         )
     found.append("the shards are written")
     return f"{'; '.join(found)}: complete the videos and add --retry-skipped, or accept it with --allow-skipped FRACTION (now {allowed:g})"
+
+
+def remove_leftovers(out: Path) -> None:
+    """Remove the unfinished files of killed runs. Only safe when no other run is at work in the folder."""
+    for left in [*out.glob(".*-of-*.part"), *out.glob(f".{MANIFEST}.*.part"), *(out / RECORDS_FOLDER).glob(".*.part")]:
+        left.unlink(missing_ok=True)
