@@ -41,6 +41,7 @@ def noise(shape=(336, 336), seed=0):
 
 
 @pytest.mark.parametrize("position", POSITIONS)
+@pytest.mark.slow
 def test_every_number_is_pixel_identical(position):
     style = NumberStyle(position=position)
     frame = noise()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -51,6 +52,7 @@ def test_a_moment_answer_is_whole(text, last_number):
 
 @settings(deadline=None, max_examples=300)
 @given(texts, st.none() | st.text(max_size=20))
+@pytest.mark.slow
 def test_a_highlight_answer_is_whole(text, query):
     """Never an exception; as many scores as frames; the numbers are finite, and no frame is negative."""
     answer = parse_highlights(text, query)

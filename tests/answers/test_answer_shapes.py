@@ -103,6 +103,7 @@ PIECES += ["frame 1, ", "30/ ", "第1帧到", "first a: ", "1-2; ", "not until "
 
 
 @pytest.mark.parametrize("piece", PIECES)
+@pytest.mark.slow
 def test_long_texts_take_linear_time(piece):
     text = piece * (100_000 // len(piece))
     start = time.process_time()
@@ -122,6 +123,7 @@ STRANGE = {
 
 
 @pytest.mark.parametrize("name", STRANGE)
+@pytest.mark.slow
 def test_no_text_raises(name):
     assert parse_moment(STRANGE[name], last_number=14).reason
     assert parse_highlights(STRANGE[name], "2 men").reason

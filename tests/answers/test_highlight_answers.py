@@ -384,6 +384,7 @@ LONG += [
 
 
 @pytest.mark.parametrize("piece", LONG)
+@pytest.mark.slow
 def test_long_texts_take_linear_time(piece):
     text = piece * (100_000 // len(piece))
     start = time.process_time()

@@ -157,6 +157,7 @@ def test_decimals(first, last):
 @example("(" * 3000 + "1 to 2")
 @example("#" * 20000)
 @example("1 and " * 5000)
+@pytest.mark.slow
 def test_never_raises_and_says_why(text):
     answer = parse_moment(text)
     assert answer.reason

@@ -154,6 +154,7 @@ def test_score_ceiling_and_compare(tmp_path):
     assert "20.00 ->  60.00  A boat on a lake" in done.stdout
 
 
+@pytest.mark.slow
 def test_number(tmp_path):
     video = write_counter_video(tmp_path / "a.mp4", [k * 100 for k in range(100)], rate=10)
     out = tmp_path / "out.mp4"
@@ -209,6 +210,7 @@ def test_number_of_a_bad_file_leaves_nothing(tmp_path):
     assert not (tmp_path / "out.mp4").exists()
 
 
+@pytest.mark.slow
 def test_number_writes_to_its_output_and_touches_nothing_else(tmp_path):
     video = write_counter_video(tmp_path / "a.mp4", [k * 100 for k in range(40)], rate=10)
     out, link, target = tmp_path / "out.mp4", tmp_path / "link.mp4", tmp_path / "target.mp4"

@@ -117,6 +117,7 @@ def test_ask_checks_its_arguments_without_torch(arguments, words):
     assert words in done.stderr
 
 
+@pytest.mark.slow
 def test_a_reader_that_goes_away_is_no_error(logs):
     read, write = os.pipe()
     os.close(read)

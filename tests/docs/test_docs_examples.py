@@ -92,6 +92,7 @@ def test_the_recipe_is_shown_as_the_page_says(capsys: pytest.CaptureFixture[str]
     assert "rank: 64" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_the_picture_is_what_the_command_beside_it_makes(tmp_path: Path):
     run_example("numbered_strip.py", tmp_path / "strip.png")
     made, shown = (np.asarray(Image.open(path), dtype=float) for path in (tmp_path / "strip.png", ROOT / "docs" / "numbered_strip.png"))
@@ -99,6 +100,7 @@ def test_the_picture_is_what_the_command_beside_it_makes(tmp_path: Path):
     assert abs(made - shown).mean() < 1  # another release of x264 may differ by a grey level
 
 
+@pytest.mark.slow
 def test_a_strip_of_ones_own_video(folder: Path):
     run_example("numbered_strip.py", "strip.png", "--video", "holiday.mp4", "--frames", 6)
     assert Image.open(folder / "strip.png").size == (5 * 246 - 6, 2 * 246 - 6)

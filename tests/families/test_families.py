@@ -76,6 +76,7 @@ def test_frame_size_is_the_familys(loaded: Loaded) -> None:
 
 
 @pytest.mark.parametrize(("count", "shown"), [(1, 1), (3, 3), (100, 26)])
+@pytest.mark.slow
 def test_the_model_gets_exactly_these_frames(loaded: Loaded, count: int, shown: int) -> None:
     frames = numbered(loaded, count, shown=shown)
     seen = pixels_of(loaded, loaded.family.encode(frames, QUESTION, loaded.processor))
@@ -316,6 +317,7 @@ def test_samples_with_and_without_labels_do_not_mix(loaded: Loaded) -> None:
         loaded.family.batch(samples, loaded.processor)
 
 
+@pytest.mark.slow
 def test_it_runs_in_bf16_with_an_adapter_and_checkpointing(checkpoints: dict[str, Path], loaded: Loaded) -> None:
     model = load_model(checkpoints[loaded.family.model_types[0]], dtype="bfloat16").model
     adapted = get_peft_model(model, LoraConfig(r=2, target_modules=loaded.family.lora_modules(model)))

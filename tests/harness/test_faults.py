@@ -183,6 +183,7 @@ def test_an_interrupted_run(tmp_path, server, videos):
 
 
 @pytest.mark.parametrize("model", [STOCK, WRAPPED], ids=["async_openai", "numpro"])
+@pytest.mark.slow
 def test_what_was_said_about_a_blank_clip(tmp_path, server, videos, monkeypatch, model):
     """A video that could not be read for a while, the file is the same: its questions are asked again."""
     write_table(tmp_path, videos, FEW)
@@ -284,6 +285,7 @@ def test_a_local_model_and_every_type_of_request(tmp_path, monkeypatch, kind):
 # ---------------------------------------------------------------- caches of earlier versions
 
 
+@pytest.mark.slow
 def test_a_cache_that_holds_failures_heals(tmp_path, server, charades, monkeypatch):
     monkeypatch.setenv("LMMS_CACHE_RUN_ID", "one")
     server.well = True

@@ -158,6 +158,7 @@ def test_unusual_answers_do_not_stop_the_run(table, answer, miou, parse_fail):
     json.dumps(results["samples"]["numpro_charades"][0]["numpro"], allow_nan=False)
 
 
+@pytest.mark.slow
 def test_oracle_reads_the_numbers(table):
     results = run()
     assert scores(results)["R@0.5"] == 75  # the video of one frame has no second number
@@ -165,6 +166,7 @@ def test_oracle_reads_the_numbers(table):
     assert scores(results, "numpro_charades_plain") == {"R@0.3": 0, "R@0.5": 0, "R@0.7": 0, "mIoU": 0, "parse_fail": 100, "request_fail": 0}
 
 
+@pytest.mark.slow
 def test_protocol_is_in_the_results(table, monkeypatch):
     monkeypatch.setenv("NUMPRO_FPS", "1")
     monkeypatch.setenv("NUMPRO_COLOR", "blue")
@@ -181,6 +183,7 @@ def test_protocol_is_in_the_results(table, monkeypatch):
     json.dumps(metadata)
 
 
+@pytest.mark.slow
 def test_missing_videos_show_in_the_results(tmp_path, table):
     (tmp_path / "videos" / "ODDLY.mp4").unlink()
     prepare(CHARADES, tmp_path / "charades_sta_test.txt", videos=tmp_path / "videos", allow_missing=True, progress=False)
@@ -195,6 +198,7 @@ def test_missing_table_says_which_command_to_run():
         run()
 
 
+@pytest.mark.slow
 def test_table_without_videos_is_only_for_the_oracle(tmp_path):
     annotations, durations = tmp_path / "charades_sta_test.txt", tmp_path / "d.csv"
     annotations.write_text("AAAAA 4.0 12.0##a person opens a door.\n")
@@ -207,6 +211,7 @@ def test_table_without_videos_is_only_for_the_oracle(tmp_path):
         run(Scripted([""], simple=True))
 
 
+@pytest.mark.slow
 def test_a_video_that_is_damaged_later_counts_as_a_failed_request(tmp_path, table):
     (tmp_path / "videos" / "ODDLY.mp4").write_bytes(b"rubbish" * 1000)
     model = Scripted(lambda doc: "From Frame 10 to Frame 15.", simple=False)
@@ -218,6 +223,7 @@ def test_a_video_that_is_damaged_later_counts_as_a_failed_request(tmp_path, tabl
     assert "cannot be opened as a video" in sample["numpro"]["reason"]
 
 
+@pytest.mark.slow
 def test_each_query_is_scored_by_what_the_model_was_shown(tmp_path, table):
     """A video that comes and goes during a run: blank for the first query, real for the second."""
     video = tmp_path / "videos" / "EVENS.mp4"
@@ -340,6 +346,7 @@ def test_real_video_through_a_stock_model(shared, tmp_path, tiny_qwen, frames_se
 
 
 @pytest.mark.shared
+@pytest.mark.slow
 def test_oracle_on_a_real_video(shared):
     prepare(
         CHARADES, shared / "annotations/charades_sta/charades_sta_test.txt", videos=shared / "videos", allow_missing=True, progress=False
@@ -396,6 +403,7 @@ def test_the_groups_run_every_benchmark_without_averaging(every_table):
     assert results["configs"]["numpro_qvhighlights_hd"]["generation_kwargs"]["max_new_tokens"] == 512
 
 
+@pytest.mark.slow
 def test_highlights_need_saliency_scores_in_the_table(every_table, tmp_path):
     rows = [json.loads(line) for line in every_table["qvhighlights"].read_text().splitlines()]
     windows_alone = [{key: row[key] for key in ("qid", "vid", "query", "duration", "relevant_windows")} for row in rows]
@@ -408,6 +416,7 @@ def test_highlights_need_saliency_scores_in_the_table(every_table, tmp_path):
     assert scores(run(tasks=["numpro_qvhighlights"]), "numpro_qvhighlights")["mIoU"] == 100
 
 
+@pytest.mark.slow
 def test_highlights_follow_the_prompt_kind(every_table, monkeypatch):
     monkeypatch.setenv("NUMPRO_PROMPT", "ft")
     results = run(tasks=["numpro_qvhighlights_hd"])
@@ -441,6 +450,7 @@ def test_didemo_sees_thirty_seconds_and_scores_by_three_annotators(tmp_path):
     assert sample["numpro"]["iou"] == pytest.approx((8 / 10 + 8 / 10 + 0) / 3)
 
 
+@pytest.mark.slow
 def test_custom_queries_are_scored_where_they_are_annotated(tmp_path):
     (tmp_path / "videos").mkdir()
     write_counter_video(tmp_path / "videos" / "my film.mp4", [k * 100 for k in range(100)], rate=10)
@@ -455,6 +465,7 @@ def test_custom_queries_are_scored_where_they_are_annotated(tmp_path):
     assert results["results"]["numpro_custom"]["parse_fail,none"] == 50
 
 
+@pytest.mark.slow
 def test_sample_logs_can_be_scored_and_compared_again(every_table, tmp_path):
     results = run(tasks=["numpro_didemo", "numpro_qvhighlights_hd"])
     for task, score in (("numpro_didemo", score_moments), ("numpro_qvhighlights_hd", score_highlights)):

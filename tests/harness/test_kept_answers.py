@@ -279,6 +279,7 @@ def test_what_is_no_answer_is_asked_again(server, charades, tmp_path):
     assert server.take() == 0
 
 
+@pytest.mark.slow
 def test_a_video_that_is_replaced_during_the_run_is_noticed(server, charades, videos, caplog):
     as_always = server.answer
 
@@ -295,6 +296,7 @@ def test_a_video_that_is_replaced_during_the_run_is_noticed(server, charades, vi
     assert server.take() == 4
 
 
+@pytest.mark.slow
 def test_an_unreadable_video_of_a_task_is_asked_about_again_when_it_is_mended(server, charades, videos):
     whole = (videos / "OTHER.mp4").read_bytes()
     times = (videos / "OTHER.mp4").stat().st_mtime_ns
@@ -460,6 +462,7 @@ def test_the_size_of_a_piece_follows_what_runs_at_once():
     assert size(READERS["batch_gpt4"], wanted=5) is None
 
 
+@pytest.mark.slow
 def test_a_base_that_takes_a_fixed_number_is_asked_in_pieces_of_one_length(tmp_path, videos, monkeypatch):
     monkeypatch.setitem(READERS, "numpro_test_both", Reader("max_num_frames", exact=True))
     rows = [{"kind": "video", "what": videos / f"{NAMES[k % 3]}.mp4", "question": str(k)} for k in range(9)]
@@ -494,6 +497,7 @@ def test_an_agentic_loop_is_recognised():
     assert (_run_generate_until_agentic(), in_agentic_loop()) == (True, False)
 
 
+@pytest.mark.slow
 def test_repeats_of_a_task_are_kept_one_by_one(tmp_path, videos):
     include = write_task(tmp_path / "task", [{"kind": "video", "what": videos / "FIRST.mp4"}])
     for repeats, asked in ((2, 2), (3, 1)):

@@ -145,6 +145,7 @@ def test_batches_and_sharing_change_no_answer(family, checkpoints, tables):
         assert answers(run(model_of(checkpoints[family], resume=False, **options))) == wanted, options
 
 
+@pytest.mark.slow
 def test_plain_tasks_show_the_same_frames_without_numbers(checkpoints, tmp_path, videos, monkeypatch):
     write_tables(tmp_path, videos, CHARADES[::-1], HIGHLIGHTS)
     model = model_of(checkpoints["longva"])
@@ -165,6 +166,7 @@ def test_no_clip_is_made(checkpoints, tables):
 # --- settings and protocol ---------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_max_frames_of_the_model_is_in_the_protocol(checkpoints, tables, caplog):
     model = model_of(checkpoints["longva"], max_frames=5)
     seen = seen_by(model)
@@ -177,6 +179,7 @@ def test_max_frames_of_the_model_is_in_the_protocol(checkpoints, tables, caplog)
     assert metadata["model"]["adapter"] is None
 
 
+@pytest.mark.slow
 def test_settings_that_contradict_each_other_are_named(checkpoints, tables, monkeypatch):
     monkeypatch.setenv("NUMPRO_MAX_FRAMES", "8")
     with pytest.raises(NumProError, match=r"NUMPRO_MAX_FRAMES=8 differs from max_frames=5 of the model .*longva"):
@@ -306,6 +309,7 @@ def test_a_retrained_adapter_is_asked_again(checkpoints, adapter, tables, monkey
     assert first != second
 
 
+@pytest.mark.slow
 def test_equal_questions_are_asked_once(checkpoints, tmp_path, videos, monkeypatch):
     write_tables(tmp_path, videos, [*CHARADES, CHARADES[0].replace("4.0 12.0", "20.0 24.0")], HIGHLIGHTS)
     asked = count_questions(monkeypatch)
@@ -367,6 +371,7 @@ def test_work_is_shared_evenly():
 # --- errors -----------------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_one_unreadable_video_is_reported_and_scored_as_unanswered(checkpoints, tables, tmp_path, videos, caplog):
     table = tmp_path / "moved"
     table.mkdir()
@@ -468,6 +473,7 @@ def foreign(tmp_path):
     return ask
 
 
+@pytest.mark.slow
 def test_foreign_tasks_are_numbered_if_they_show_one_video(checkpoints, videos, foreign, monkeypatch):
     monkeypatch.setenv("NUMPRO_COLOR", "darkred")
     model = model_of(checkpoints["longva"])
@@ -521,6 +527,7 @@ def test_an_unreadable_video_does_not_end_the_run_of_a_foreign_task(checkpoints,
     assert [len(numbers) for numbers in seen] == [64, 59]
 
 
+@pytest.mark.slow
 def test_a_numbered_clip_is_not_numbered_again(checkpoints, tmp_path, videos):
     clips = tmp_path / "clips"
     clips.mkdir()
@@ -530,6 +537,7 @@ def test_a_numbered_clip_is_not_numbered_again(checkpoints, tmp_path, videos):
     assert "is already a NumPro clip" in text
 
 
+@pytest.mark.slow
 def test_a_merged_model_is_known_by_its_record(checkpoints, tables, tmp_path, monkeypatch, caplog):
     merged = tmp_path / "merged"
     shutil.copytree(checkpoints["longva"], merged)

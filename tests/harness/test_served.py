@@ -126,6 +126,7 @@ def check(text, frames, *, numbers=True):
     [("async_openai", False, {"num_cpus": 4}), ("openai", False, {"num_concurrent": 4}), ("openai", True, {"num_concurrent": 4})],
     ids=["async_openai", "openai", "openai, simple"],
 )
+@pytest.mark.slow
 def test_a_server_gets_every_frame_once_in_order(server, charades, base, simple, options):
     results = run(server, ["numpro_charades"], base=base, simple=simple, **options)
     assert sorted(len(frames) for _, frames, _ in server.requests) == [5, 5, 31, 31, 75, 75]
@@ -140,6 +141,7 @@ def test_a_server_gets_every_frame_once_in_order(server, charades, base, simple,
         assert sample["numpro"]["parsed"] == [0, -(-seconds // 2) - 1]
 
 
+@pytest.mark.slow
 def test_a_foreign_task_with_segments_and_without_numbers(server, tmp_path, videos):
     rows = [
         {"kind": "segment", "what": videos / "HALFS.mp4", "start": 20, "end": 31, "question": "HALFS from 20 s on?"},
@@ -161,6 +163,7 @@ def test_a_foreign_task_with_segments_and_without_numbers(server, tmp_path, vide
     assert [read_counter(frame) for frame in segment] == [200 + 20 * k for k in range(6)]
 
 
+@pytest.mark.slow
 def test_a_served_qwen3_vl_gets_the_times_too(server, tmp_path, videos):
     rows = [{"kind": "segment", "what": videos / "SHORT.mp4", "start": 1, "end": 6, "question": "SHORT?"}]
     run(server, ["foreign"], write_task(tmp_path / "task", rows), is_qwen3_vl="true")
@@ -177,6 +180,7 @@ def test_our_own_errors_are_not_failed_requests(server, tmp_path, videos):
         run(server, ["foreign"], include, num_cpus=1)
 
 
+@pytest.mark.slow
 def test_an_unreadable_video_is_a_failed_request_for_the_tasks_scores(server, tmp_path, videos):
     rows = [{"kind": "video", "what": path, "question": "SHORT?"} for path in (videos / "SHORT.mp4", tmp_path / "absent.mp4")]
     results = run(server, ["foreign"], write_task(tmp_path / "task", rows))

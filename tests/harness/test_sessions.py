@@ -137,6 +137,7 @@ def test_settings_are_fixed_when_a_task_is_loaded(table, monkeypatch):
     assert task.moment_results(doc, ["From Frame 2 to Frame 6."])["numpro"]["settings"]["fps"] == 2
 
 
+@pytest.mark.slow
 def test_the_prompts_of_a_wrapped_base_end_with_its_evaluation(tmp_path, videos):
     """The prompts that tasks have for a base are used for that base alone, also by a task manager that serves another model next."""
     from lmms_eval.tasks import TaskManager

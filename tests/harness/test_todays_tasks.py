@@ -96,6 +96,7 @@ class Scripted:
         return Model()
 
 
+@pytest.mark.slow
 def test_only_the_part_is_shown_and_answers_count_from_its_start(tmp_path):
     (tmp_path / "videos").mkdir()
     write_counter_video(tmp_path / "videos" / "AAAAA.mp4", [k * 100 for k in range(300)], rate=10)
@@ -112,6 +113,7 @@ def test_only_the_part_is_shown_and_answers_count_from_its_start(tmp_path):
     json.dumps(logged, allow_nan=False)
 
 
+@pytest.mark.slow
 def test_sets_are_asked_for_and_scored(tmp_path):
     (tmp_path / "videos").mkdir()
     write_counter_video(tmp_path / "videos" / "AAAAAAAAAAA.mp4", [k * 500 for k in range(121)], rate=2)
@@ -220,6 +222,7 @@ def two_lengths(tmp_path, monkeypatch):
     return prepare(BENCHMARKS["timelens_charades"], path, videos=tmp_path / "videos", progress=False)[0]
 
 
+@pytest.mark.slow
 def test_the_rate_may_follow_each_videos_length(two_lengths):
     model = Scripted({"AAAAA:0": "From Frame 7 to Frame 12.", "BBBBB:0": "From Frame 2 to Frame 3."})
     results = evaluate(model, ["numpro_timelens_charades"])
@@ -234,6 +237,7 @@ def test_the_rate_may_follow_each_videos_length(two_lengths):
     assert results["configs"]["numpro_timelens_charades"]["metadata"]["numpro"]["settings"]["fps"] == "auto"
 
 
+@pytest.mark.slow
 def test_the_oracle_and_a_local_model_follow_the_rate(two_lengths, asked):
     found = evaluate("numpro_oracle", ["numpro_timelens_charades"])["results"]["numpro_timelens_charades"]
     ceiling = ceilings(two_lengths, ["auto"], max_frames=20)["auto"]

@@ -42,6 +42,7 @@ def limits(results) -> dict[str, tuple[int, int | None]]:
     return {t: (c["generation_kwargs"]["max_new_tokens"], c["metadata"]["numpro"].get("max_new_tokens")) for t, c in configs.items()}
 
 
+@pytest.mark.slow
 def test_the_variable_is_the_limit_of_all_tasks_and_in_their_protocol(tables, monkeypatch):
     assert limits(evaluate("numpro_oracle", [MOMENTS, HIGHLIGHTS])) == {MOMENTS: (128, None), HIGHLIGHTS: (512, None)}
     monkeypatch.setenv("NUMPRO_MAX_NEW_TOKENS", "2000")
@@ -93,6 +94,7 @@ def test_a_task_file_of_the_user_cannot_contradict_its_protocol(charades, tmp_pa
         evaluate(model, ["mine"], model_args=arguments, task_manager=manager)
 
 
+@pytest.mark.slow
 def test_another_limit_is_another_request_for_the_response_cache(charades, tmp_path, monkeypatch):
     register_bases()
 
@@ -104,6 +106,7 @@ def test_another_limit_is_another_request_for_the_response_cache(charades, tmp_p
     assert [asked(limit) for limit in (200, 200, 300)] == [1, 0, 1]
 
 
+@pytest.mark.slow
 def test_a_thought_that_was_cut_off_names_the_variable(charades):
     class Thinking(ChatBase):
         def generate_until(self, requests):
@@ -115,6 +118,7 @@ def test_a_thought_that_was_cut_off_names_the_variable(charades):
 
 
 @pytest.mark.parametrize(("tokens", "cut"), [(None, 0), (199, 0), (200, 1)])
+@pytest.mark.slow
 def test_answers_that_used_all_their_tokens_are_reported(charades, monkeypatch, caplog, tokens, cut):
     class Counting(ChatBase):
         def generate_until(self, requests):

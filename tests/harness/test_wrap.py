@@ -100,6 +100,7 @@ def numbers_and_counters(clip):
 
 
 @BOTH
+@pytest.mark.slow
 def test_every_video_of_a_foreign_task_is_numbered(tmp_path, videos, folder_of_frames, simple):
     pictures = " ".join(str(folder_of_frames / f"frame{k}.png") for k in (4, 2, 9))
     rows = [
@@ -136,6 +137,7 @@ def test_every_video_of_a_foreign_task_is_numbered(tmp_path, videos, folder_of_f
 
 
 @BOTH
+@pytest.mark.slow
 def test_images_and_sound_are_left_alone(tmp_path, videos, simple):
     Image.fromarray(counter_frame(5)).save(tmp_path / "image.png")
     (tmp_path / "sound.wav").write_bytes(b"RIFF")
@@ -168,6 +170,7 @@ def test_control_shows_the_same_frames_without_numbers_and_sentence(tmp_path, vi
     assert np.array_equal(again, np.stack([np.asarray(picture) for picture in clip_pictures(numbered)]))
 
 
+@pytest.mark.slow
 def test_the_sentence_names_the_colour_that_is_drawn(tmp_path, videos):
     write_task(tmp_path / "task", [{"kind": "video", "what": videos / "short.mp4"}])
     questions = []
@@ -181,6 +184,7 @@ def test_the_sentence_names_the_colour_that_is_drawn(tmp_path, videos):
 
 
 @BOTH
+@pytest.mark.slow
 def test_a_question_that_says_it_is_left_as_it_is(tmp_path, videos, simple):
     question = f"{NUMBERS_SENTENCE} When?"
     write_task(tmp_path / "task", [{"kind": "video", "what": videos / "short.mp4", "question": question}])
@@ -188,6 +192,7 @@ def test_a_question_that_says_it_is_left_as_it_is(tmp_path, videos, simple):
     assert SimpleBase.seen[0][0] == f"Both: {question}"
 
 
+@pytest.mark.slow
 def test_a_numbered_clip_is_never_numbered_again(tmp_path, videos):
     clip, plain = (numbered_clip(videos / "short.mp4", NumProSettings(fps=1, numbers=numbers)) for numbers in (True, False))
     write_task(tmp_path / "task", [{"kind": "video", "what": clip}, {"kind": "video", "what": plain}])
@@ -197,6 +202,7 @@ def test_a_numbered_clip_is_never_numbered_again(tmp_path, videos):
 
 
 @BOTH
+@pytest.mark.slow
 def test_later_rounds_show_clips_too(tmp_path, videos, simple):
     write_task(tmp_path / "task", [{"kind": "video", "what": videos / "short.mp4"}], kind="generate_until_multi_round")
     run(tmp_path, simple=simple)
@@ -242,6 +248,7 @@ def test_messages_once_replaced_stay_as_they_are(tmp_path, videos, data):
 
 
 @pytest.mark.shared
+@pytest.mark.slow
 def test_real_videos_of_every_kind(shared, tmp_path):
     """Containers and codecs that tasks of others bring: each is numbered as far as its frames go."""
     files = [shared / "videos" / name for name in ("mdn_flower.webm", "decord_flipping_a_pancake.mkv", "mmaction2_test.avi")]
@@ -257,6 +264,7 @@ def test_real_videos_of_every_kind(shared, tmp_path):
 
 
 @BOTH
+@pytest.mark.slow
 def test_arguments_are_sorted_and_handed_on(tmp_path, videos, simple):
     write_task(tmp_path / "task", [{"kind": "video", "what": videos / "short.mp4"}])
     results = run(
@@ -269,6 +277,7 @@ def test_arguments_are_sorted_and_handed_on(tmp_path, videos, simple):
     assert results["config"]["model_backend"].endswith("(simple)" if simple else "(chat)")
 
 
+@pytest.mark.slow
 def test_without_force_simple_a_base_is_of_its_own_kind_and_has_its_own_prompts(tmp_path, videos):
     write_task(tmp_path / "task", [{"kind": "video", "what": videos / "short.mp4"}])
     results = run(tmp_path, base="numpro_test_simple")
@@ -276,6 +285,7 @@ def test_without_force_simple_a_base_is_of_its_own_kind_and_has_its_own_prompts(
     assert SimpleBase.seen[0][0] == f"{NUMBERS_SENTENCE} All: Question 0?"  # prompts of tasks for a base are that base's
 
 
+@pytest.mark.slow
 def test_limits_are_raised_unless_the_user_gave_them(tmp_path, videos, caplog, monkeypatch):
     write_task(tmp_path / "task", [{"kind": "video", "what": videos / "long.mp4"}])
     monkeypatch.setitem(READERS, "numpro_test_both", Reader("max_num_frames"))
@@ -288,6 +298,7 @@ def test_limits_are_raised_unless_the_user_gave_them(tmp_path, videos, caplog, m
     assert "has 16 frames, but the base takes 10 (max_num_frames): it does not see every number" in caplog.text
 
 
+@pytest.mark.slow
 def test_a_base_that_takes_a_fixed_number_is_told_the_number_of_each_clip(tmp_path, videos, monkeypatch):
     monkeypatch.setitem(READERS, "numpro_test_both", Reader("max_num_frames", exact=True))
     names = ["short", "long", "short", "odd", "long"]
@@ -302,6 +313,7 @@ def test_a_base_that_takes_a_fixed_number_is_told_the_number_of_each_clip(tmp_pa
 
 
 @BOTH
+@pytest.mark.slow
 def test_clips_are_made_while_the_base_answers(tmp_path, videos, simple, monkeypatch):
     """A base that does not ask before every clip is there gets through: the first requests are probed, the rest made ahead."""
     seconds = range(1, 7)
@@ -395,6 +407,7 @@ def test_arguments_for_bases_of_each_kind(caplog):
     assert "base=qwen2_vl reads at most 2 frames a second: of 4 numbers a second it loses the rest" in caplog.text
 
 
+@pytest.mark.slow
 def test_nothing_is_claimed_of_a_base_that_is_not_in_the_table(tmp_path, videos, caplog):
     write_task(tmp_path / "task", [{"kind": "video", "what": videos / "long.mp4"}])
     run(tmp_path)
@@ -473,6 +486,7 @@ def test_a_base_whose_library_is_missing(tmp_path):
         run(tmp_path, base="numpro_test_absent")
 
 
+@pytest.mark.slow
 def test_a_misspelt_argument_is_pointed_out(tmp_path, videos, caplog):
     write_task(tmp_path / "task", [{"kind": "video", "what": videos / "short.mp4"}])
     with caplog.at_level(logging.WARNING):
@@ -480,6 +494,7 @@ def test_a_misspelt_argument_is_pointed_out(tmp_path, videos, caplog):
     assert "fontsize is not an argument of base=numpro_test_both; did you mean NumPro's font_size?" in caplog.text
 
 
+@pytest.mark.slow
 def test_model_args_against_the_environment(tmp_path, videos, monkeypatch):
     write_task(tmp_path / "task", [{"kind": "video", "what": videos / "short.mp4"}])
     monkeypatch.setenv("NUMPRO_FPS", "2")
@@ -510,6 +525,7 @@ def test_an_unknown_visual_stops_the_run(tmp_path, videos, simple):
 
 
 @BOTH
+@pytest.mark.slow
 def test_one_unreadable_video_among_many(tmp_path, videos, simple, caplog):
     """Its requests fail, in words; the others are answered."""
     (tmp_path / "broken.webm").write_bytes(b"rubbish" * 100)
@@ -580,6 +596,7 @@ def charades(tmp_path, videos):
 
 
 @pytest.mark.parametrize("simple", [False, True], ids=["chat", "simple"])
+@pytest.mark.slow
 def test_tasks_of_numpro_are_shown_as_they_are(tmp_path, charades, simple):
     results = run(tmp_path, "numpro_charades,numpro_charades_plain", simple=simple)
     infos = [read_clip_info(clips[0]) for clips in shown_clips()]
@@ -595,6 +612,7 @@ def test_tasks_of_numpro_are_shown_as_they_are(tmp_path, charades, simple):
     assert all("numpro" not in argument for argument in arguments if isinstance(argument, dict))
 
 
+@pytest.mark.slow
 def test_a_clip_of_a_task_against_model_args(tmp_path, charades, monkeypatch):
     with pytest.raises(
         NumProError, match=r"model_args say font_size=60.0, but the task's clip was made with font_size=40.0 .*NUMPRO_FONT_S"
@@ -607,6 +625,7 @@ def test_a_clip_of_a_task_against_model_args(tmp_path, charades, monkeypatch):
     assert len(SimpleBase.seen) == 6
 
 
+@pytest.mark.slow
 def test_an_unreadable_video_of_numpros_tasks_is_a_request_fail(tmp_path, charades, monkeypatch):
     (tmp_path / "videos" / "odd.mp4").write_bytes(b"rubbish" * 100)
     results = run(tmp_path, "numpro_charades")

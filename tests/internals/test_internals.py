@@ -52,6 +52,7 @@ def test_all_that_is_overridden_is_listed(mine: type, base: type) -> None:
     assert private <= set(of_transformers.OVERRIDDEN[base.__name__])
 
 
+@pytest.mark.slow
 def test_no_other_module_imports_private_modules() -> None:
     """A module path with a part that begins with an underscore is private, whoever's it is."""
     found = set()

@@ -431,6 +431,7 @@ def gradients(model, batch, *, checkpointing: bool) -> dict[str, torch.Tensor]:
     return {name: value.grad for name, value in model.named_parameters() if value.grad is not None}
 
 
+@pytest.mark.slow
 def test_gradient_checkpointing_gives_the_same_gradients(tiny: Path, adapter: Path) -> None:
     for which in (None, adapter):
         plain, processor = load_longva(tiny, which, trainable=True)

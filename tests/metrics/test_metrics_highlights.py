@@ -239,6 +239,7 @@ def test_timechats_script_on_numpros_answers(shared, method):
 
 
 @pytest.mark.shared
+@pytest.mark.slow
 def test_perfect_and_empty_answers_to_all_of_val(shared):
     expected = json.loads((shared / "golden/metrics/numpro_hd_synthetic/oracle_val_expected.json").read_text())["metrics"]
     annotations = read_lines(shared / "annotations/qvhighlights/highlight_val_release.jsonl")

@@ -57,6 +57,7 @@ def plain_average_precision(windows, true, threshold, *, raw=False):
 
 @pytest.mark.parametrize("raw", [False, True])
 @given(queries)
+@pytest.mark.slow
 def test_average_precision_against_plain_loops(raw, items):
     got = average_precision(*zip(*items, strict=True), raw=raw)
     assert got.shape == (len(items), len(THRESHOLDS))
@@ -65,6 +66,7 @@ def test_average_precision_against_plain_loops(raw, items):
 
 
 @given(queries)
+@pytest.mark.slow
 def test_tables_by_length_against_plain_loops(items):
     tables = window_tables(*zip(*items, strict=True))
     assert list(tables) == list(LENGTHS)
@@ -87,6 +89,7 @@ def test_tables_by_length_against_plain_loops(items):
 
 
 @given(queries, st.randoms(), st.booleans())
+@pytest.mark.slow
 def test_order_of_queries_does_not_matter(items, random, raw):
     scores = window_scores(*zip(*items, strict=True), raw=raw)
     random.shuffle(items)
@@ -94,6 +97,7 @@ def test_order_of_queries_does_not_matter(items, random, raw):
 
 
 @given(wild_queries, st.booleans())
+@pytest.mark.slow
 def test_no_prediction_raises_or_warns_or_leaves_the_scale(items, raw):
     with warnings.catch_warnings():
         warnings.simplefilter("error")

@@ -102,6 +102,7 @@ def test_brute_force_over_all_pairs(shared, tmp_path, name, file, rows):
         assert found[fps] == pytest.approx(moment_scores([every_pair(row, fps, 120) for row in read_rows(table)]))
 
 
+@pytest.mark.slow
 def test_brute_force_over_all_sets(tmp_path):
     truths = [[[1, 4.5], [9, 13]], [[0.5, 1.5]], [], [[0, 3], [2, 6], [12, 16]], [[15.7, 16]]]
     path = write_one(

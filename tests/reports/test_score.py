@@ -184,6 +184,7 @@ def test_golden_timechat_tvg(shared):
 
 
 @pytest.mark.shared
+@pytest.mark.slow
 def test_golden_timechat_vhd(shared):
     folder = shared / "golden/metrics/timechat_vhd_example"
     score = score_highlights(folder / "example_pred_file.json.gz", folder / "example_gt_file.jsonl.gz", compatible="timechat")

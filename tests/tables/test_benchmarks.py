@@ -249,6 +249,7 @@ OFFICIAL = {
 
 @pytest.mark.shared
 @pytest.mark.parametrize("name", OFFICIAL)
+@pytest.mark.slow
 def test_official_files(shared, name):
     benchmark, split, n = OFFICIAL[name]
     _, report = prepare(BENCHMARKS[benchmark], shared / "annotations" / name, progress=False)

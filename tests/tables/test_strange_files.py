@@ -284,6 +284,7 @@ def test_an_official_split_is_known_by_its_content(shared, tmp_path):
 
 
 @pytest.mark.shared
+@pytest.mark.slow
 def test_variants_of_the_field(shared):
     variants = shared / "annotations/variants"
     official = BENCHMARKS["charades"].read_annotations(shared / "annotations/charades_sta/charades_sta_test.txt")
@@ -325,6 +326,7 @@ json_values = st.recursive(
     st.sampled_from(sorted(BENCHMARKS)),
 )
 @settings(max_examples=150, deadline=None, derandomize=True)
+@pytest.mark.slow
 def test_no_json_raises_anything_but_our_error(tmp_path_factory, content, name):
     folder = tmp_path_factory.mktemp("any", numbered=True)
     for kind in ("json", "jsonl"):
@@ -355,6 +357,7 @@ def test_a_json_file_read_by_entries_is_the_one_read_whole(tmp_path_factory, con
             assert json.dumps(list(read_json_entries(path))) == json.dumps(list(entries))
 
 
+@pytest.mark.slow
 def test_a_broken_entry_is_named_with_its_line(tmp_path):
     path = written(tmp_path, "x.json", "[\n" + '{"id": 1},\n' * 200_000 + "{'id': 1}]")
     entries = read_json_entries(path)

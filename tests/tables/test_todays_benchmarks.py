@@ -261,6 +261,7 @@ def test_tvgbench_as_it_is(shared):
 
 
 @pytest.mark.shared
+@pytest.mark.slow
 def test_tacos_as_lighthouse_passes_it_on(shared):
     path = shared / "annotations/variants/lighthouse_tacos_test_release.jsonl"
     _, report = prepare(BENCHMARKS["tacos"], path, progress=False)

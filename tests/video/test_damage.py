@@ -92,6 +92,7 @@ def damaged_at(path: Path, number: int, how: str) -> Path:
 
 @pytest.mark.parametrize("how", ["header", "payload"])
 @pytest.mark.parametrize("number", [30, 31, 32, 33])
+@pytest.mark.slow
 def test_a_damaged_packet_is_concealed_as_by_decoding_everything(tmp_path: Path, number: int, how: str, caplog: pytest.LogCaptureFixture):
     """Every frame around it, each sampled alone: what is skipped for it must not change it. One warning at most."""
     path = write_counter_video(
@@ -167,6 +168,7 @@ def test_time_stamps_that_contradict_the_order_of_the_pictures(tmp_path: Path, c
     assert "contradict the order of the pictures" in caplog.text
 
 
+@pytest.mark.slow
 def test_frames_are_freed_at_once(tmp_path: Path):
     """A frame that was asked for its side data refers to itself; if each one were, hundreds would wait for the garbage collector."""
     path = write_counter_video(tmp_path / "a.mp4", range(60), time_base=RATE)

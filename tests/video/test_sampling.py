@@ -91,6 +91,7 @@ def test_decord_returns_the_same_frames(tmp_path, shape, monkeypatch):
 
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
+@pytest.mark.slow
 def test_skipping_changes_no_pixel(tmp_path, data):
     """Any set of wanted frames, any structure of groups: pixels are those of decoding everything."""
     options = {
@@ -397,6 +398,7 @@ def test_no_file_is_left_open(tmp_path):
 
 @pytest.mark.shared
 @pytest.mark.parametrize("fps", [0.5, 1, 5, 7])
+@pytest.mark.slow
 def test_counter_video_shows_the_right_frame(shared, fps):
     """The file has 'Frame = n' (from 1) burned in, 10 frames a second; every decoded frame is compared with all frames of the file."""
     path = shared / "videos" / "pyscenedetect_counter.mp4"

@@ -36,6 +36,7 @@ def logits(loaded: Loaded, model: object = None) -> torch.Tensor:
 
 
 @pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.slow
 def test_an_adapter_loads_and_merges_with_the_same_logits(family: str, tmp_path: Path) -> None:
     base = save_tiny(family, tmp_path / "base")
     recipe = load_recipe("tiny", [f"model={base}"])

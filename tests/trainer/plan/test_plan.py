@@ -233,6 +233,7 @@ def test_hours_follow_from_flops_cards_and_utilisation() -> None:
 
 
 @pytest.mark.parametrize("name", ["lmms-lab/LongVA-7B-DPO", "Qwen/Qwen2-VL-7B-Instruct", "Qwen/Qwen2.5-VL-7B-Instruct"])
+@pytest.mark.slow
 def test_known_models_have_their_published_size(name: str) -> None:
     weights = Simulation(model_config(name), load_recipe("longva_7b").replace(lora__projector=False)).weights
     billions = {"longva": 7.94, "qwen2_vl": 8.29, "qwen2_5_vl": 8.29}[model_config(name).model_type]

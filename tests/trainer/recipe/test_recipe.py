@@ -178,6 +178,7 @@ BOMB = "a0: &a0 {x: 1, y: 2}\n" + "".join(f"a{k}: &a{k} {{x: *a{k - 1}, y: *a{k 
         (b"model: a\nlora: \xe9\n", r"mine\.yaml:2: is not UTF-8"),
     ],
 )
+@pytest.mark.slow
 def test_a_file_that_is_no_recipe_is_refused_at_once(tmp_path: Path, content: str | bytes, message: str) -> None:
     file = tmp_path / "mine.yaml"
     file.write_bytes(content if isinstance(content, bytes) else content.encode())

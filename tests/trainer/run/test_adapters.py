@@ -36,6 +36,7 @@ def first(world: World, datasets_cache: str) -> Recipe:
     return recipe
 
 
+@pytest.mark.slow
 def test_training_starts_from_an_adapter_and_its_result_loads_like_any_other(first: Recipe, world: World) -> None:
     adapter = Path(first.output) / "adapter"
     changes = {"adapter": str(adapter), "optimizer__max_steps": 3, "run__save_steps": 2, "lora__dropout": 0.0, "seed": 1}
@@ -62,6 +63,7 @@ def test_training_starts_from_an_adapter_and_its_result_loads_like_any_other(fir
     assert all(torch.equal(value, trained[name]) for name, value in weights(second.output).items())
 
 
+@pytest.mark.slow
 def test_training_starts_from_an_adapter_of_the_authors(world: World, tmp_path: Path) -> None:
     adapter = save_tiny_adapter(tmp_path / "authors")
     changes = {"adapter": str(adapter), "lora__rank": 4, "lora__alpha": 8, "optimizer__max_steps": 1, "run__save_steps": 0}
@@ -97,6 +99,7 @@ def test_a_recipe_whose_lora_is_not_the_adapters_is_refused(first: Recipe, world
         load_recipe("tiny", [f"adapter={adapter}", "memory.deepspeed=zero3"])
 
 
+@pytest.mark.slow
 def test_an_adapter_is_never_applied_twice(first: Recipe, world: World, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     adapter, authors = Path(first.output) / "adapter", save_tiny_adapter(tmp_path / "authors")
     start = {"adapter": str(adapter), "optimizer__max_steps": 1, "run__save_steps": 0}

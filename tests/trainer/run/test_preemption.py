@@ -67,6 +67,7 @@ def command_of(recipe: Recipe, *flags: str) -> list[str]:
     return ["run", "tiny", *(f"{key}={json.dumps(value)}" for key, value in changes_of(recipe).items()), *flags]
 
 
+@pytest.mark.slow
 def test_a_run_stopped_by_time_limit_sigterm_and_ctrl_c_equals_an_uninterrupted_one(
     whole: Recipe, world: World, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -105,6 +106,7 @@ def test_a_run_stopped_by_time_limit_sigterm_and_ctrl_c_equals_an_uninterrupted_
         assert torch.equal(weights(output)[tensor], value), tensor
 
 
+@pytest.mark.slow
 def test_a_signal_during_the_last_step_finishes_the_run(world: World) -> None:
     recipe = world.recipe("last", optimizer__max_steps=2, run__save_steps=0)
     patch = at_step(2, lambda: os.kill(os.getpid(), signal.SIGTERM))
@@ -114,6 +116,7 @@ def test_a_signal_during_the_last_step_finishes_the_run(world: World) -> None:
         patch.undo()
 
 
+@pytest.mark.slow
 def test_a_signal_during_an_evaluation_saves_a_checkpoint_and_stops(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     held_out = {"data__held_out": str(world.held_out), "run__eval_steps": 1}
     recipe = world.recipe("evaluation", optimizer__max_steps=3, run__save_steps=0, **held_out)
@@ -142,6 +145,7 @@ def test_a_signal_before_the_first_step_ends_the_run_at_once(world: World, monke
     assert {path.name for path in Path(recipe.output).iterdir()} == {"recipe.yaml", "status.json"}  # it may be started again
 
 
+@pytest.mark.slow
 def test_a_run_refuses_others_and_ends_if_one_takes_its_folder_over(world: World) -> None:
     recipe = world.recipe("shared", optimizer__max_steps=4, run__save_steps=2)
     output, taken = Path(recipe.output), []
@@ -164,6 +168,7 @@ def test_a_run_refuses_others_and_ends_if_one_takes_its_folder_over(world: World
     taken[0].release()
 
 
+@pytest.mark.slow
 def test_a_failed_run_has_a_status_with_the_reason(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     recipe = world.recipe("failed", optimizer__max_steps=1)
     monkeypatch.setattr(torch.optim.AdamW, "step", lambda *_, **__: 1 / 0)
@@ -177,6 +182,7 @@ def test_a_failed_run_has_a_status_with_the_reason(world: World, monkeypatch: py
 # --- longer runs -------------------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_a_finished_run_is_extended_on_the_schedule_of_all_its_steps(world: World, caplog: pytest.LogCaptureFixture) -> None:
     recipe = world.recipe("extended", optimizer__epochs=1, optimizer__warmup=0.0, lora__dropout=0.0)
     output = Path(recipe.output)

@@ -35,6 +35,7 @@ def projector_of(model) -> list[nn.Module]:
 
 
 @pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.slow
 def test_tiling_does_not_change_loss_and_gradients(family: str) -> None:
     plain, loaded = adapted(family)
     inputs = batch(loaded)

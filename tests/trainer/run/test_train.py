@@ -143,6 +143,7 @@ def test_held_out_scores_are_computed_from_the_answers(plain: Recipe, world: Wor
 
 
 @pytest.mark.parametrize("micro", [1, 8])
+@pytest.mark.slow
 def test_accumulation_does_not_change_the_curve(plain: Recipe, world: World, micro: int) -> None:
     recipe = world.recipe(f"micro{micro}", lora__dropout=0.0, optimizer__micro_batch_size=micro, run__save_steps=0)
     run(recipe)
@@ -278,6 +279,7 @@ def test_resuming_needs_the_same_recipe(plain: Recipe, world: World, tmp_path: P
         run(plain.replace(resume=True, output=str(tmp_path)))
 
 
+@pytest.mark.slow
 def test_a_run_stopped_after_its_last_step_only_writes_the_result_when_resumed(world: World, tmp_path: Path) -> None:
     recipe = world.recipe("last", optimizer__max_steps=3, resume=True)
     run(recipe)
@@ -324,6 +326,7 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_names_the_samples(world: Wo
         run(world.recipe("nan", model=str(model)))
 
 
+@pytest.mark.slow
 def test_unreadable_samples_are_counted_and_too_many_stop_the_run(world: World, tmp_path: Path) -> None:
     rows = [video_row(f"v{k}", 6.0, size=SIZE) for k in range(16)]
     rows[5]["frames"][1] = rows[5]["frames"][1][:50]
@@ -346,6 +349,7 @@ def damaged_shard(file: Path, count: int, damaged: range) -> str:
     return str(write_shard(file, rows, size=SIZE))
 
 
+@pytest.mark.slow
 def test_too_many_unreadable_samples_stop_the_run_even_between_log_entries(world: World, tmp_path: Path) -> None:
     shard = damaged_shard(tmp_path / "bad.parquet", 16, range(8))
     recipe = world.recipe("bad-rarely-logged", data__shards=shard, data__max_unreadable=0.45, run__log_steps=50, run__save_steps=0)
@@ -373,6 +377,7 @@ def test_resuming_restores_the_count_of_unreadable_samples(world: World, tmp_pat
     assert read_record(output / "adapter")["data"] == record["data"]
 
 
+@pytest.mark.slow
 def test_gradients_that_are_not_finite_are_never_saved(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     step = NumProTrainer.training_step
 
@@ -403,6 +408,7 @@ def test_missing_and_inconsistent_settings_are_refused(world: World) -> None:
         run(world.recipe("never").replace(output=""))
 
 
+@pytest.mark.slow
 def test_a_video_of_240_frames_is_trained_on_in_full(world: World, tmp_path: Path) -> None:
     shard = write_shard(tmp_path / "long.parquet", [video_row(f"v{k}", 480.0, size=SIZE) for k in range(2)], size=SIZE)
     changes = {"numpro__max_frames": 240, "memory__gradient_checkpointing": True, "memory__tiling": "all", "memory__tile_tokens": 256}
@@ -414,6 +420,7 @@ def test_a_video_of_240_frames_is_trained_on_in_full(world: World, tmp_path: Pat
     assert 3 < line["loss"] < 9
 
 
+@pytest.mark.slow
 def test_full_tuning_changes_every_part_of_the_model(world: World) -> None:
     recipe = world.recipe("all", tuning="full", run__save_steps=0, optimizer__max_steps=3)
     result = run(recipe)
