@@ -23,10 +23,13 @@ _CHINESE = (
     (re.compile(r"(?<=[\u4e00-\u9fff])(?=\d)|(?<=\d)(?=[\u4e00-\u9fff])"), " "),
 )
 _N = r"\d++(?:\.\d+)?+"
-_PERCENT = re.compile(rf"((?:[:=(|,-] ?|\bscor\w{{1,4}}(?: is| of| are|:)? ?|\band ){_N}) ?(?:%|percent\b)")
-_PAIR = r"[(\[] ?\d{1,9} ?, ?(?:10|\d)(?:\.0)? ?[)\]]"
+_PERCENT = re.compile(rf"((?:[:=(|,-] ?|\bframe \d{{1,9}} (?:is|has|at) |\bscor\w{{1,4}}(?: is| of| are|:)? ?|\band ){_N}) ?(?:%|percent\b)(?: relevan(?:t|ce)\b)?")
+_PAIR = r"[(\[] ?\d{1,9} ?, ?(?:10|\d)(?:\.\d{1,9})? ?[)\]]"
 _PAIRS = re.compile(rf"(?:\[ ?(?={_PAIR})|(?=\()){_PAIR}(?: ?,? ?{_PAIR})+")
 _SCORE_LINE = re.compile(r"(?m)^(\W{0,6}(?:saliency )?scores?(?: of)? \d(?:\.\d+)?) ?[:=] ?(?=\d+ ?(?:,|$|and\b|-))")
+_SCORE_OF_FRAMES = re.compile(
+    r"(?m)^\W{0,6}(?:saliency )?scores?(?: of)? \d+(?:\.\d+)? ?[:=] ?frame \d+(?:(?:,| and|, and) frame \d+){1,50}"
+)  # "Score 5: frame 3, frame 4"
 _REJECTED = re.compile(
     r"\bframes \d+ ?(?:-|to|through) ?\d+ ?[:(-] ?(?:not\b|no\b|none\b|nothing\b|irrelevant\b|unrelated\b|n/a\b)[^\n.;,\d)]*\)?"
 )
@@ -53,7 +56,8 @@ def one_layout(text: str) -> str:
     if not re.search(r"\d\.\d", text):
         text = _DECIMAL_COMMA.sub(r"\1.\2", text)
     text = _SCORE_IN_BRACKETS.sub(r"score \1: ", text)
-    text = _PAIRS.sub(lambda m: re.sub(r"[(\[]? ?(\d+) ?, ?(\d+)(?:\.0)? ?[)\]]+", r" frame \1: score \2 ", m[0]).replace("[", " "), text)
+    text = _PAIRS.sub(lambda m: re.sub(r"[(\[]? ?(\d+) ?, ?(\d+(?:\.\d+)?) ?[)\]]+", r" frame \1: score \2 ", m[0]).replace("[", " "), text)
+    text = _SCORE_OF_FRAMES.sub(lambda m: m[0].replace("frame ", "").replace(":", ": frames", 1), text)
     text = _REJECTED.sub(" ", text)
     if len(_SCORE_FIRST.findall(text)) > 1:
         text = _SCORE_FIRST.sub(r" frame \2: score \1", text)

@@ -27,7 +27,10 @@ _ASIDE = re.compile(
     r"|\bat the (?:very )?(?:beginning|start) of the (?:video|clip)\b[^.!?;\n]{0,40}$"
 )
 _CONCESSIVE = re.compile(r"(?:^|[.!?\n] ?)(?:even )?(?:although|though|while|whereas|despite)\b[^.!?,;\n]{0,100}$")
-_BUT_ONLY = re.compile(r"[^.;\n\d]{0,40}\b(?:but|yet|however)\b[^.;\n\d]{0,40}\b(?:only|itself|actually|really)\b[^.;\n\d]{0,40}\d")
+_BUT_ONLY = re.compile(
+    r"[^.;\n\d]{0,40}\b(?:but|yet|however)\b[^.;\n\d]{0,40}\b(?:only|itself|actually|really|more likely)\b[^.;\n\d]{0,40}\d"
+    r"|,[^.;\n\d]{0,40}\bonly\b[^.;\n\d]{0,40}\bframes? \d"
+)
 _REJECTED = re.compile(r"\)? ?[?❌✗✘]| ?[(:,)-]? ?(?:(?:is|was|that is|that's) )?(?:incorrect|wrong|not right|not correct)\b")
 _ASIDE_CLAUSE = re.compile(r"(?:^|[.!?\n]) ?(?:after|before|when|having|once|following|until|prior to) [^.!?;,\n]{0,80}$")
 _CLAUSE_ENDS = re.compile(r"[)\] ]{0,2}(?:,| and [^.,;\n]{1,50},)")

@@ -50,7 +50,7 @@ _OVERALL = re.compile(
     r"|the) (?:\w+ )?(?:video|clip|footage)\b"
     r"|\bno such (?:event|action|moment)\b"
     r"|\b(?:does|do|did|is|are|was|were)(?:n.?t| not| never) (?:\w+ ){1,4}in (?:this|the|these|any)(?: \w+)? (?:clip|video|footage)\b"
-    r"|\bnot (?:visible|shown|present|seen|depicted|found) (?:in|anywhere in) (?:the|this|any)\b"
+    r"|\bnot (?:visible|shown|present|seen|depicted|found) (?:in|anywhere in) (?:the|this|any)\b(?! (?:other|remaining|rest)\b)"
 )
 _TAKEN_BACK = re.compile(
     r"\b(?:but|however|except|instead|although|closest|nearest|until|at first)\b"

@@ -40,6 +40,8 @@ def _tag_word(match: re.Match[str]) -> str:
     if name.startswith("frame"):
         return f" {name} {match['number']} "
     words = name.split("_")
+    if len(name) == 1 and name != "f":  # <s1> and <e1> are names for a start and an end, not numbers
+        return " "
     cue = next((_TAG_CUES[word] for word in words if word in _TAG_CUES), "")
     unit = next((word for word in words if word in {"frame", "time", "second", "seconds"}), "") if cue else ""
     return f" {cue} {unit} {match['number']} "

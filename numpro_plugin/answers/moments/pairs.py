@@ -22,7 +22,8 @@ _FILL = (
 )
 _TO = re.compile(
     r"(?: (?:second )?mark| point| onwards?)?[ \n,;.:)\]]*+(?:-(?: ?to\b)?|(?:(?:and|which|it) )*"
-    r"(?:(?:continu(?:es|ing)|go(?:es|ing) on|lasts?|runs?|extends?) )?(?:all the way )?"
+    r"(?:(?:continu(?:es|ing)|go(?:es|ing) on|lasts?|runs?|extends?|(?:remains?|stays?) (?:visible|there|in view|on screen)) )?"
+    r"(?:all the way )?"
     rf"(?:up )?(?:through )?(?:to|until|till|through|thru)\b|\.{{2,3}})(?:[ \n]|{_FILL}\b|[:,(\[#])*"
 )
 _AND = re.compile(rf" ?(?:and|&)(?:[ \n]|{_FILL}\b)*")
@@ -33,10 +34,10 @@ _END = re.compile(
 )
 _BETWEEN = re.compile(rf"\bbetween(?:[ \n]|{_FILL}\b|[:(\[])*$")
 _STARTS = re.compile(
-    r"\b(?:start(?:s|ing|ed)?|begin(?:s|ning)?|began|first|earliest|lower bound|minimum|min|onset|initial|appears?|enters?|as early as)\b"
+    r"\b(?:start(?:s|ing|ed)?|begin(?:s|ning)?|began|first|earliest|smallest|lowest|lower bound|minimum|min|onset|initial|appears?|enters?|as early as)\b"
 )
 _ENDS = re.compile(
-    r"\b(?:end(?:s|ing|ed)?|finish(?:es|ed)?|stop(?:s|ped)?|conclud(?:es|ing)|last|final|disappears?|maximum|max|latest"
+    r"\b(?:end(?:s|ing|ed)?|finish(?:es|ed)?|stop(?:s|ped)?|conclud(?:es|ing)|last|final|disappears?|maximum|max|latest|largest|highest"
     r"|over by|closed|complete[sd]?"
     r"|done|leaves|exits|upper bound|offset|as late as)\b"
 )

@@ -39,6 +39,8 @@ _NUMBERING = re.compile(
     r"|\bplease (?:provide|share|send|upload|show|check|give)\b[^.\n]{0,30}$"
     r"|\b(?:has|have|are|of|the|all|with|contains|total) \d+ (?:\w+ )?frames ?[,(:] ?(?:numbered |labell?ed |from |i\.e\.,? |frames? )*$"
 )
+_IN_ALL = re.compile(r"\bin all (?:of )?(?:the )?(?:\d+ )?(?:frames ?[,(:] ?(?:from )?)?$")
+""" "He is seen in all frames (0-59)" is an answer where no other is given."""
 _FIRST_NUMBER = re.compile(r"\D*0*[01]\D")
 _HOW_MANY = re.compile(r"(?:\d (?:\w+ )?|\b(?:the|these|all|your|given|provided) )$")
 _FRAMES_OPEN = re.compile(r"frames? ?[(,:]")
@@ -83,7 +85,7 @@ def verdict(text: str, start: int, end: int, *, named: bool, bare: bool) -> Verd
         return denied
     seen = _looked_at(before)
     if _is_numbering(text, start, before) or (seen and from_the_first(text, start, end)):
-        return "numbering"
+        return "aside" if _IN_ALL.search(before[-40:]) else "numbering"
     if not named and _is_count(text, start, end, before=before, bare=bare):
         return "count"
     return "aside" if denied or seen or is_aside(text, end, before=before, clause=clause) else None
