@@ -23,7 +23,10 @@ _CHINESE = (
     (re.compile(r"(?<=[\u4e00-\u9fff])(?=\d)|(?<=\d)(?=[\u4e00-\u9fff])"), " "),
 )
 _N = r"\d++(?:\.\d+)?+"
-_PERCENT = re.compile(rf"((?:[:=(|,-] ?|\bframe \d{{1,9}} (?:is|has|at) |\bscor\w{{1,4}}(?: is| of| are|:)? ?|\band ){_N}) ?(?:%|percent\b)(?: relevan(?:t|ce)\b)?")
+_PERCENT = re.compile(
+    rf"((?:[:=(|,-] ?|\bframe \d{{1,9}} (?:is|has|at) |\bscor\w{{1,4}}(?: is| of| are|:)? ?|\band ){_N}) ?"
+    rf"(?:%|percent\b)(?: relevan(?:t|ce)\b)?"
+)
 _PAIR = r"[(\[] ?\d{1,9} ?, ?(?:10|\d)(?:\.\d{1,9})? ?[)\]]"
 _PAIRS = re.compile(rf"(?:\[ ?(?={_PAIR})|(?=\()){_PAIR}(?: ?,? ?{_PAIR})+")
 _SCORE_LINE = re.compile(r"(?m)^(\W{0,6}(?:saliency )?scores?(?: of)? \d(?:\.\d+)?) ?[:=] ?(?=\d+ ?(?:,|$|and\b|-))")

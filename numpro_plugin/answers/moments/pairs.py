@@ -34,7 +34,8 @@ _END = re.compile(
 )
 _BETWEEN = re.compile(rf"\bbetween(?:[ \n]|{_FILL}\b|[:(\[])*$")
 _STARTS = re.compile(
-    r"\b(?:start(?:s|ing|ed)?|begin(?:s|ning)?|began|first|earliest|smallest|lowest|lower bound|minimum|min|onset|initial|appears?|enters?|as early as)\b"
+    r"\b(?:start(?:s|ing|ed)?|begin(?:s|ning)?|began|first|earliest|smallest|lowest|lower bound|minimum|min"
+    r"|onset|initial|appears?|enters?|as early as)\b"
 )
 _ENDS = re.compile(
     r"\b(?:end(?:s|ing|ed)?|finish(?:es|ed)?|stop(?:s|ped)?|conclud(?:es|ing)|last|final|disappears?|maximum|max|latest|largest|highest"
