@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
@@ -51,7 +52,7 @@ def parse_reading(columns: str | None, unit: str) -> Reading:
     """``video=path,query=caption,spans=timestamp`` and ``seconds``, ``frames``, ``frames:29.97`` or ``clips:5`` as a reading.
 
     Raises:
-        NumProError: another form, a name that is none of ours, one of them twice, or a size of 0.
+        NumProError: another form, a name that is none of ours, one of them twice, a size of 0, or a column of rates for another unit.
     """
     names: dict[str, str] = {}
     for pair in (columns or "").split(",") if columns is not None else []:
@@ -61,10 +62,12 @@ def parse_reading(columns: str | None, unit: str) -> Reading:
         names[ours] = theirs
     match = _UNIT.fullmatch(unit)
     size = float(match["size"]) if match and match["size"] else None
-    if match is None or size == 0 or (match["unit"] == "clips" and size is None):
+    if match is None or size in (0, math.inf) or (match["unit"] == "clips" and size is None):
         raise NumProError(
             f"--unit {unit!r} must be seconds, frames (with a column fps), frames:RATE or clips:SECONDS, such as frames:29.97"
         )
+    if "fps" in names and match["unit"] != "frames":
+        raise NumProError(f"--columns fps={names['fps']}: is for times that count frames; add --unit frames, or leave it out")
     return Reading(names, match["unit"] or "seconds", size)
 
 
@@ -129,6 +132,6 @@ def _in_seconds(query: Query, fps: Any, reading: Reading) -> tuple[tuple[float, 
         rate = reading.size if fps in (None, "") else seconds(fps)
         if not rate:
             raise ValueError("its times are frames, and there is no fps above 0: give --unit frames:RATE or a column, --columns fps=...")
-        return tuple((start / rate, end / rate) for start, end in query.spans_s)
+        return tuple((seconds(start / rate), seconds(end / rate)) for start, end in query.spans_s)
     size = reading.size or 0.0
-    return tuple((min(span) * size, (max(span) + 1) * size) for span in query.spans_s)
+    return tuple((seconds(min(span) * size), seconds((max(span) + 1) * size)) for span in query.spans_s)

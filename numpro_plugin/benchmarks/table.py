@@ -242,3 +242,8 @@ def read_columns(path: Path, *names: str) -> Iterator[tuple[Any, ...]]:
         for batch in file.iter_batches(columns=held):
             columns = {name: batch.column(name).to_pylist() for name in held}
             yield from zip(*(columns.get(name, [None] * batch.num_rows) for name in names), strict=True)
+
+
+def has_spans(path: Path) -> bool:
+    """Whether any query of a table has an annotated span."""
+    return any(spans_s for (spans_s,) in read_columns(path, "spans_s"))

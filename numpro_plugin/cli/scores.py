@@ -82,7 +82,7 @@ def _ceiling(args: argparse.Namespace) -> int:
 
 def _every_ceiling(args: argparse.Namespace) -> int:
     """Of all prepared benchmarks, the highest mIoU and the share of queries that no answer in numbers can reach."""
-    from numpro_plugin.benchmarks.table import default_split, table_path
+    from numpro_plugin.benchmarks.table import default_split, has_spans, table_path
     from numpro_plugin.metrics.moments import THRESHOLDS, recall_name
     from numpro_plugin.metrics.sets import set_recall_name
     from numpro_plugin.reports.ceiling import ceilings
@@ -94,13 +94,19 @@ def _every_ceiling(args: argparse.Namespace) -> int:
     if not prepared:
         raise NumProError(f"no benchmark is prepared in {next(iter(places.values())).parents[1]}; run: numpro prepare BENCHMARK --help")
     rows: dict[str, dict[str, float]] = {}
+    without = [name for name, path in prepared.items() if not BENCHMARKS[name].set_question and not has_spans(path)]
     for name, path in prepared.items():
+        if name in without:
+            continue
         for fps, scores in ceilings(path, args.fps, max_frames=args.max_frames).items():
             of_sets = BENCHMARKS[name].set_question is not None
             out_of_reach = {f"not at {t:g}": 100.0 - scores[(set_recall_name if of_sets else recall_name)(t)] for t in THRESHOLDS}
             rows[f"{name} {path.stem}, {_named(fps)} a second"] = {"mIoU": scores["mIoU_set" if of_sets else "mIoU"], **out_of_reach}
     title = "the best mIoU that integer frame numbers can reach, and the share of queries that they cannot bring to an IoU, in percent"
-    finish(f"{title}\n{table(rows)}", args.json, rows)
+    if not rows:
+        raise NumProError(f"no prepared benchmark has annotated spans (looked at: {', '.join(prepared)}), so there is no ceiling")
+    left_out = f"\nwithout annotated spans, so without a ceiling: {', '.join(without)}" if without else ""
+    finish(f"{title}\n{table(rows)}{left_out}", args.json, rows)
     return 0
 
 

@@ -131,3 +131,16 @@ def test_all_that_is_prepared_in_one_table(tmp_path, capsys):
     )
     assert rows["vue_tr test, 2 a second"]["mIoU"] == 100
     assert main(["ceiling", "--split", "val"]) != 0
+
+
+def test_a_set_without_spans_does_not_hide_the_others(tmp_path, capsys):
+    path = tmp_path / "mine.csv"
+    path.write_text("video,query,duration\na.mp4,x,10\n")
+    prepare(BENCHMARKS["custom"], path, progress=False)
+    assert main(["ceiling"]) != 0
+    assert "no prepared benchmark has annotated spans (looked at: custom)" in capsys.readouterr().err
+    prepare(BENCHMARKS["tacos"], write_todays(tmp_path)["tacos"], progress=False)
+    assert main(["ceiling", "--fps", "1"]) == 0
+    printed = capsys.readouterr().out
+    assert "tacos test, 1 a second" in printed
+    assert "without annotated spans, so without a ceiling: custom" in printed

@@ -146,7 +146,18 @@ def test_a_map_that_is_none(columns):
         parse_reading(columns, "seconds")
 
 
-@pytest.mark.parametrize("unit", ["minutes", "frames:0", "clips", "clips:x", "frames:-2", "seconds:2"])
+def test_a_rate_without_frames():
+    with pytest.raises(NumProError, match=r"--columns fps=rate: is for times that count frames; add --unit frames"):
+        parse_reading("video=path,fps=rate", "seconds")
+
+
+@pytest.mark.parametrize("unit", ["frames:0.000001", "clips:999999"])
+def test_times_that_cannot_be_in_that_unit(tmp_path, unit):
+    with pytest.raises(NumProError, match=r":1: .* is more than 1,000,000 seconds"):
+        spans_of(write(tmp_path / "x.jsonl", ROWS), unit=unit)
+
+
+@pytest.mark.parametrize("unit", ["minutes", "frames:" + "9" * 400, "frames:0", "clips", "clips:x", "frames:-2", "seconds:2"])
 def test_a_unit_that_is_none(unit):
     with pytest.raises(NumProError, match=r"must be seconds, frames \(with a column fps\), frames:RATE or clips:SECONDS"):
         parse_reading(None, unit)

@@ -165,6 +165,14 @@ def test_timelens_names_the_right_command(files):
         prepare(BENCHMARKS["timelens_activitynet"], files["timelens_charades"], progress=False)
 
 
+@pytest.mark.parametrize("vid", ["AAAAAAAAAAA_60.0_210.0", "v_AAAAAAAAAAA"])
+def test_rextimes_videos_in_a_file_of_their_own_benchmark(tmp_path, vid):
+    """QVHighlights and ActivityNet Captions as JSON lines have all columns of ReXTime but the right option."""
+    row = {"qid": 1, "query": "a boat", "duration": 150, "vid": vid, "relevant_windows": [[4, 8]]}
+    with pytest.raises(NumProError, match="no row has 'ans', the option that is right, so it is not ReXTime's file"):
+        prepare(BENCHMARKS["rextime"], write_one(tmp_path, "x", "val.jsonl", [row]), progress=False)
+
+
 NAN = float("nan")
 
 

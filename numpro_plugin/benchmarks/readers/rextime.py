@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from numpro_plugin.benchmarks.annotations import Benchmark, Query, check_ids
 from numpro_plugin.benchmarks.by_video import file_names
 from numpro_plugin.benchmarks.rows import queries_of_rows, read_rows
+from numpro_plugin.errors import NumProError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -25,7 +26,9 @@ _OURS = {"question": "query", "span": "spans"}
 
 def read_annotations(path: Path) -> list[Query]:
     """Read either form. Raises NumProError for another kind of file, impossible values, or rows without a span (the test split)."""
-    rows = ((number, {_OURS.get(name, name): value for name, value in row.items()}) for number, row in read_rows(path))
+    rows = [(number, {_OURS.get(name, name): value for name, value in row.items()}) for number, row in read_rows(path)]
+    if rows and not any("ans" in row for _, row in rows):  # its videos and its other columns are those of two other benchmarks
+        raise NumProError(f"{path}: no row has 'ans', the option that is right, so it is not ReXTime's file")
     queries = queries_of_rows(path, rows, only_known=False, spans_needed=True)
     return check_ids(path, [replace(query, files=file_names(query.video)) for query in queries])
 
