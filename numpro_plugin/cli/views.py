@@ -6,9 +6,8 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from numpro_plugin.cli.terminal import say
+from numpro_plugin.cli.terminal import check_new_file, say
 from numpro_plugin.errors import NumProError
-from numpro_plugin.files import check_target
 
 if TYPE_CHECKING:
     import argparse
@@ -59,7 +58,7 @@ def add_view_verbs(verbs: Any) -> None:
 
 
 def _report(args: argparse.Namespace) -> int:
-    _check_output(args.output, args.force)
+    check_new_file(args.output, args.force)
     if args.output.suffix.lower() not in {".html", ".htm"}:
         raise NumProError(f"-o {args.output}: a report is an HTML file; name it {args.output.with_suffix('.html')}")
     pictures: Any = args.pictures
@@ -81,7 +80,7 @@ def _report(args: argparse.Namespace) -> int:
 
 
 def _sheet(args: argparse.Namespace) -> int:
-    _check_output(args.output, args.force)
+    check_new_file(args.output, args.force)
     if (args.video is None) == (args.samples is None):
         raise NumProError("give either a video file, or --samples FILE with --id ID")
     if args.samples is not None and args.id is None:
@@ -116,12 +115,6 @@ def _sample(log: Path, key: str) -> tuple[str, NumProSettings | None, SheetText,
         some = ", ".join(list(runs[0].samples)[:5])
         raise NumProError(f"--id {key!r}: {runs[0].log} has no such sample; its ids are like {some}")
     return sample.video, sample.settings, text_of_sample(sample), sample.start_s, sample.end_s
-
-
-def _check_output(path: Path, force: bool) -> None:
-    check_target(path)
-    if path.exists() and not force:
-        raise NumProError(f"{path} exists; choose another name or give --force")
 
 
 def _progress(videos: Iterable[Any]) -> Iterable[Any]:
