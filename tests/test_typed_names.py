@@ -30,8 +30,8 @@ FLAGS = {
     "numpro number": "video -o --output --fps --frame-size --max-frames --end --position --font-size --color --stroke-width "
     "--stroke-color --force",
     "numpro score": "moment highlight set predictions --truth --fps --compatible --json",
-    "numpro compare": "run_a run_b --json",
-    "numpro ceiling": "charades --fps --max-frames --split --out --json",
+    "numpro compare": "run_a run_b --json --plot --force",
+    "numpro ceiling": "charades --fps --max-frames --split --out --json --plot --force",
     "numpro report": "RUN -o --output --pictures --videos --force",
     "numpro sheet": "video -o --output --query --truth --answer --samples --id --fps --frame-size --max-frames --end --force",
     "numpro export": "RUN --to csv coco fiftyone labelstudio -o --output --force",
