@@ -17,6 +17,8 @@ from report_picture import made_runs
 
 from numpro_plugin.cli.main import main as numpro
 
+MOST_WIDTH = 800
+
 
 def main() -> None:
     """Write the pictures."""
@@ -32,7 +34,10 @@ def main() -> None:
         take("ceiling", "custom", "--plot", "gallery_ceiling.png")
         take("compare", "four", "two", "--plot", "gallery_compare.png")
         for picture in folder.glob("gallery_*.png"):
-            Image.open(picture).convert("RGB").quantize(96).save(target / picture.name, optimize=True)
+            image = Image.open(picture).convert("RGB")
+            if image.width > MOST_WIDTH:
+                image = image.resize((MOST_WIDTH, image.height * MOST_WIDTH // image.width), Image.Resampling.LANCZOS)
+            image.quantize(256, Image.Quantize.FASTOCTREE).save(target / picture.name, optimize=True)
 
 
 def first_id(folder: Path) -> str:

@@ -151,7 +151,8 @@ def _copy(index: PacketIndex, part: Path, path: Path, packets: range, first: int
                     packet.duration = round(_duration_s(index, position) / packet.time_base)  # a player shows no last frame without one
                 sound.write(out, until_s=float(packet.pts * packet.time_base))
                 out.mux(packet)
-        return sound.write(out)
+        sound.write(out)
+    return sound.is_there
 
 
 def _is_same(index: PacketIndex, part: Path, first: int, last: int) -> bool:
@@ -191,7 +192,8 @@ def _encoded(index: PacketIndex, part: Path, path: Path, first: int, last: int) 
         if encoder is None:
             raise NumProError(f"{index.path}: none of the moment's frames can be decoded; the file is damaged")
         _write(out, encoder.encode(None), durations)
-        return sound.write(out)
+        sound.write(out)
+    return sound.is_there
 
 
 def _write(out: OutputContainer, packets: list[av.Packet], durations: dict[int | None, int]) -> None:
@@ -227,7 +229,7 @@ class _Sound:
         self._end_s = float(index.pts[last] * index.time_base + _duration_s(index, last))
         self._source, _ = open_video(index.path)
         self._waiting: deque[tuple[float, av.Packet]] = deque()
-        self._any = False
+        self.is_there = False
 
     def __enter__(self) -> _Sound:
         return self
@@ -237,7 +239,7 @@ class _Sound:
 
     def add_to(self, out: OutputContainer) -> None:
         """Add the stream and read its packets."""
-        stream = self._source.streams.best("audio")
+        stream: Any = self._source.streams.best("audio")
         if stream is None:
             return
         codec = stream.codec_context.codec.canonical_name
@@ -254,9 +256,8 @@ class _Sound:
                 packet.pts, packet.dts, packet.stream = packet.pts - offset, packet.dts - offset, target
                 self._waiting.append((time_s - self._start_s, packet))
 
-    def write(self, out: OutputContainer, *, until_s: float = math.inf) -> bool:
-        """Write the packets before a time of the clip; whether there has been any."""
+    def write(self, out: OutputContainer, *, until_s: float = math.inf) -> None:
+        """Write the packets before a time of the clip."""
         while self._waiting and self._waiting[0][0] <= until_s:
             out.mux(self._waiting.popleft()[1])
-            self._any = True
-        return self._any
+            self.is_there = True

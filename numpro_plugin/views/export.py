@@ -121,7 +121,7 @@ def _fiftyone(runs: Sequence[Run]) -> tuple[int, str]:
     told: set[tuple[str, str]] = set()
     for run, sample in _samples(runs):
         of_video = labels.setdefault(names[sample.video], [])
-        common = {"query_id": sample.id, "task": run.task}
+        common: dict[str, Any] = {"query_id": sample.id, "task": run.task}
         if (run.benchmark, sample.id) not in told:
             told.add((run.benchmark, sample.id))
             for span in sample.truth_s:
