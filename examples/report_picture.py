@@ -35,7 +35,15 @@ def main() -> None:
 
 
 def made_report(folder: Path) -> Path:
-    """Two runs of ``numpro_oracle``, with a number every two and every four seconds, and the report that compares them."""
+    """The report that compares the runs of `made_runs`."""
+    made_runs(folder)
+    report = ["report", "a number every 2 s=two", "a number every 4 s=four", "-o", "report.html"]
+    subprocess.run([Path(sys.executable).parent / "numpro", *report], check=True, cwd=folder)
+    return folder / "report.html"
+
+
+def made_runs(folder: Path) -> None:
+    """Two runs of ``numpro_oracle`` in ``folder``, with a number every two (``two``) and every four seconds (``four``)."""
     rng = np.random.default_rng(3)
     (folder / "videos").mkdir()
     rows = []
@@ -53,8 +61,6 @@ def made_report(folder: Path) -> Path:
     run("numpro", "prepare", "custom", "--annotations", "queries.jsonl", "--videos", "videos")
     for name, fps in (("two", "0.5"), ("four", "0.25")):
         run("lmms_eval", "--model", "numpro_oracle", "--tasks", "numpro_custom", "--output_path", name, "--log_samples", NUMPRO_FPS=fps)
-    run("numpro", "report", "a number every 2 s=two", "a number every 4 s=four", "-o", "report.html")
-    return folder / "report.html"
 
 
 def take_picture(report: Path, picture: Path) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from numpro_plugin.answers.thoughts import UNCLOSED
+from numpro_plugin.cli.moments import add_moment_flags, check_moment_flags, tell, write_moments
 from numpro_plugin.cli.terminal import check_json_target, finish
 from numpro_plugin.errors import NumProError
 
@@ -42,6 +43,7 @@ def add_ask_verb(verbs: Any) -> None:
     verb.add_argument("--attn", metavar="NAME", help="attention: sdpa, eager, flash_attention_2 (default: the library's choice)")
     verb.add_argument("--device", help="such as cuda:1 or cpu (default: the first GPU, else the CPU); auto: over all GPUs")
     verb.add_argument("--json", nargs="?", const="-", metavar="FILE", help="write the answers as JSON; without FILE print nothing else")
+    add_moment_flags(verb)
     verb.set_defaults(run=_ask)
 
 
@@ -71,6 +73,7 @@ def _ask(args: argparse.Namespace) -> int:
     )
     content = {"video": str(args.video), "settings": settings.to_dict(), "answers": [asdict(one) for one in found]}
     finish("\n\n".join(_block(one) for one in found), args.json, content)
+    tell(write_moments(args, index, found, 1 / settings.fps), quiet=args.json == "-")
     return 0 if all(one.span_s or one.highlights for one in found) else 1
 
 
@@ -80,6 +83,7 @@ def _check(args: argparse.Namespace) -> PacketIndex:
     from numpro_plugin.video.packets import read_packets
 
     check_json_target(args.json)
+    check_moment_flags(args)
     if any(not query.strip() for query in args.queries):
         raise NumProError("a query must say what to look for, got an empty one")
     if args.dtype not in _DTYPES:

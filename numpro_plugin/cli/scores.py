@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from numpro_plugin.benchmarks import BENCHMARKS
 from numpro_plugin.cli.tables import table
-from numpro_plugin.cli.terminal import JSON_HELP, check_json_target, finish, shortened
+from numpro_plugin.cli.terminal import JSON_HELP, check_json_target, check_new_file, finish, say, shortened
 from numpro_plugin.errors import NumProError
 from numpro_plugin.printable import printable
 
@@ -28,6 +28,7 @@ def add_score_verbs(verbs: Any) -> None:
     verb.add_argument("--split", help="default: the one that is evaluated")
     verb.add_argument("--out", type=Path, metavar="DIR", help="folder of tables (default: $NUMPRO_DATA, else the user cache)")
     verb.add_argument("--json", **JSON_HELP)
+    _add_plot_flags(verb, "the table")
     verb.set_defaults(run=_ceiling)
 
     verb = verbs.add_parser("score", help="score anybody's prediction file, without a model")
@@ -49,7 +50,26 @@ def add_score_verbs(verbs: Any) -> None:
     verb.add_argument("run_a", type=Path, help="samples_*.jsonl of lmms-eval (--log_samples), or a folder with one")
     verb.add_argument("run_b", type=Path)
     verb.add_argument("--json", **JSON_HELP)
+    _add_plot_flags(verb, "the differences with their intervals")
     verb.set_defaults(run=_compare)
+
+
+def _add_plot_flags(verb: Any, what: str) -> None:
+    verb.add_argument("--plot", type=Path, metavar="FILE", help=f"draw {what} as .png or .svg (needs matplotlib)")
+    verb.add_argument("--force", action="store_true", help="overwrite the figure")
+
+
+def _check_plot(args: argparse.Namespace) -> None:
+    if args.plot is not None:
+        from numpro_plugin.views.plots import check_plot
+
+        check_plot(args.plot)
+        check_new_file(args.plot, args.force, "--plot")
+
+
+def _tell_plot(args: argparse.Namespace) -> None:
+    if str(args.json) != "-":
+        say(f"\nwritten: {args.plot}")
 
 
 def _rate(text: str) -> Rate:
@@ -63,6 +83,7 @@ def _named(rate: Rate) -> str:
 
 def _ceiling(args: argparse.Namespace) -> int:
     check_json_target(args.json)
+    _check_plot(args)
     if wrong := [fps for fps in args.fps if fps != "auto" and not 0 < fps < float("inf")]:
         raise NumProError(f"--fps {wrong[0]:g} must be a number above 0, or auto")
     if args.max_frames is not None and args.max_frames < 1:
@@ -77,6 +98,11 @@ def _ceiling(args: argparse.Namespace) -> int:
     title = f"{args.benchmark} {split}: the best that integer frame numbers can reach, in percent"
     rows = {f"{_named(fps)} numbers a second": scores for fps, scores in found.items()}
     finish(f"{title}\n{table(rows)}", args.json, {_named(fps): scores for fps, scores in found.items()})
+    if args.plot:
+        from numpro_plugin.views.plots import plot_bars
+
+        plot_bars(args.plot, title, rows)
+        _tell_plot(args)
     return 0
 
 
@@ -107,6 +133,11 @@ def _every_ceiling(args: argparse.Namespace) -> int:
         raise NumProError(f"no prepared benchmark has annotated spans (looked at: {', '.join(prepared)}), so there is no ceiling")
     left_out = f"\nwithout annotated spans, so without a ceiling: {', '.join(without)}" if without else ""
     finish(f"{title}\n{table(rows)}{left_out}", args.json, rows)
+    if args.plot:
+        from numpro_plugin.views.plots import plot_list
+
+        plot_list(args.plot, "the best mIoU that integer frame numbers can reach", {name: row["mIoU"] for name, row in rows.items()})
+        _tell_plot(args)
     return 0
 
 
@@ -131,6 +162,7 @@ def _score(args: argparse.Namespace) -> int:
 
 def _compare(args: argparse.Namespace) -> int:
     check_json_target(args.json)
+    _check_plot(args)
     from numpro_plugin.reports.compare import compare_runs
 
     found = compare_runs(args.run_a, args.run_b)
@@ -147,4 +179,9 @@ def _compare(args: argparse.Namespace) -> int:
             start = f"  {printable(key):>8}  {a:6.2f} -> {b:6.2f}  "
             lines.append(start + shortened(query, len(start)))
     finish("\n".join(lines), args.json, asdict(found))
+    if args.plot:
+        from numpro_plugin.views.plots import plot_differences
+
+        plot_differences(args.plot, f"{found.n} queries; A: {args.run_a}, B: {args.run_b}", found.differences)
+        _tell_plot(args)
     return 0

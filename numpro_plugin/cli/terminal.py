@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from numpro_plugin.errors import NumProError
-from numpro_plugin.files import write_text_whole
+from numpro_plugin.files import check_target, write_text_whole
 from numpro_plugin.printable import printable
 
 JSON_HELP: dict[str, Any] = {"metavar": "FILE", "help": "write the figures, unrounded; - prints them and nothing else"}
@@ -40,6 +40,16 @@ def check_json_target(target: str | os.PathLike[str] | None) -> None:
         raise NumProError(f"--json {target}: is a folder; name a file in it, - prints the JSON")
     if not Path(target).exists() and not os.access(folder, os.W_OK):
         raise NumProError(f"--json {target}: the folder {folder} cannot be written to; name another, - prints the JSON")
+
+
+def check_new_file(path: Path, force: bool, name: str = "") -> None:
+    """Raise NumProError now, and not after the work, if a file cannot be written, or exists and ``force`` was not given.
+
+    ``name`` is the flag that named the file.
+    """
+    check_target(path)
+    if path.exists() and not force:
+        raise NumProError(f"{name} {path}".strip() + " exists; choose another name or give --force")
 
 
 def finish(text: str, target: str | os.PathLike[str] | None, content: Any) -> None:

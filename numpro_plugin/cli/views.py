@@ -1,4 +1,4 @@
-"""`numpro report` and `numpro sheet`: their arguments and what they print."""
+"""`numpro report`, `numpro sheet` and `numpro export`: their arguments and what they print."""
 
 from __future__ import annotations
 
@@ -6,9 +6,8 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from numpro_plugin.cli.terminal import say
+from numpro_plugin.cli.terminal import check_new_file, say
 from numpro_plugin.errors import NumProError
-from numpro_plugin.files import check_target
 
 if TYPE_CHECKING:
     import argparse
@@ -57,9 +56,20 @@ def add_view_verbs(verbs: Any) -> None:
     verb.add_argument("--force", action="store_true", help="overwrite FILE.png")
     verb.set_defaults(run=_sheet)
 
+    verb = verbs.add_parser(
+        "export",
+        help="the queries of runs, with truth and answers, for other programs",
+        description="Write the queries of one or more runs of lmms-eval (--log_samples), with truth and answers, for another program.",
+    )
+    verb.add_argument("runs", nargs="+", metavar="[NAME=]RUN", help="lmms-eval's output folder, or one of its samples_*.jsonl")
+    verb.add_argument("--to", required=True, choices=["csv", "coco", "fiftyone", "labelstudio"], help="what the file is for")
+    verb.add_argument("-o", "--output", type=Path, required=True, metavar="FILE", help=".csv, or .json for the others")
+    verb.add_argument("--force", action="store_true", help="overwrite FILE")
+    verb.set_defaults(run=_export)
+
 
 def _report(args: argparse.Namespace) -> int:
-    _check_output(args.output, args.force)
+    check_new_file(args.output, args.force)
     if args.output.suffix.lower() not in {".html", ".htm"}:
         raise NumProError(f"-o {args.output}: a report is an HTML file; name it {args.output.with_suffix('.html')}")
     pictures: Any = args.pictures
@@ -81,7 +91,7 @@ def _report(args: argparse.Namespace) -> int:
 
 
 def _sheet(args: argparse.Namespace) -> int:
-    _check_output(args.output, args.force)
+    check_new_file(args.output, args.force)
     if (args.video is None) == (args.samples is None):
         raise NumProError("give either a video file, or --samples FILE with --id ID")
     if args.samples is not None and args.id is None:
@@ -118,10 +128,20 @@ def _sample(log: Path, key: str) -> tuple[str, NumProSettings | None, SheetText,
     return sample.video, sample.settings, text_of_sample(sample), sample.start_s, sample.end_s
 
 
-def _check_output(path: Path, force: bool) -> None:
-    check_target(path)
-    if path.exists() and not force:
-        raise NumProError(f"{path} exists; choose another name or give --force")
+def _export(args: argparse.Namespace) -> int:
+    from numpro_plugin.views.export import check_format, videos_folder, write_export
+    from numpro_plugin.views.runs import read_runs
+
+    check_format(args.output, args.to)
+    check_new_file(args.output, args.force, "-o")
+    runs = read_runs(args.runs)
+    for note in (note for run in runs for note in run.notes):
+        say(f"note: {note}")
+    count = write_export(runs, args.output, args.to)
+    units = {"csv": "rows", "labelstudio": "tasks"}
+    place = f"; its data_path is {videos_folder(runs)}" if args.to == "fiftyone" else ""
+    say(f"written: {args.output} ({count} {units.get(args.to, 'moments')} of {len(runs)} run{'s' * (len(runs) > 1)}{place})")
+    return 0
 
 
 def _progress(videos: Iterable[Any]) -> Iterable[Any]:

@@ -127,6 +127,45 @@ def test_the_command(folder, video, tmp_path, capsys, monkeypatch):
     assert json.loads(capsys.readouterr().out)["answers"] == written["answers"][:1]
 
 
+def test_found_moments_become_files(folder, video, tmp_path, capsys, monkeypatch):
+    says(monkeypatch, "From Frame 2 to Frame 6.", "Who knows.", "From Frame 16 to Frame 16.")
+    files = ["--clip", "c.mp4", "--srt", "s.srt", "--edl", "e.edl", "--csv", "t.csv"]
+    files = [str(tmp_path / word) if "." in word else word for word in files]
+    arguments = ["ask", str(video), "a hat", "a cat", "a dog", "--model", str(folder), "--max-new-tokens", "2", *files]
+    assert main(arguments) == 1
+    out = capsys.readouterr().out
+    assert f"written: {tmp_path / 'c-1.mp4'} (32 frames, encoded again, without sound)" in out
+    assert f"not written: {tmp_path / 'c-2.mp4'} (no moment was found: the answer has no number)" in out
+    assert [packets.read_packets(tmp_path / f"c-{k}.mp4").duration_s for k in (1, 3)] == pytest.approx([8, 0.5])
+    assert (tmp_path / "s.srt").read_text().splitlines()[5:7] == ["00:00:32,000 --> 00:00:32,500", "a dog"]
+    assert "00:00:04:00 00:00:12:00 01:00:00:00 01:00:08:00" in (tmp_path / "e.edl").read_text()
+    assert [line.split(",")[:3] for line in (tmp_path / "t.csv").read_text().splitlines()[1:]] == [
+        ["a hat", "4.000", "12.000"],
+        ["a cat", "", ""],
+        ["a dog", "32.000", "32.000"],
+    ]
+    assert main(arguments) == 1
+    assert f"--srt {tmp_path / 's.srt'} exists; choose another name or give --force" in capsys.readouterr().err
+    assert main([*arguments, "--force", "--json"]) == 1
+    assert len(json.loads(capsys.readouterr().out)["answers"]) == 3
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--clip", "out.avi"], "--clip out.avi: a clip is a video; name it out.mp4"),
+        (["--srt", "out.txt"], "--srt out.txt: name it out.srt"),
+        (["--edl", "no/out.edl"], "the folder"),
+        (["--clip", "mine.mp4", "--force"], "--clip mine.mp4: is the video itself"),
+        (["--clip", "out.mp4", "--highlights"], "--clip: highlights are points of time without an end"),
+    ],
+)
+def test_files_that_cannot_be_written_are_refused_before_the_model(video, monkeypatch, capsys, words, message):
+    monkeypatch.chdir(video.parent)
+    assert main(["ask", "mine.mp4", "x", "--model", "/nowhere/at/all", *words]) == 1
+    assert message in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("mode", ["moments", "highlights"])
 def test_the_video_is_opened_and_demuxed_once(folder, video, capsys, monkeypatch, mode):
     opened, demuxed = [], []
