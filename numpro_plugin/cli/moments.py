@@ -10,7 +10,7 @@ from numpro_plugin.errors import NumProError
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from numpro_plugin.inference.localize import Localized
     from numpro_plugin.video.packets import PacketIndex
@@ -65,7 +65,7 @@ def write_moments(args: argparse.Namespace, index: PacketIndex, answers: Sequenc
     rows = [row for answer in answers for row in _rows(answer)]
     shown = [_lasting(row, step_s, index.duration_s) for row in rows]
     told = [] if not args.clip else _write_clips(args, index, shown)
-    texts = {
+    texts: dict[Path | None, Callable[[], str]] = {
         args.srt: lambda: moments.as_srt(shown),
         args.edl: lambda: moments.as_edl(shown, args.video.name, moments.frame_rate_of(index)),
         args.csv: lambda: moments.as_csv(rows),
