@@ -14,10 +14,10 @@ from markupsafe import Markup
 from numpro_plugin import __version__
 from numpro_plugin.errors import NumProError
 from numpro_plugin.files import check_target, written_whole
+from numpro_plugin.views.page.playback import Playback, Videos, playback, report_folder
+from numpro_plugin.views.page.rows import Part, Row, by_benchmark, page_rows
+from numpro_plugin.views.page.sections import section
 from numpro_plugin.views.pictures import Sprite, sprite_or_reason
-from numpro_plugin.views.playback import Playback, Videos, playback, report_folder
-from numpro_plugin.views.rows import Part, Row, by_benchmark, page_rows
-from numpro_plugin.views.sections import section
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -65,7 +65,7 @@ def write_report(
         path: the HTML file.
         pictures: of how many videos frames are shown: a number, ``all`` or ``none``. Default: as many as fit 30 MB. Those of the worst,
             the best and some random queries come first. What does not fit the page lies in a folder beside it.
-        videos: how the videos are played, see `numpro_plugin.views.playback.playback`.
+        videos: how the videos are played, see `numpro_plugin.views.page.playback.playback`.
         progress: wraps the videos whose pictures are made, to show how far it is.
 
     Raises:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from numpro_plugin.views import statistics
+from numpro_plugin.views.page import statistics
 from numpro_plugin.views.runs import read_runs
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from typing import TYPE_CHECKING, Any
 
-from numpro_plugin.views import charts, statistics
+from numpro_plugin.views.page import charts, statistics
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

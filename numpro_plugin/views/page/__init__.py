@@ -1,0 +1,1 @@
+"""What the report page is made of: rows, statistics, charts, videos to play."""
