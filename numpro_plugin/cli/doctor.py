@@ -148,12 +148,13 @@ def _decoders() -> Iterator[Finding]:
 
 
 def _settings() -> Iterator[Finding]:
-    from numpro_plugin.environment import settings_from_environment
+    from numpro_plugin.environment import fps_is_automatic, settings_from_environment
 
     settings = settings_from_environment()
     given = sorted(name for name in os.environ if name.startswith("NUMPRO_"))
     width, height = settings.frame_size
-    found = f"{settings.fps:g} numbers a second, {width}x{height}, at most {settings.max_frames} frames"
+    rate = "as many numbers a second as fit" if fps_is_automatic() else f"{settings.fps:g} numbers a second"
+    found = f"{rate}, {width}x{height}, at most {settings.max_frames} frames"
     yield Finding("settings", "ok", f"{found}; set here: {', '.join(given) or 'nothing, all defaults'}")
 
 

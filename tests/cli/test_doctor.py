@@ -55,6 +55,12 @@ def test_a_wrong_variable(monkeypatch):
     assert by_subject(examine())["settings"].state == "problem"
 
 
+def test_an_automatic_rate_is_not_shown_as_a_number(monkeypatch):
+    monkeypatch.setenv("NUMPRO_FPS", "auto")
+    (finding,) = doctor._settings()
+    assert finding.found.startswith("as many numbers a second as fit, 336x336")
+
+
 def test_packages_that_are_missing_or_not_tested(monkeypatch):
     versions = {"torch": "99.0"}
 
