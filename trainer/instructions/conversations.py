@@ -9,7 +9,8 @@ from numpro_plugin.answers.highlights import format_highlights
 from numpro_plugin.metrics.highlights import CLIP_S
 from numpro_plugin.timeline import Timeline
 
-from ..shard_format import Turn, turn
+from ..shard_format import FrameNumber, Turn, turn
+from .spans import answer_spans
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -116,7 +117,7 @@ class NumberingNotes:
 def numbered_turns(
     conversation: Conversation, timeline: Timeline, shown: Collection[int], notes: NumberingNotes, *, past_last: int = 0
 ) -> list[Turn]:
-    """The turns of a conversation with the numbers of a video's frames in them.
+    """The turns of a conversation with the numbers of a video's frames in them, and the times for which they stand.
 
     Args:
         conversation: the templates.
@@ -128,17 +129,21 @@ def numbered_turns(
     Raises:
         RowError: a frame after the video's end is named, a span starts after it, or no highlight starts on a frame that is shown.
     """
-    return [
-        turn(template.role, *(piece for part in template.parts for piece in _pieces(part, timeline, shown, notes, past_last)))
-        for template in conversation.turns
-    ]
+    turns = []
+    for template in conversation.turns:
+        pieces = [piece for part in template.parts for piece in _pieces(part, timeline, shown, notes, past_last)]
+        made = turn(template.role, *pieces)
+        if template.role == "assistant":
+            made["spans_s"] = answer_spans(made)
+        turns.append(made)
+    return turns
 
 
-def _pieces(part: Part, timeline: Timeline, shown: Collection[int], notes: NumberingNotes, past_last: int) -> list[str | int]:
+def _pieces(part: Part, timeline: Timeline, shown: Collection[int], notes: NumberingNotes, past_last: int) -> list[str | FrameNumber]:
     if isinstance(part, Highlights):
         return _highlights(part, timeline, shown)
     if isinstance(part, TimePoint):
-        return [_number_at(part, timeline, notes)]
+        return [FrameNumber(_number_at(part, timeline, notes), part.time_s)]
     if isinstance(part, int):
         return [_number_of(part, timeline, notes, past_last)]
     return [part]
@@ -152,7 +157,7 @@ def _number_at(time: TimePoint, timeline: Timeline, notes: NumberingNotes) -> in
     return timeline.number(time.time_s)
 
 
-def _number_of(number: int, timeline: Timeline, notes: NumberingNotes, past_last: int) -> int:
+def _number_of(number: int, timeline: Timeline, notes: NumberingNotes, past_last: int) -> FrameNumber:
     grid = timeline if timeline.fps == INSTRUCTION_FPS else Timeline(timeline.duration_s, INSTRUCTION_FPS)
     last = grid.count - 1
     if number > last + past_last:
@@ -162,10 +167,11 @@ def _number_of(number: int, timeline: Timeline, notes: NumberingNotes, past_last
     if number > last:
         notes.past_last += 1
         number = last
-    return number if grid is timeline else timeline.number(grid.seconds(number))
+    time_s = float(grid.seconds(number))
+    return FrameNumber(number if grid is timeline else timeline.number(time_s), time_s)
 
 
-def _highlights(highlights: Highlights, timeline: Timeline, shown: Collection[int]) -> list[str | int]:
+def _highlights(highlights: Highlights, timeline: Timeline, shown: Collection[int]) -> list[str | FrameNumber]:
     """Clip c covers [2c, 2c + 2) seconds; it is named by the frame at its start, if that frame is shown."""
     named: list[tuple[int, float]] = []
     for clip, score in zip(highlights.clips, highlights.scores, strict=True):
@@ -176,7 +182,8 @@ def _highlights(highlights: Highlights, timeline: Timeline, shown: Collection[in
         raise RowError("none of its highlights starts on a frame that is shown")
     listed = ", ".join(str(number) for number, _ in named)
     head, _, tail = format_highlights(*zip(*named, strict=True)).partition(listed)
-    pieces: list[str | int] = [head]
+    pieces: list[str | FrameNumber] = [head]
     for position, (number, _) in enumerate(named):
-        pieces += [", ", number] if position else [number]
+        time = FrameNumber(number, float(timeline.seconds(number)))
+        pieces += [", ", time] if position else [time]
     return [*pieces, tail]

@@ -124,7 +124,8 @@ class ChunkWriter:
         self._pending: list[dict[str, Any]] = []
         self._record: ChunkRecord = {
             **{"source": chunk.source, "rows_in": chunk.rows_in, "videos_in": len(chunk.videos)},
-            **dict.fromkeys(("rows_written", "conversations", "frames", "thinned", "spans_beyond_end", "past_last", "rows_unsure"), 0),
+            **dict.fromkeys(("rows_written", "conversations", "answers_with_spans", "frames", "thinned"), 0),
+            **dict.fromkeys(("spans_beyond_end", "past_last", "rows_unsure"), 0),
             **{"files": {}, "skipped_videos": {}, "skipped_rows": [], "warnings": {}, "other_lengths": {}, "unsure": []},
         }
 
@@ -144,6 +145,7 @@ class ChunkWriter:
         record["unsure"] = (record["unsure"] + unsure)[:_EXAMPLES]
         record["rows_written"] += 1
         record["conversations"] += len(made.row["conversations"])
+        record["answers_with_spans"] += sum(turn["spans_s"] is not None for talk in made.row["conversations"] for turn in talk)
         record["frames"] += len(made.row["frames"])
         record["thinned"] += made.thinned
         record["spans_beyond_end"] += notes.spans_beyond_end

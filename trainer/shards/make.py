@@ -76,7 +76,7 @@ def make_shards(
     (folder / RECORDS_FOLDER).mkdir(parents=True, exist_ok=True)
     settings = {"shard_version": SHARD_VERSION, **options.to_dict(), "rows_per_file": rows_per_file, "file_mb": file_mb}
     with Job(folder, shard, len(chunks)) as job:
-        claim(folder, settings, training.inputs)
+        settings = claim(folder, settings, training.inputs)
         own = chunks[shard[0] :: shard[1]]
         missing = [chunk for chunk in own if not _is_done(folder, chunk, retry_skipped)]
         with _progress_bar(own, missing, shown=progress) as bar:

@@ -104,9 +104,11 @@ def test_a_row_holds_the_frames_on_the_grid_and_the_conversations(uninterrupted,
         assert shown_numbers(row).tolist() == list(range(len(frames)))
     first = rows[0]["conversations"]
     assert [[turn["content"] for turn in conversation] for conversation in first] == [["When?", "From 0 to 0."], ["When?", "From 0 to 0."]]
-    assert first[0][1] == {"role": "assistant", "content": "From 0 to 0.", "numbers": [{"start": 5, "end": 6}, {"start": 10, "end": 11}]}
+    numbers = [{"start": start, "end": start + 1, "time_s": 0.0} for start in (5, 10)]
+    assert first[0][1] == {"role": "assistant", "content": "From 0 to 0.", "numbers": numbers, "spans_s": [[0.0, 0.0]]}
+    assert first[0][0] == {"role": "user", "content": "When?", "numbers": [], "spans_s": None}
     info = ShardInfo.of(pq.read_schema(uninterrupted / "anet-00000-of-00003.parquet"), "file")
-    assert info == ShardInfo(fps=0.5, frame_size=(96, 48), max_frames=240)
+    assert info == ShardInfo(fps=0.5, frame_size=(96, 48), max_frames=240, times=True)
 
 
 def test_datasets_reads_shards(uninterrupted):
@@ -124,7 +126,15 @@ def test_the_manifest(uninterrupted):
     assert manifest["complete"]
     assert manifest["settings"]["frame_size"] == [96, 48]
     anet = manifest["sources"]["anet"]
-    expected = {"rows_in": 12, "videos_in": 8, "rows_written": 8, "conversations": 12, "rows_skipped": 0, "thinned": 0}
+    expected = {
+        "rows_in": 12,
+        "videos_in": 8,
+        "rows_written": 8,
+        "conversations": 12,
+        "answers_with_spans": 12,
+        "rows_skipped": 0,
+        "thinned": 0,
+    }
     assert {key: anet[key] for key in expected} == expected
     assert anet["frames"] == sum(-(-length_s // 2) for length_s in LENGTHS_S.values())
     assert anet["files"] == {name: len(data) for name, data in content(uninterrupted).items()}
