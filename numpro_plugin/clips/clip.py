@@ -21,13 +21,14 @@ from numpro_plugin.clips.metadata import ClipInfo, read_clip_info
 from numpro_plugin.environment import decoder_name
 from numpro_plugin.errors import NumProError
 from numpro_plugin.files import check_target, digest, file_identity, hash_of, written_whole
-from numpro_plugin.numbering import draw_numbers
 from numpro_plugin.settings import NumProSettings
-from numpro_plugin.video.sampling import Frames, sample_frames
+from numpro_plugin.showing import sampled_frames, show
 
 if TYPE_CHECKING:
     from av.video.stream import VideoStream
     from numpy.typing import NDArray
+
+    from numpro_plugin.video.sampling import Frames
 
 CLIP_FORMAT = 2
 """Part of every clip's key; raise it when the same settings would give another file."""
@@ -100,24 +101,21 @@ def write_clip(
 
 
 def _make(video: str | os.PathLike[str], part: Path, settings: NumProSettings, start_s: float, end_s: float | None) -> ClipInfo:
-    frames = sample_frames(
-        video, fps=settings.fps, frame_size=settings.frame_size, max_frames=settings.max_frames, start_s=start_s, end_s=end_s
-    )
-    times_s = start_s + frames.timeline.seconds(frames.numbers)
-    return encode_numbered(frames, part, settings, times_s=tuple(times_s.tolist()))
+    frames = sampled_frames(video, settings, start_s=start_s, end_s=end_s)
+    return encode_numbered(frames, part, settings, start_s=start_s)
 
 
-def encode_numbered(frames: Frames, part: Path, settings: NumProSettings, *, times_s: tuple[float, ...]) -> ClipInfo:
-    """Draw the numbers on frames (in place) and encode them as a clip.
+def encode_numbered(frames: Frames, part: Path, settings: NumProSettings, *, start_s: float | None) -> ClipInfo:
+    """Draw the marks on frames (in place) and encode them as a clip.
 
     Args:
-        frames: of the settings' size.
+        frames: of the settings' ``tile_size``.
         part: the file to fill; the caller gives it its checksum and its name.
         settings: of the clip.
-        times_s: what the file says about each frame's time; empty for pictures without a clock.
+        start_s: time of the first frame in the source, seconds; None for pictures without a clock.
     """
-    if settings.numbers:
-        draw_numbers(frames.pixels, frames.numbers, settings.style)
+    frames = show(frames, settings).pictures
+    times_s = () if start_s is None else tuple((start_s + frames.timeline.seconds(frames.numbers)).tolist())
     info = ClipInfo(
         numbers=tuple(frames.numbers.tolist()),
         times_s=times_s,
