@@ -13,7 +13,7 @@ from ..shard_format import FrameNumber, Turn, turn
 from .spans import answer_spans
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Sequence
 
 INSTRUCTION_FPS = 0.5
 """The grid of frame numbers in NumPro's instruction data."""
@@ -58,6 +58,20 @@ class TurnTemplate:
     parts: tuple[Part, ...]
 
 
+def moment_answer(start_s: float, end_s: float) -> tuple[Part, ...]:
+    """The answer that `moment_prompt` asks for: ``From Frame x to Frame y.`` A span whose ends are reversed is turned round."""
+    start_s, end_s = sorted((start_s, end_s))
+    return "From Frame ", TimePoint(start_s, is_start=True), " to Frame ", TimePoint(end_s, is_start=False), "."
+
+
+def set_answer(spans_s: Sequence[tuple[float, float]]) -> tuple[Part, ...]:
+    """The answer that `set_prompt` asks for: ``[[3, 9], [12, 15]]``."""
+    parts: list[Part] = ["["]
+    for position, (start_s, end_s) in enumerate(map(sorted, spans_s)):
+        parts += [", [" if position else "[", TimePoint(start_s, is_start=True), ", ", TimePoint(end_s, is_start=False), "]"]
+    return (*parts, "]")
+
+
 @dataclass(frozen=True)
 class Conversation:
     """Turns about one video, the user's first, the assistant's last."""
@@ -68,7 +82,10 @@ class Conversation:
     turns: tuple[TurnTemplate, ...]
 
     unsure: tuple[str, ...] = ()
-    """Pieces of its text with digits that may or may not be frame numbers."""
+    """Pieces of its text with digits that may or may not be frame numbers or times of the video."""
+
+    remarks: tuple[str, ...] = ()
+    """What was changed in it, in words that are the same for all such conversations; the manifest counts them."""
 
 
 @dataclass(frozen=True)

@@ -112,6 +112,8 @@ def _sources(records: Iterable[ChunkRecord], bad_rows: Sequence[BadRow]) -> dict
         for key in _LISTS:
             one[key].update(record[key])
         one["skipped_rows"] += record["skipped_rows"]
+        for remark, count in record.get("remarks", {}).items():
+            one["remarks"][remark] = one["remarks"].get(remark, 0) + count
         one["unsure"] = (one["unsure"] + record["unsure"])[:_EXAMPLES]
     for one in sources.values():
         one["rows_skipped"] = one["rows_in"] - one["conversations"]
@@ -119,7 +121,7 @@ def _sources(records: Iterable[ChunkRecord], bad_rows: Sequence[BadRow]) -> dict
 
 
 def _source(sources: dict[str, dict[str, Any]], name: str) -> dict[str, Any]:
-    empty = {**dict.fromkeys(_COUNTS, 0), "rows_skipped": 0, **{key: {} for key in _LISTS}, "skipped_rows": [], "unsure": []}
+    empty = {**dict.fromkeys(_COUNTS, 0), "rows_skipped": 0, **{key: {} for key in _LISTS}, "remarks": {}, "skipped_rows": [], "unsure": []}
     return sources.setdefault(name, empty)
 
 
@@ -131,6 +133,7 @@ def report(manifest: Mapping[str, Any], out: Path) -> str:
         lines.append(f"{name}: {one['conversations']} of {one['rows_in']} rows in {videos}")
         lines += [f"  {text}: {one[key]}" for key, text in _COUNT_TITLES.items() if one[key]]
         lines += [f"  {title}: {len(one[key])}" for key, title in _LIST_TITLES.items() if one[key]]
+        lines += [f"  {remark}: {count}" for remark, count in sorted(one["remarks"].items())]
         for reason, count in reasons(one).most_common(_MOST_REASONS):
             lines.append(f"  left out, {reason}: {count}")
     done = "complete" if manifest["complete"] else f"{manifest['units']['done']} of {manifest['units']['all']} files so far"
@@ -141,7 +144,7 @@ _COUNT_TITLES = {
     "thinned": "videos with more numbers than frames",
     "spans_beyond_end": "times after their video's end (normal; they became its last number)",
     "past_last": "frame numbers just past the last one (replaced by it)",
-    "rows_unsure": "rows with digits that may or may not be frame numbers (left as they are)",
+    "rows_unsure": "rows with digits that may or may not be frame numbers or times (left as they are)",
 }
 _LIST_TITLES = {"warnings": "videos read with a warning", "other_lengths": "videos of another length than annotated"}
 _MOST_REASONS = 5

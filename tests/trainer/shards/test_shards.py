@@ -333,6 +333,54 @@ def test_answers_beyond_the_video_leave_out_their_conversation_only(videos, tmp_
     assert [conversation[1]["content"] for conversation in row["conversations"]] == ["From 1 to 3."] * 2
 
 
+def test_what_was_changed_and_what_was_left_out_is_counted_and_printed(videos, tmp_path, capsys):
+    """Rows of another project, with everything that can go wrong in one of them."""
+    rows = [
+        {
+            "messages": [{"role": "system", "content": "Be brief."}, *swift("In which seconds?", "From 9 to 4.2 seconds.")],
+            "videos": ["a.mp4"],
+        },
+        {"messages": swift("When?", "20 - 40.5 seconds."), "videos": ["anet/a.mp4"]},
+        {"messages": swift("When?", "50 - 60 seconds."), "videos": ["a.mp4"]},
+        {"messages": swift("When?", "1 - 2 s"), "videos": ["a.mp4", "b.mp4"]},
+        {"messages": swift("When?", "1 - 2 s"), "images": ["a.jpg"]},
+        {"messages": swift("When?", ""), "videos": ["a.mp4"]},
+        {"messages": swift("When?", "1 - 2 s"), "videos": ["nowhere.mp4"]},
+    ]
+    (tmp_path / "swift.json").write_text("\n".join(map(json.dumps, rows)))
+    command = [
+        "shards",
+        str(tmp_path / "swift.json"),
+        "--videos",
+        f"anet={videos}",
+        "--out",
+        str(tmp_path / "out"),
+        "--frame-size",
+        "96x48",
+    ]
+    assert main([*command, "--workers", "0", "--allow-skipped", "0.8"]) == 0
+    anet = sources(tmp_path / "out")["anet"]
+    assert {key: anet[key] for key in ("rows_in", "conversations", "rows_skipped", "spans_beyond_end")} == {
+        **{"rows_in": 7, "conversations": 2, "rows_skipped": 5, "spans_beyond_end": 1}
+    }
+    assert list(anet["remarks"].values()) == [1, 1, 1]
+    printed = capsys.readouterr().out
+    for remark in anet["remarks"]:
+        assert f"  {remark}: 1" in printed
+    for reason in ("is about N videos", "has an image where a video is expected", "turn N (assistant) is empty", "a span starts at N s"):
+        assert f"left out, {reason}" in printed
+    assert "times after their video's end (normal; they became its last number): 1" in printed
+    (row,) = shard_rows(tmp_path / "out")
+    assert [(talk[1]["content"], talk[1]["spans_s"]) for talk in row["conversations"]] == [
+        ("From frame 2 to frame 5.", [[4.2, 9.0]]),
+        ("Frames 10 - 15.", [[20.0, 40.5]]),
+    ]
+
+
+def swift(question, answer):
+    return [{"role": "user", "content": f"<video>{question}"}, {"role": "assistant", "content": answer}]
+
+
 def test_parts_of_videos_and_thinned_ones(videos, tmp_path):
     meta = {"split": [9.0, 30.0], "duration": 17.0, "token": {"<s0>": 2.0, "<e0>": 8.9}}
     rows = [{"id": "a", "source": "anet", "conversations": conversation("When?", "From <s0> to <e0>."), "meta": meta}, *rows_for("a")]
