@@ -45,7 +45,8 @@ class ArrowRows:
     def __init__(self, files: Sequence[str], *, cache: str | None = None) -> None:
         import datasets
 
-        self._rows = datasets.load_dataset("parquet", data_files=list(files), split="train", cache_dir=cache)
+        features = datasets.Features.from_arrow_schema(SCHEMA)  # shards of version 1 lack times, which are None then
+        self._rows = datasets.load_dataset("parquet", data_files=list(files), split="train", cache_dir=cache, features=features)
 
     def __getitem__(self, row: int) -> dict[str, Any]:
         values: dict[str, Any] = self._rows[row]
