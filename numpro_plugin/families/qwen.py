@@ -78,7 +78,7 @@ class _Qwen(Family):
         return PreparedVideo(inputs, video.text, self._tokens(inputs), texts)
 
     def _around(self, processor: Any) -> Around:
-        return Around(processor.vision_start_token, processor.vision_end_token)
+        return Around(*processor.tokenizer.convert_ids_to_tokens([self.config.vision_start_token_id, self.config.vision_end_token_id]))
 
     def takes(self, size: tuple[int, int]) -> bool:
         """As in ``Family``."""
