@@ -94,7 +94,7 @@ RECIPE_KEYS = """
     model adapter output tuning seed resume
     numpro.fps numpro.frame_size numpro.max_frames numpro.numbers numpro.prompt
     numpro.style.position numpro.style.font_size numpro.style.color numpro.style.stroke_width numpro.style.stroke_color
-    data.shards data.held_out data.streaming data.shuffle_buffer data.group_by_length data.numbering data.highest_number
+    data.shards data.sources data.held_out data.streaming data.shuffle_buffer data.group_by_length data.numbering data.highest_number
     data.font_size_jitter data.max_tokens data.max_unreadable data.workers
     lora.rank lora.alpha lora.dropout lora.projector
     optimizer.lr optimizer.schedule optimizer.warmup optimizer.weight_decay optimizer.betas optimizer.max_grad_norm
@@ -175,7 +175,7 @@ def test_recipe_keys(capsys: pytest.CaptureFixture[str]):
 
 def flat(values: dict[str, object], before: str = "") -> Iterator[str]:
     for key, value in values.items():
-        if isinstance(value, dict):
+        if isinstance(value, dict) and value:
             yield from flat(value, f"{before}{key}.")
         else:
             yield before + key

@@ -27,7 +27,20 @@ Dtype = Literal["bfloat16", "float32"]
 Tiling = Literal["none", "mlp", "all"]
 Beta = Annotated[float, Field(ge=0, lt=1)]
 
+_SOURCES = "data.sources"  # the keys below it are names of sources
+
 _CHECKED = ConfigDict(extra="forbid", allow_inf_nan=False)
+
+
+@dataclass(frozen=True, kw_only=True, config=_CHECKED)
+class SourceShare:
+    """How much of a source is used. A number in its place is the weight."""
+
+    weight: float = Field(default=1.0, ge=0, le=1000)
+    """How often an epoch uses each of its samples: 0.5 uses every other one, and the others in the next epoch; 0 uses none."""
+
+    limit: int = Field(default=0, ge=0)
+    """Use at most this many of its samples, chosen at random by the seed; 0: all."""
 
 
 @dataclass(frozen=True, kw_only=True, config=_CHECKED)
@@ -36,6 +49,10 @@ class Data:
 
     shards: tuple[str, ...] = ()
     """Files, folders or patterns (``*.parquet``) of shards made by ``numpro-train shards``."""
+
+    sources: dict[str, SourceShare] = field(default_factory=dict)
+    """Weight, and limit if there is one, of each source in the shards: ``{anet: 1.0, didemo: {weight: 0.5, limit: 10000}}``. All sources
+    must be named. Empty: every sample once."""
 
     held_out: tuple[str, ...] = ()
     """Shards that are not trained on. Every ``run.eval_steps`` steps the model answers their questions, scored by mIoU."""
@@ -240,7 +257,7 @@ class Recipe:
         Raises:
             NumProError: an unknown key (the message names the nearest known one), or a value of the wrong type or out of range.
         """
-        check_known(flat(values), known_keys())
+        check_known([key for key in flat(values) if not key.startswith(f"{_SOURCES}.")], known_keys())
         try:
             return cls(**_normalized(values))
         except ValidationError as error:
@@ -316,6 +333,8 @@ def _normalized(values: Mapping[str, Any]) -> dict[str, Any]:
     for name, key in (("data", "shards"), ("data", "held_out"), ("run", "report_to")):
         if isinstance(section := sections.get(name), dict) and isinstance(section.get(key), str):
             section[key] = (section[key],)
+    if isinstance(data := sections.get("data"), dict) and isinstance(data.get("sources"), dict):
+        data["sources"] = {str(name): _share(name, share) for name, share in data["sources"].items()}
     numpro = {"prompt": "ft", **(sections.get("numpro") or {})}
     if "frame_size" in numpro:
         numpro["frame_size"] = parse_frame_size(numpro["frame_size"], name="numpro.frame_size")
@@ -327,3 +346,12 @@ def _normalized(values: Mapping[str, Any]) -> dict[str, Any]:
     elif numbers is not None and numbers != encoding.draws:
         raise NumProError(f"numpro.numbers={numbers!r} contradicts numpro.encoding={encoding.name}: leave numpro.numbers out")
     return {**sections, "numpro": {**numpro, "encoding": encoding}}
+
+
+def _share(name: Any, share: Any) -> Any:
+    """A source's share as a mapping; a number is its weight."""
+    if isinstance(share, (int, float)) and not isinstance(share, bool):
+        return {"weight": share}
+    if not isinstance(share, dict):
+        raise NumProError(f"{_SOURCES}.{name}={share!r} must be a weight (1.0) or {{weight: 1.0, limit: 1000}}")
+    return share

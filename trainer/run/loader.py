@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from ..batches.collator import Collator
     from ..recipe.record import Recipe
     from ..shards.index import ShardIndex
+    from ..shards.mixture import Mixture
 
 
 class EpochLoader(DataLoader[Any]):
@@ -30,12 +31,20 @@ class EpochLoader(DataLoader[Any]):
 
 
 def training_loader(
-    recipe: Recipe, index: ShardIndex, samples: Samples, collator: Collator, *, workers: int, rank: int, world: int
+    recipe: Recipe,
+    index: ShardIndex,
+    samples: Samples,
+    collator: Collator,
+    *,
+    mixture: Mixture | None = None,
+    workers: int,
+    rank: int,
+    world: int,
 ) -> EpochLoader:
-    """The micro-batches of process ``rank`` of ``world``."""
+    """The micro-batches of process ``rank`` of ``world``; ``mixture``: which samples an epoch has (None: all, once)."""
     return EpochLoader(
         samples,
-        batch_sampler=_batches(recipe, index, rank=rank, world=world),
+        batch_sampler=_batches(recipe, index, mixture, rank=rank, world=world),
         collate_fn=collator,
         num_workers=workers,
         pin_memory=torch.cuda.is_available(),
@@ -53,12 +62,13 @@ def training_samples(recipe: Recipe, index: ShardIndex) -> Samples:
     return Samples(index, ParquetRows(index, keep=math.ceil(recipe.data.shuffle_buffer / rows_per_group) + 2))
 
 
-def _batches(recipe: Recipe, index: ShardIndex, *, rank: int, world: int) -> ShuffledBatches | StreamingBatches:
+def _batches(recipe: Recipe, index: ShardIndex, mixture: Mixture | None, *, rank: int, world: int) -> ShuffledBatches | StreamingBatches:
     data, optimizer = recipe.data, recipe.optimizer
     common = {"seed": recipe.seed, "micro_batch_size": optimizer.micro_batch_size, "rank": rank, "world": world}
     if data.streaming:
-        return StreamingBatches(index, rows=data.shuffle_buffer, workers=data.workers, **common)
-    return ShuffledBatches(index.sample_frames, group=data.group_by_length, batch_size=optimizer.batch_size, **common)
+        return StreamingBatches(index, rows=data.shuffle_buffer, workers=data.workers, mixture=mixture, **common)
+    lengths = index.sample_frames
+    return ShuffledBatches(lengths, group=data.group_by_length, batch_size=optimizer.batch_size, mixture=mixture, **common)
 
 
 def _start_worker(_: int) -> None:

@@ -15,6 +15,7 @@ import torch.distributed as dist
 from accelerate.utils import gather_object
 from transformers import Trainer
 
+from numpro_plugin.cli.terminal import say
 from numpro_plugin.errors import NumProError
 from numpro_plugin.families import base_model_of
 from numpro_plugin.weights.record import read_record
@@ -24,6 +25,7 @@ from ..output.checkpoints import delete_old, save_whole
 from ..output.export import training_record, write_record
 from ..output.resume import extend_schedule
 from ..output.status import write_status
+from ..shards.mixture import Mixture
 from .arguments import deepspeed_used, processes
 from .callbacks import JsonLog, Meter, summarise
 from .held_out import HeldOut
@@ -63,6 +65,7 @@ class NumProTrainer(Trainer):
         stopping: StopCallback,
     ) -> None:
         self.recipe, self.loaded, self.index = recipe, loaded, index
+        self.mixture = Mixture.of(index, recipe.data.sources, seed=recipe.seed)
         self.run_state, self.stopping = run, stopping
         self.meter = Meter()
         base = base_model_of(loaded.model)
@@ -86,7 +89,8 @@ class NumProTrainer(Trainer):
         """This process's micro-batches. The loader is not passed to accelerate, which would divide them again."""
         process = {"rank": self.args.process_index, "world": self.args.world_size}
         workers = self.args.dataloader_num_workers
-        return training_loader(self.recipe, self.index, self.samples, self.collator, workers=workers, **process)
+        mixture = self.mixture if self.mixture.parts else None
+        return training_loader(self.recipe, self.index, self.samples, self.collator, mixture=mixture, workers=workers, **process)
 
     def train_from(self, checkpoint: str | None) -> None:
         """Train to the end, from a checkpoint or from the beginning. The checkpoint's record of unreadable samples is restored."""
@@ -96,6 +100,8 @@ class NumProTrainer(Trainer):
             self.meter.unreadable_in_epoch = data.get("unreadable_in_epoch", 0) if self.is_world_process_zero() else 0
         if self.stopping.lock is not None:
             write_status(Path(self.recipe.output), "running", resumed_from=checkpoint and Path(checkpoint).name)
+        if self.is_world_process_zero():
+            say(str(self.mixture))
         self.train(resume_from_checkpoint=checkpoint)
         if self.stopping.code == LOST_LOCK:
             if self.stopping.lock is not None:
@@ -133,9 +139,9 @@ class NumProTrainer(Trainer):
             if count > self._unreadable_logged:
                 self.log({"unreadable": count})
         self._unreadable_logged = count
-        if count > self.recipe.data.max_unreadable * self.index.samples:
+        if count > self.recipe.data.max_unreadable * self.mixture.samples:
             raise NumProError(
-                f"{count} of {self.index.samples} samples are unreadable, more than data.max_unreadable="
+                f"{count} of {self.mixture.samples} samples are unreadable, more than data.max_unreadable="
                 f"{self.recipe.data.max_unreadable:g} allows; {_example(self.meter.unreadable)}. Make their shards again, or raise "
                 "data.max_unreadable"
             )
@@ -276,6 +282,7 @@ class NumProTrainer(Trainer):
             if self.run_state.contains:
                 record["contains"] = list(self.run_state.contains)
             record["data"] |= self._unreadable
+            record["data"]["samples_per_epoch"] = self.mixture.samples
             write_record(folder, record)
 
     def export(self, folder: Path) -> None:
