@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from numpro_plugin.errors import NumProError
 
-from ..shards.mixture import Mixture
+from ..run.loader import mixture_of
 from .known_models import model_config
 from .result import CARDS_GIB, GIB, MOST_FRAMES, USABLE, ConstantMemory, Hours, Option, Plan
 from .simulate import Simulation
@@ -25,6 +25,7 @@ from .simulate import Simulation
 if TYPE_CHECKING:
     from ..recipe.record import Recipe
     from ..shards.index import ShardIndex
+    from ..shards.mixture import Mixture
     from .simulate import Weights
 
 _NF4_BYTES = 0.5 + 0.127 / 8  # a 4-bit weight, and its share of a block's quantized scale
@@ -49,7 +50,7 @@ def plan(recipe: Recipe, *, gpus: int = 8, utilisation: float | None = None) -> 
     if not recipe.model:
         raise NumProError("model is missing: set it in the recipe or pass model=...")
     index = _checked_index(recipe)
-    mixture = Mixture.of(index, recipe.data.sources, seed=recipe.seed) if index is not None else None
+    mixture = mixture_of(recipe, index)[0] if index is not None else None
     samples = _samples_of_run(recipe, mixture) if utilisation is not None else 0
     simulation = Simulation(model_config(recipe.model), recipe)
     longest_frames, longest_source = _longest(simulation)

@@ -74,6 +74,9 @@ class Data:
     """The largest number that ``numbering: offset`` or ``random`` may draw. With ``offset``, a video whose own numbers are larger keeps
     them."""
 
+    snap: bool = False
+    """With answers in seconds or clock times: widen spans to times that are shown, as TimeLens does."""
+
     font_size_jitter: float = Field(default=0.0, ge=0, le=0.5)
     """Each sample's font size differs from ``numpro.style.font_size`` by at most this fraction, e.g. 0.1: 36 to 44 instead of 40."""
 
@@ -235,10 +238,16 @@ class Recipe:
             raise NumProError(f"adapter={self.adapter} does not work with memory.deepspeed=zero3: use zero2 or none")
         if self.memory.quantize != "none" and self.memory.deepspeed == "zero3":
             raise NumProError("memory.quantize=4bit does not work with memory.deepspeed=zero3: use zero2 or none")
-        if self.data.numbering != "grid" and not self.numpro.numbers:
+        encoding = self.numpro.encoding
+        if self.data.numbering != "grid" and not encoding.draws and encoding.text in ("native", "none"):
             raise NumProError(
                 f"data.numbering={self.data.numbering} does not work with numpro.numbers=false, where frames have no numbers: use "
                 "data.numbering=grid"
+            )
+        if self.data.numbering not in ("grid", "offset") and self.numpro.encoding.answer != "frames":
+            raise NumProError(
+                f"data.numbering={self.data.numbering} changes frame numbers, but numpro.encoding={self.numpro.encoding.name} answers in "
+                f"{self.numpro.encoding.answer}: use data.numbering=grid or offset"
             )
         if self.run.eval_steps and not self.data.held_out:
             raise NumProError(

@@ -13,13 +13,16 @@ import torch
 from torch.utils.data import DataLoader
 
 from ..batches.dataset import ArrowRows, ParquetRows, Samples, ShuffledBatches, StreamingBatches
+from ..batches.encoded import usable_samples
+from ..shards.mixture import Mixture
 from .stop import let_worker_finish
 
 if TYPE_CHECKING:
+    from collections import Counter
+
     from ..batches.collator import Collator
     from ..recipe.record import Recipe
     from ..shards.index import ShardIndex
-    from ..shards.mixture import Mixture
 
 
 class EpochLoader(DataLoader[Any]):
@@ -28,6 +31,16 @@ class EpochLoader(DataLoader[Any]):
     def set_epoch(self, epoch: int) -> None:
         """Set the epoch of the next iteration."""
         self.batch_sampler.set_epoch(epoch)  # type: ignore[union-attr]
+
+
+def mixture_of(recipe: Recipe, index: ShardIndex) -> tuple[Mixture, Counter[str]]:
+    """Which samples an epoch has, and why others are left out for good, with their numbers.
+
+    Raises:
+        NumProError: the recipe's sources do not fit the shards, or no sample can be put into its encoding.
+    """
+    usable, left_out = usable_samples(index, recipe.numpro)
+    return Mixture.of(index, recipe.data.sources, seed=recipe.seed, usable=usable), left_out
 
 
 def training_loader(

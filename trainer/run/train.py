@@ -23,9 +23,9 @@ from ..output.export import training_record
 from ..output.resume import claim_output
 from ..output.status import write_status
 from ..shards.index import ShardIndex
-from ..shards.mixture import Mixture
 from .arguments import deepspeed_used, processes, training_arguments
 from .callbacks import CURVE, LOG, draw_loss_curve, read_log
+from .loader import mixture_of
 from .model import check_adapter, open_for_training
 from .preemption import StopCallback
 from .stop import Stopped
@@ -47,7 +47,7 @@ def train(recipe: Recipe, *, lock: OutputLock | None, requests: StopRequests) ->
     if recipe.adapter and not (recipe.resume and checkpoints(output)):
         check_adapter(recipe)
     index = ShardIndex.read(recipe.data.shards, recipe.numpro)
-    Mixture.of(index, recipe.data.sources, seed=recipe.seed)  # refuses wrong sources before the model is loaded
+    mixture_of(recipe, index)  # refuses what does not fit before the model is loaded
     held_out = ShardIndex.read(recipe.data.held_out, recipe.numpro) if recipe.data.held_out else None
     checkpoint = None
     if lock is not None:

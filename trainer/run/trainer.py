@@ -25,11 +25,10 @@ from ..output.checkpoints import delete_old, save_whole
 from ..output.export import training_record, write_record
 from ..output.resume import extend_schedule
 from ..output.status import write_status
-from ..shards.mixture import Mixture
 from .arguments import deepspeed_used, processes
 from .callbacks import JsonLog, Meter, summarise
 from .held_out import HeldOut
-from .loader import training_loader, training_samples
+from .loader import mixture_of, training_loader, training_samples
 from .loss import answer_loss
 from .preemption import LOST_LOCK
 from .stop import Stopped, request_name
@@ -65,7 +64,7 @@ class NumProTrainer(Trainer):
         stopping: StopCallback,
     ) -> None:
         self.recipe, self.loaded, self.index = recipe, loaded, index
-        self.mixture = Mixture.of(index, recipe.data.sources, seed=recipe.seed)
+        self.mixture, self._left_out = mixture_of(recipe, index)
         self.run_state, self.stopping = run, stopping
         self.meter = Meter()
         base = base_model_of(loaded.model)
@@ -102,6 +101,8 @@ class NumProTrainer(Trainer):
             write_status(Path(self.recipe.output), "running", resumed_from=checkpoint and Path(checkpoint).name)
         if self.is_world_process_zero():
             say(str(self.mixture))
+            for reason, count in self._left_out.items():
+                say(f"  left out: {count:,} samples, because {reason}")
         self.train(resume_from_checkpoint=checkpoint)
         if self.stopping.code == LOST_LOCK:
             if self.stopping.lock is not None:
@@ -283,6 +284,7 @@ class NumProTrainer(Trainer):
                 record["contains"] = list(self.run_state.contains)
             record["data"] |= self._unreadable
             record["data"]["samples_per_epoch"] = self.mixture.samples
+            record["data"]["left_out"] = dict(self._left_out)
             write_record(folder, record)
 
     def export(self, folder: Path) -> None:

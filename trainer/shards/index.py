@@ -23,7 +23,7 @@ from ..shard_format import ShardInfo
 from .manifest import MANIFEST, read_manifest
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from numpy.typing import NDArray
 
@@ -151,8 +151,16 @@ def _check_complete(files: Sequence[str]) -> None:
 
 def conversations_of(index: ShardIndex) -> list[list[Any]]:
     """(N,) the conversation of each sample, read without pictures."""
-    tables = [open_shard(file).read(columns=["conversations"]) for file in index.files]
-    return [conversation for table in tables for row in table["conversations"].to_pylist() for conversation in row]
+    return list(each_conversation(index))
+
+
+def each_conversation(index: ShardIndex) -> Iterator[list[Any]]:
+    """The conversations one after the other, with those of one row group in memory."""
+    for file in index.files:
+        opened = open_shard(file)
+        for group in range(opened.num_row_groups):
+            for row in opened.read_row_group(group, columns=["conversations"])["conversations"].to_pylist():
+                yield from row
 
 
 def open_shard(file: str) -> pq.ParquetFile:
@@ -166,7 +174,7 @@ def open_shard(file: str) -> pq.ParquetFile:
 
 
 def _check_settings(info: ShardInfo, settings: NumProSettings, file: str) -> None:
-    for name, there, wanted in (("fps", info.fps, settings.fps), ("frame_size", info.frame_size, settings.frame_size)):
+    for name, there, wanted in (("fps", info.fps, settings.fps), ("frame_size", info.frame_size, settings.stored_size)):
         if there != wanted:
             raise NumProError(
                 f"{file} has frames of {name}={there}, the recipe says numpro.{name}={wanted}: change the recipe, or make the shards again"

@@ -62,14 +62,24 @@ class Mixture:
     seed: int = 0
 
     @classmethod
-    def of(cls, index: ShardIndex, shares: Mapping[str, SourceShare], *, seed: int) -> Mixture:
+    def of(cls, index: ShardIndex, shares: Mapping[str, SourceShare], *, seed: int, usable: NDArray[np.bool_] | None = None) -> Mixture:
         """The mixture of a recipe.
+
+        Args:
+            index: of the shards.
+            shares: weight and limit by source; empty: every sample once.
+            seed: of limits and orders.
+            usable: (N,) which samples can be put into the recipe's encoding; None: all.
 
         Raises:
             NumProError: a source is not in the shards, one of the shards is not named, or nothing is left.
         """
-        if not shares:
+        if not shares and (usable is None or usable.all()):
             return cls((), index.samples, seed)
+        can = np.ones(index.samples, dtype=bool) if usable is None else usable
+        if not shares:
+            parts = [SourcePart("all", np.flatnonzero(can), index.samples, 1.0)]
+            return cls(tuple(parts), index.samples, seed)
         for name in shares:
             if name not in index.sources:
                 near = difflib.get_close_matches(name, index.sources, n=1)
@@ -83,7 +93,7 @@ class Mixture:
         of_sample = index.row_sources[index.sample_rows]
         parts = []
         for name, share in shares.items():
-            own = np.flatnonzero(of_sample == index.sources.index(name))
+            own = np.flatnonzero((of_sample == index.sources.index(name)) & can)
             used = own
             if share.limit and share.limit < len(own):
                 used = np.sort(np.random.default_rng([seed, zlib.crc32(name.encode())]).choice(own, share.limit, replace=False))
