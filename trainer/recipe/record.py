@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
 Numbering = Literal["grid", "offset", "random"]
+HeldOutScore = Literal["mIoU", "loss"]
 Dtype = Literal["bfloat16", "float32"]
 Tiling = Literal["none", "mlp", "all"]
 Beta = Annotated[float, Field(ge=0, lt=1)]
@@ -55,7 +56,7 @@ class Data:
     must be named. Empty: every sample once."""
 
     held_out: tuple[str, ...] = ()
-    """Shards that are not trained on. Every ``run.eval_steps`` steps the model answers their questions, scored by mIoU."""
+    """Shards that are not trained on; see ``run.held_out``. A video that is in ``shards`` as well is refused."""
 
     streaming: bool = False
     """Read shards in order through a shuffle buffer, not at random: for sets too large for a copy in the cache of ``datasets``."""
@@ -178,7 +179,10 @@ class Run:
     """The number of newest checkpoints to keep; 0: all."""
 
     eval_steps: int = Field(default=0, ge=0)
-    """Steps between evaluations (mIoU) on ``data.held_out``; there is always one at the end. 0: only at the end."""
+    """Steps between evaluations on ``data.held_out``; there is always one at the end. 0: only at the end."""
+
+    held_out: tuple[HeldOutScore, ...] = ("mIoU", "loss")
+    """What is computed on ``data.held_out``: ``mIoU`` of generated answers to its moment questions, ``loss`` of all its answers."""
 
     max_new_tokens: int = Field(default=64, ge=1)
     """Longest answer to a held-out question, in tokens."""
@@ -253,6 +257,8 @@ class Recipe:
             raise NumProError(
                 f"run.eval_steps={self.run.eval_steps} needs held-out questions: set data.held_out to shards, or run.eval_steps to 0"
             )
+        if self.data.held_out and not self.run.held_out:
+            raise NumProError("run.held_out=[] computes nothing on data.held_out: name mIoU, loss or both, or set data.held_out to []")
         if self.data.numbering == "random" and self.data.highest_number + 1 < self.numpro.max_frames:
             raise NumProError(
                 f"data.numbering=random with data.highest_number={self.data.highest_number} has too few numbers for "
@@ -339,7 +345,7 @@ def _recipes_folder() -> Any:
 def _normalized(values: Mapping[str, Any]) -> dict[str, Any]:
     """Values in the types of the records: a single path becomes a tuple, ``frame_size: 336`` becomes (width, height)."""
     sections = {key: dict(value) if isinstance(value, dict) else value for key, value in values.items()}
-    for name, key in (("data", "shards"), ("data", "held_out"), ("run", "report_to")):
+    for name, key in (("data", "shards"), ("data", "held_out"), ("run", "held_out"), ("run", "report_to")):
         if isinstance(section := sections.get(name), dict) and isinstance(section.get(key), str):
             section[key] = (section[key],)
     if isinstance(data := sections.get("data"), dict) and isinstance(data.get("sources"), dict):

@@ -65,7 +65,7 @@ def train(recipe: Recipe, *, lock: OutputLock | None, requests: StopRequests) ->
         trainer.train_from(run.checkpoint)
         trainer.export(result)
         last = trainer.state.global_step
-        if held_out is not None and not any("eval_mIoU" in entry and entry["step"] == last for entry in trainer.state.log_history):
+        if held_out is not None and not any("eval_seconds" in entry and entry["step"] == last for entry in trainer.state.log_history):
             trainer.evaluate()  # after the export, so that the result exists even if this fails
         if lock is not None:
             lock.check()

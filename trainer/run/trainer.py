@@ -69,7 +69,10 @@ class NumProTrainer(Trainer):
         self.meter = Meter()
         base = base_model_of(loaded.model)
         self.collator = Collator(loaded.family, loaded.processor, recipe, pixels_dtype=next(base.parameters()).dtype)
-        self.held_out = None if held_out is None else HeldOut(held_out, self.collator, max_new_tokens=recipe.run.max_new_tokens)
+        self.held_out = None
+        if held_out is not None:
+            wanted = {"max_new_tokens": recipe.run.max_new_tokens, "scores": recipe.run.held_out}
+            self.held_out = HeldOut(held_out, self.collator, **wanted)
         self.samples = training_samples(recipe, index)
         self._saving_to: str | None = None
         self._unreadable: dict[str, Any] = {}
@@ -190,7 +193,7 @@ class NumProTrainer(Trainer):
         super().log(logs, start_time)
 
     def evaluate(self, *_: Any, **__: Any) -> dict[str, float]:
-        """mIoU on the held-out questions, from generated answers."""
+        """mIoU on the held-out questions, from generated answers, and the loss of the held-out answers."""
         if self.held_out is None:
             return {}
         start = time.perf_counter()
@@ -198,7 +201,7 @@ class NumProTrainer(Trainer):
         process = {"rank": self.args.process_index, "world": self.args.world_size}
         self.loaded.model.eval()
         with self.accelerator.autocast():
-            scores = self.held_out.scores(
+            scores = self.held_out.evaluate(
                 self.loaded,
                 **process,
                 gather=gather_object,
