@@ -70,9 +70,7 @@ def reading_scores(
             back.append(dict(zip(drawn.tolist(), shown, strict=True)))
     generator = Generator(loaded, batch_size=batch_size)
     options = GenerationOptions(max_new_tokens=_LONGEST_ANSWER)
-    texts = [
-        one.text for k in range(0, len(samples), batch_size) for one in generator.batch(samples[k : k + batch_size], options)
-    ]
+    texts = [one.text for k in range(0, len(samples), batch_size) for one in generator.batch(samples[k : k + batch_size], options)]
     return scores_in_numbers(texts, spans, back)
 
 

@@ -104,21 +104,25 @@ def write_queries(videos: list[TinyVideo], path: Path) -> None:
 
 
 def write_instructions(videos: list[TinyVideo], path: Path) -> None:
-    """The same events as NumPro's instruction data, for ``numpro-train shards``: answers are the best pair of shown numbers."""
-    rows = [
-        {"video": video.name, "source": "tiny", "conversations": _conversation(event, shown_numbers(video.duration_s))}
-        for video in videos
-        for event in video.events
-    ]
+    """The same events as NumPro's instruction data, for ``numpro-train shards``: answers are the best pair of shown numbers.
+
+    All questions about a video are one conversation, so that training computes its frames once for all of them.
+    """
+    rows = [{"video": video.name, "source": "tiny", "conversations": _conversation(video)} for video in videos]
     path.write_text(json.dumps(rows, indent=0) + "\n")
 
 
-def _conversation(event: Event, shown: list[int]) -> list[dict[str, str]]:
-    first, last, _ = best_numbers([(event.start_s, event.end_s)], shown, SETTINGS.fps)
-    return [
-        {"from": "human", "value": f"<image>\n{moment_prompt(event.query)}"},
-        {"from": "gpt", "value": f"From Frame {first} to Frame {last}."},
-    ]
+def _conversation(video: TinyVideo) -> list[dict[str, str]]:
+    shown = shown_numbers(video.duration_s)
+    turns = []
+    # Not in the order of time: the second answer must not follow from the first.
+    for k in np.random.default_rng(video.seed).permutation(len(video.events)).tolist():
+        event = video.events[k]
+        first, last, _ = best_numbers([(event.start_s, event.end_s)], shown, SETTINGS.fps)
+        opening = "" if turns else "<image>\n"
+        turns.append({"from": "human", "value": f"{opening}{moment_prompt(event.query)}"})
+        turns.append({"from": "gpt", "value": f"From Frame {first} to Frame {last}."})
+    return turns
 
 
 def best_visible(table: Path) -> dict[str, float]:

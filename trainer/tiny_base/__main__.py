@@ -28,7 +28,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--marks", default="numbers", metavar="NAME", help=f"how frames are marked: {', '.join(MARKS)} (default: numbers)")
     args = parser.parse_args(argv)
     try:
-        made = make_base(args.out, seed=args.seed, steps=args.steps, marks=marks_of(args.marks), report=lambda line: print(line, flush=True))
+        made = make_base(
+            args.out, seed=args.seed, steps=args.steps, marks=marks_of(args.marks), report=lambda line: print(line, flush=True)
+        )
     except NumProError as error:
         print(f"tiny_base: {error}", file=sys.stderr)
         return 1

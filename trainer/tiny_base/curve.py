@@ -14,7 +14,6 @@ from numpro_plugin.demo.reading import random_ascending, scores_in_numbers
 from numpro_plugin.demo.rendering import Scene
 from numpro_plugin.demo.world import GREYS, RENDERED_SIDE, SETTINGS, shown_numbers, tiny_videos
 
-from .batches import BatchMaker
 from .rows import Row, Turn
 
 if TYPE_CHECKING:
@@ -22,6 +21,7 @@ if TYPE_CHECKING:
 
     from numpro_plugin.demo.world import TinyVideo
 
+    from .batches import BatchMaker
     from .marks import Marks
 
 CURVE_SEED = 1000

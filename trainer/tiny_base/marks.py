@@ -8,7 +8,6 @@ A mark is an integer from 0 to 99. Models that are made in the same way with oth
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -20,6 +19,8 @@ from numpro_plugin.numbering import draw_numbers
 from numpro_plugin.prompts import moment_prompt
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from numpy.typing import NDArray
 
 MOST_MARKS = 100

@@ -6,6 +6,7 @@ All questions about the frames of a row are in one conversation: the frames are 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import cv2
@@ -116,7 +117,7 @@ def _any_runs(rng: np.random.Generator, count: int) -> list[tuple[int, int]]:
         cuts = np.sort(rng.permutation(count + 1)[: 2 * runs]).tolist()
         return list(zip(cuts[::2], cuts[1::2], strict=True))
     cuts = np.sort(rng.permutation(count)[: runs + 1]).tolist()
-    return list(zip(cuts, cuts[1:], strict=False))
+    return list(pairwise(cuts))
 
 
 def _visible(rng: np.random.Generator, count: int, step_s: float) -> list[tuple[int, int]]:
