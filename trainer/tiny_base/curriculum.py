@@ -59,4 +59,4 @@ class Curriculum:
         grown = min(1.0, max(0.0, (progress - self.lists_until) / self.growing))
         longest = round(self.shortest + (SETTINGS.max_frames - self.shortest) * grown)
         count = longest if rng.random() < 0.5 else int(rng.integers(max(2, self.shortest - 2), longest + 1))
-        return [sequence_row(rng, marks, count) for _ in range(max(8, self.frames // count))]
+        return [sequence_row(rng, marks, count) for _ in range(max(1, self.frames // count))]

@@ -81,7 +81,7 @@ def test_numbers_neither_ascend_always_nor_follow_each_other() -> None:
 
 
 def test_the_curriculum_goes_from_pictures_over_lists_to_ever_longer_sequences() -> None:
-    curriculum, rng = Curriculum(frames=24), np.random.default_rng(0)
+    curriculum, rng = Curriculum(frames=8), np.random.default_rng(0)
 
     def lengths(progress: float) -> set[int]:
         return {len(row.pixels) for _ in range(30) for row in curriculum.rows(progress, rng, PLAIN)[:1]}
