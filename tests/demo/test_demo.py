@@ -18,7 +18,17 @@ from numpro_plugin.demo import run as demo
 from numpro_plugin.demo.reading import random_ascending, scores_in_numbers
 from numpro_plugin.demo.rendering import SHAPES, Event, Scene
 from numpro_plugin.demo.training import call_trainer
-from numpro_plugin.demo.world import GREYS, RENDERED_SIDE, SETTINGS, TINY_COLORS, tiny_model_folder
+from numpro_plugin.demo.world import (
+    GREYS,
+    RENDERED_SIDE,
+    SETTINGS,
+    TINY_COLORS,
+    numbers_around,
+    shown_numbers,
+    tiny_model_folder,
+    tiny_videos,
+    write_instructions,
+)
 from numpro_plugin.errors import NumProError
 from numpro_plugin.families import load_model
 from numpro_plugin.numbering import draw_numbers
@@ -116,6 +126,26 @@ def test_the_model_as_it_comes_locates_by_the_numbers_alone(tiny):
     scores = HeldOutVideos(25, NUMBERS).scores(tiny.model, BatchMaker(tiny.processor, NUMBERS))
     assert scores["mIoU"] > 50
     assert scores["mIoU_random"] > 50
+
+
+def test_training_answers_are_the_narrowest_shown_numbers_around_the_event():
+    shown = [0, 5, 9, 14, 20]  # at 0, 10, 18, 28 and 40 seconds
+    for span, pair in (((10.1, 27.9), (5, 14)), ((10.0, 28.0), (5, 14)), ((0.5, 5.0), (0, 5)), ((39.0, 41.0), (14, 20))):
+        assert numbers_around(Event("circle", "green", *span), shown) == pair
+
+
+def test_all_questions_about_a_training_video_are_one_conversation(tmp_path):
+    videos = tiny_videos(20, seed=3)
+    write_instructions(videos, tmp_path / "instructions.json")
+    rows = json.loads((tmp_path / "instructions.json").read_text())
+    assert [row["video"] for row in rows] == [video.name for video in videos]
+    for row, video in zip(rows, videos, strict=True):
+        asked = [turn["value"] for turn in row["conversations"][::2]]
+        assert [question.startswith("<image>") for question in asked] == [True] + [False] * (len(video.events) - 1)
+        for event in video.events:
+            [k] = [k for k, question in enumerate(asked) if f" {event.query}?" in question]
+            said = parse_moment(row["conversations"][2 * k + 1]["value"]).numbers
+            assert said == numbers_around(event, shown_numbers(video.duration_s))
 
 
 def test_recipes_and_the_demo_speak_of_the_same_frames():
