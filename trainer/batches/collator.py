@@ -155,20 +155,23 @@ class Collator:
         self, shown: NDArray[np.int64], turns: Sequence[Turn], rng: np.random.Generator
     ) -> tuple[NDArray[np.int64], Callable[[int], int] | None]:
         """The number to draw on each of the frames ``shown``, and the function that changes the answers' numbers (None: unchanged)."""
-        highest = self.data.highest_number
-        if self.data.numbering == "offset":
+        highest, numbering = self.data.highest_number, self.data.numbering
+        if self.data.sorted_share and rng.random() < self.data.sorted_share:
+            numbering = "sorted"
+        if numbering == "offset":
             last = max([int(shown[-1]), *(int(t["content"][n["start"] : n["end"]]) for t in turns for n in t["numbers"] or ())])
             offset = int(rng.integers(0, max(0, highest - last) + 1))
             return shown + offset, lambda number: number + offset
-        if self.data.numbering == "random":
+        if numbering in ("random", "sorted"):
             drawn = rng.choice(highest + 1, size=len(shown), replace=False).astype(np.int64)
+            drawn = np.sort(drawn) if numbering == "sorted" else drawn
             new = dict(zip(shown.tolist(), drawn.tolist(), strict=True))
 
             def change(number: int) -> int:
                 if number not in new:
                     raise NumProError(
                         f"the answer names frame {number}, which is not among the {len(shown)} frames that are shown, so it has no number "
-                        "with data.numbering=random: raise numpro.max_frames or data.max_tokens, or use data.numbering=offset"
+                        f"with data.numbering={numbering}: raise numpro.max_frames or data.max_tokens, or use data.numbering=offset"
                     )
                 return new[number]
 
@@ -179,7 +182,7 @@ class Collator:
         self, row: Mapping[str, Any], turns: Sequence[Turn], shown: NDArray[np.int64], change: Callable[[int], int] | None
     ) -> list[dict[str, str]]:
         """The conversation to train on, in the words of the recipe's encoding and with changed numbers."""
-        shift_s = 0.0 if change is None or self.data.numbering != "offset" else (change(0) - 0) / row["fps"]
+        shift_s = 0.0 if change is None or self.settings.encoding.answer == "frames" else change(0) / row["fps"]  # numbers are only shifted
         of_video = Shown(Timeline(row["duration_s"], row["fps"]), shown, change, shift_s)
         return conversation_in(turns, self.settings, of_video, snap=self.data.snap)
 

@@ -22,7 +22,7 @@ from .yaml_text import parse_yaml, read_yaml
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-Numbering = Literal["grid", "offset", "random"]
+Numbering = Literal["grid", "offset", "random", "sorted"]
 HeldOutScore = Literal["mIoU", "loss"]
 Dtype = Literal["bfloat16", "float32"]
 Tiling = Literal["none", "mlp", "all"]
@@ -69,10 +69,15 @@ class Data:
 
     numbering: Numbering = "grid"
     """``grid``: the grid's frame numbers. ``offset``: each sample's numbers start at a random number and its answers are shifted by it, so
-    that numbers must be read, not counted. ``random``: every frame has a random number and answers are changed to match."""
+    that numbers must be read, not counted. ``random``: every frame has a random number and answers are changed to match. ``sorted``: the
+    same with ascending numbers, so that neither their distances nor their beginning can be guessed."""
+
+    sorted_share: float = Field(default=0.0, ge=0, le=1)
+    """The share of samples, drawn anew in each epoch, that are numbered as with ``sorted`` instead of ``numbering``. It keeps a model that
+    is fine-tuned on usual numbers from guessing them."""
 
     highest_number: int = Field(default=999, ge=1, le=1_000_000)
-    """The largest number that ``numbering: offset`` or ``random`` may draw. With ``offset``, a video whose own numbers are larger keeps
+    """The largest number that ``offset``, ``random`` or ``sorted`` may draw. With ``offset``, a video whose own numbers are larger keeps
     them."""
 
     snap: bool = False
@@ -243,15 +248,22 @@ class Recipe:
         if self.memory.quantize != "none" and self.memory.deepspeed == "zero3":
             raise NumProError("memory.quantize=4bit does not work with memory.deepspeed=zero3: use zero2 or none")
         encoding = self.numpro.encoding
-        if self.data.numbering != "grid" and not encoding.draws and encoding.text in ("native", "none"):
-            raise NumProError(
-                f"data.numbering={self.data.numbering} does not work with numpro.numbers=false, where frames have no numbers: use "
-                "data.numbering=grid"
+        shows = encoding.draws or encoding.text not in ("native", "none")
+        if not shows and (self.data.numbering != "grid" or self.data.sorted_share):
+            key = (
+                f"data.numbering={self.data.numbering}"
+                if self.data.numbering != "grid"
+                else f"data.sorted_share={self.data.sorted_share:g}"
             )
-        if self.data.numbering not in ("grid", "offset") and self.numpro.encoding.answer != "frames":
             raise NumProError(
-                f"data.numbering={self.data.numbering} changes frame numbers, but numpro.encoding={self.numpro.encoding.name} answers in "
-                f"{self.numpro.encoding.answer}: use data.numbering=grid or offset"
+                f"{key} does not work with numpro.numbers=false, where frames have no numbers: use data.numbering=grid and "
+                "data.sorted_share=0"
+            )
+        sorts = self.data.numbering in ("random", "sorted") or self.data.sorted_share
+        if sorts and encoding.answer != "frames":
+            raise NumProError(
+                f"data.numbering={self.data.numbering} with data.sorted_share={self.data.sorted_share:g} changes frame numbers, but "
+                f"numpro.encoding={encoding.name} answers in {encoding.answer}: use data.numbering=grid or offset, and data.sorted_share=0"
             )
         if self.run.eval_steps and not self.data.held_out:
             raise NumProError(
@@ -259,9 +271,10 @@ class Recipe:
             )
         if self.data.held_out and not self.run.held_out:
             raise NumProError("run.held_out=[] computes nothing on data.held_out: name mIoU, loss or both, or set data.held_out to []")
-        if self.data.numbering == "random" and self.data.highest_number + 1 < self.numpro.max_frames:
+        if sorts and self.data.highest_number + 1 < self.numpro.max_frames:
+            key = f"data.sorted_share={self.data.sorted_share:g}" if self.data.sorted_share else f"data.numbering={self.data.numbering}"
             raise NumProError(
-                f"data.numbering=random with data.highest_number={self.data.highest_number} has too few numbers for "
+                f"{key} with data.highest_number={self.data.highest_number} has too few numbers for "
                 f"numpro.max_frames={self.numpro.max_frames} frames: raise data.highest_number or lower numpro.max_frames"
             )
 

@@ -60,6 +60,8 @@ def training_loader(
         batch_sampler=_batches(recipe, index, mixture, rank=rank, world=world),
         collate_fn=collator,
         num_workers=workers,
+        # Starting workers takes seconds, which a small set would pay in every epoch.
+        persistent_workers=workers > 0,
         pin_memory=torch.cuda.is_available(),
         worker_init_fn=_start_worker,
         # Its own generator, so that starting an epoch does not advance the one that dropout uses.

@@ -168,6 +168,26 @@ def test_answers_name_the_random_numbers_of_their_frames(families: dict[str, Loa
         collator.sample(raw_sample(loaded, 4, conversation=not_shown))
 
 
+def test_sorted_numbers_ascend_and_answers_name_them(families: dict[str, Loaded]) -> None:
+    loaded = families["longva"]
+    collator = collator_of(loaded, data__numbering="sorted", data__highest_number=99, numpro__max_frames=8)
+    steps = set()
+    for epoch in range(6):
+        numbers, sample = drawn_numbers(collator, raw_sample(loaded, 4, epoch=epoch))
+        assert numbers == sorted(set(numbers))
+        assert max(numbers) <= 99
+        assert learned(loaded, sample) == f"From Frame {numbers[0]} to Frame {numbers[3]}.<|im_end|>\n"
+        steps |= set(np.diff(numbers).tolist())
+    assert len(steps) > 6  # neither the first number nor the distances can be guessed
+
+
+def test_a_share_of_the_samples_is_numbered_as_sorted_and_the_rest_as_usual(families: dict[str, Loaded]) -> None:
+    loaded = families["longva"]
+    collator = collator_of(loaded, data__sorted_share=0.5, data__highest_number=99, numpro__max_frames=8)
+    usual = [drawn_numbers(collator, raw_sample(loaded, 4, epoch=epoch))[0] == [0, 1, 2, 3] for epoch in range(40)]
+    assert 10 < sum(usual) < 30
+
+
 def test_answers_name_the_random_numbers_of_a_thinned_videos_frames(families: dict[str, Loaded]) -> None:
     """Of 20 frames 8 are shown, and fewer numbers are allowed than there are frames."""
     loaded = families["longva"]
