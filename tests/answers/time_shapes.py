@@ -1,7 +1,7 @@
 """Answers about times in the manner of the models, with what they say; written before the parser read any of them.
 
-Of a video of 60 s with the numbers 0 to 29. Spans are in seconds; ``[]``: the answer says that there is no such moment; None: it says nothing
-that can be read.
+Of a video of 60 s with the numbers 0 to 29. Spans are in seconds; ``[]``: the answer says that there is no such moment; None: it says
+nothing that can be read.
 """
 
 from __future__ import annotations

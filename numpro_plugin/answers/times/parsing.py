@@ -51,12 +51,10 @@ def parse_times(text: str, *, unit: AnswerUnit, timeline: Timeline) -> TimesAnsw
         return found[-1].text
 
     known = timeline.duration_s > 0
-    answer = read_moment_words(text, in_frame_words, last_number=timeline.duration_s * MILLISECONDS if known else None)
+    answer = _in_seconds(read_moment_words(text, in_frame_words, last_number=timeline.duration_s * MILLISECONDS if known else None))
     written = found[-1].unit if found else None
     if written == "frames":
         answer = read_moment_words(text, str, last_number=timeline.count - 1 if known else None)
-    else:
-        answer = _in_seconds(answer)
     if answer.span is None:
         none = says_none(answer, text)
         return TimesAnswer(() if none else None, (), None, none or answer.reason)

@@ -6,8 +6,8 @@ from numpro_plugin.answers.languages import counted_words
 
 NUMBER = r"\d{1,16}(?:\.\d{1,9})?"
 JOINER = (
-    r"(?:[-\u2010-\u2015\u2212~\u223c\u301c\u2192\u21d2\u279c]{1,3}>?|=>|\.{2,3}|(?:up )?(?:to|till?|until|through|thru|bis|hasta|à|a|al|até"
-    r"|по|до|tot|do|đến)\b(?: the)?)"
+    r"(?:[-\u2010-\u2015\u2212~\u223c\u301c\u2192\u21d2\u279c]{1,3}>?|=>|\.{2,3}|(?:up )?(?:to|till?|until|through|thru|bis|hasta|à|a|al"
+    r"|até|по|до|tot|do|đến)\b(?: the)?)"
 )
 """What stands between the two ends of a range."""
 
