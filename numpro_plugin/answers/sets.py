@@ -57,8 +57,3 @@ def says_none(answer: MomentAnswer, text: str) -> str | None:
     if _EMPTY_LIST.search(own) and not re.search(r"\d", own):
         return "the answer is an empty list"
     return answer.reason if answer.reason.startswith(_DENIAL) else None
-
-
-def format_set(spans: list[tuple[int, int]]) -> str:
-    """Spans of numbers as the questions ask for them: ``[[3, 9], [12, 15]]``."""
-    return str([list(span) for span in spans])
