@@ -29,7 +29,7 @@ FLAGS = {
     "numpro check": "charades --split --out",
     "numpro number": "video -o --output --fps --frame-size --max-frames --end --position --font-size --color --stroke-width "
     "--stroke-color --force --encoding",
-    "numpro score": "moment highlight set predictions --truth --fps --compatible --json",
+    "numpro score": "moment highlight set predictions --truth --fps --unit --compatible --json",
     "numpro compare": "run_a run_b --json --plot --force",
     "numpro ceiling": "charades --fps --max-frames --encoding --split --out --json --plot --force",
     "numpro report": "RUN -o --output --pictures --videos --force",

@@ -44,6 +44,12 @@ def add_score_verbs(verbs: Any) -> None:
     verb.add_argument("--truth", type=Path, metavar="FILE", help="official annotation file, TimeChat's ground truth, or a prepared table")
     verb.add_argument("--fps", type=float, default=0.5, help="numbers per second that answers speak in (default: 0.5)")
     verb.add_argument(
+        "--unit",
+        choices=["frames", "seconds", "clock"],
+        default="frames",
+        help="what answers in words were asked to count, where the file does not say it (default: frames)",
+    )
+    verb.add_argument(
         "--compatible", choices=["numpro", "timechat", "moment_detr", "timelens"], help="exactly what one of the field's scripts does"
     )
     verb.add_argument("--json", **JSON_HELP)
@@ -193,11 +199,13 @@ def _score(args: argparse.Namespace) -> int:
     if args.kind == "set":
         if args.compatible:
             raise NumProError(f"--compatible {args.compatible}: there is one rule for sets, that of VUE-TR and TimeLens2")
-        score = score_sets(args.predictions, args.truth, fps=args.fps)
+        score = score_sets(args.predictions, args.truth, fps=args.fps, unit=args.unit)
+    elif args.kind == "moment":
+        score = score_moments(args.predictions, args.truth, fps=args.fps, compatible=args.compatible, unit=args.unit)
+    elif args.unit != "frames":
+        raise NumProError(f"--unit {args.unit}: highlights are answered in frame numbers; leave --unit out")
     else:
-        score = (score_moments if args.kind == "moment" else score_highlights)(
-            args.predictions, args.truth, fps=args.fps, compatible=args.compatible
-        )
+        score = score_highlights(args.predictions, args.truth, fps=args.fps, compatible=args.compatible)
     width = max(map(len, score.metrics))
     lines = [f"{name:{width}}  {value:6.2f}" for name, value in score.metrics.items()]
     finish("\n".join([*lines, "", ", ".join(f"{name}: {count}" for name, count in score.counts.items())]), args.json, asdict(score))
