@@ -87,10 +87,10 @@ def score_moments(
         truth: any file that `read_truth` knows; not needed where the predictions state it.
         fps: numbers per second that responses speak in, unless the file says so.
         compatible: exactly what one script does. ``numpro`` reads only its own pattern, scores reversed spans 0 and counts every row of a
-            repeated id. ``timechat`` reads the same, orders the ends of spans in words as its converter does, scores reversed spans of
-            its files 0, and of a repeated id counts the last. ``timelens`` reads answers in seconds by its own rule and scores reversed
-            spans 0; the last counts. ``moment_detr`` lets windows whose union is 0 count as hits in mAP; R@1 takes the last row of a repeated id, mAP the windows of all. All of them
-            score only what was predicted; by default a query without a prediction scores 0.
+            repeated id. ``timechat`` reads the same, orders the ends of spans in words as its converter does, scores reversed spans of its
+            files 0, and of a repeated id counts the last. ``timelens`` reads answers in seconds by its own rule and scores reversed spans
+            0; the last counts. ``moment_detr`` lets windows whose union is 0 count as hits in mAP; R@1 takes the last row of a repeated id,
+            mAP the windows of all. All of them score only what was predicted; by default a query without a prediction scores 0.
         unit: what responses were asked to count, unless the file says so.
 
     Raises:
