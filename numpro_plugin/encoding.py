@@ -236,14 +236,15 @@ def parse_encoding(text: str, *, name: str = "encoding") -> TimeEncoding:
 def parse_encodings(text: str, *, name: str = "encodings") -> dict[str, TimeEncoding]:
     """Several encodings by what they are called: ``native,number,drawn=seconds,answer=seconds``.
 
-    Fields of one that is written out stand together: it ends before a preset's name, or before a field that it already has. Arguments and
-    errors as of `parse_encoding`; besides, none may be there twice.
+    Fields of one that is written out stand together: it ends before a preset's name, or before a field that it already has. With semicolons
+    (``drawn:seconds;answer:seconds``) it is one part of the list. Arguments and errors as of `parse_encoding`; besides, none may be there twice.
     """
     written: list[list[str]] = []
     for part in (part.strip() for part in text.split(",")):
         key = re.split(r"[=:]", part)[0]
-        fields_before = [re.split(r"[=:]", one)[0].strip() for one in written[-1] if one not in PRESETS] if written else []
-        if part in PRESETS or not fields_before or key == part or key.strip() in fields_before:
+        last = [one for one in written[-1] if one not in PRESETS and ";" not in one] if written else []
+        fields_before = [re.split(r"[=:]", one)[0].strip() for one in last]
+        if part in PRESETS or ";" in part or not fields_before or key == part or key.strip() in fields_before:
             written.append([part])
         else:
             written[-1].append(part)
