@@ -237,7 +237,8 @@ def parse_encodings(text: str, *, name: str = "encodings") -> dict[str, TimeEnco
     """Several encodings by what they are called: ``native,number,drawn=seconds,answer=seconds``.
 
     Fields of one that is written out stand together: it ends before a preset's name, or before a field that it already has. With semicolons
-    (``drawn:seconds;answer:seconds``) it is one part of the list. Arguments and errors as of `parse_encoding`; besides, none may be there twice.
+    (``drawn:seconds;answer:seconds``) it is one part of the list. Arguments and errors as of `parse_encoding`; besides, none may be
+    there twice.
     """
     written: list[list[str]] = []
     for part in (part.strip() for part in text.split(",")):
