@@ -18,7 +18,7 @@ FLAGS = {
     "numpro": "demo ask prepare check number score compare ceiling sweep report sheet export doctor cache tasks-path --version",
     "numpro demo": "--train --videos --seed --out --json",
     "numpro ask": "video QUERY --model --adapter --highlights --fps --max-frames --start --end --max-new-tokens --batch-size --dtype "
-    "--attn --device --json --clip --srt --edl --csv --force",
+    "--attn --device --json --clip --srt --edl --csv --force --encoding",
     "numpro prepare": "charades didemo activitynet qvhighlights custom timelens_charades timelens_activitynet timelens_qvhighlights "
     "vue_tr vue_tr_v2 momentseeker ego4d_nlq tvgbench tacos youcook2 hirest charades_ood rextime etbench_tvg",
     "numpro prepare charades": "--annotations --videos --without-videos --durations --split --out --allow-missing",
@@ -28,16 +28,16 @@ FLAGS = {
     "numpro prepare custom": "--annotations --videos --without-videos --columns --unit --split --out --allow-missing",
     "numpro check": "charades --split --out",
     "numpro number": "video -o --output --fps --frame-size --max-frames --end --position --font-size --color --stroke-width "
-    "--stroke-color --force",
-    "numpro score": "moment highlight set predictions --truth --fps --compatible --json",
+    "--stroke-color --force --encoding",
+    "numpro score": "moment highlight set predictions --truth --fps --unit --compatible --json",
     "numpro compare": "run_a run_b --json --plot --force",
     "numpro sweep": (
         "--model --model_args --model-args --tasks --encodings --fps --styles -o --out --limit --batch_size --batch-size --device "
         "--gen_kwargs --gen-kwargs --shard --join --dry-run --json"
     ),
-    "numpro ceiling": "charades --fps --max-frames --split --out --json --plot --force",
+    "numpro ceiling": "charades --fps --max-frames --encoding --split --out --json --plot --force",
     "numpro report": "RUN -o --output --pictures --videos --force",
-    "numpro sheet": "video -o --output --query --truth --answer --samples --id --fps --frame-size --max-frames --end --force",
+    "numpro sheet": "video -o --output --query --truth --answer --samples --id --encoding --fps --frame-size --max-frames --end --force",
     "numpro export": "RUN --to csv coco fiftyone labelstudio -o --output --force",
     "numpro doctor": "FOLDER --json",
     "numpro cache": "info clear",

@@ -9,11 +9,13 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from numpro_plugin.encoding import PRESETS
 from numpro_plugin.errors import NumProError
 from numpro_plugin.files import check_target, write_text_whole
 from numpro_plugin.printable import printable
 
 JSON_HELP: dict[str, Any] = {"metavar": "FILE", "help": "write the figures, unrounded; - prints them and nothing else"}
+ENCODING_HELP = f"how time is shown and asked for: {', '.join(PRESETS)}, or fields such as drawn=seconds,answer=seconds (default: number)"
 
 
 def say(text: str = "") -> None:

@@ -1,4 +1,4 @@
-"""`numpro sheet`: a page of numbered frames in reading order, with the query, the true moment and the answer as bars."""
+"""`numpro sheet`: a page of frames with their marks in reading order, with the query, the true moment and the answer as bars."""
 
 from __future__ import annotations
 
@@ -8,15 +8,16 @@ from typing import TYPE_CHECKING
 
 from PIL import Image, ImageDraw
 
-from numpro_plugin.answers.moments import parse_moment
+from numpro_plugin.answers.reading import read_moment
+from numpro_plugin.encoding import NUMBER
 from numpro_plugin.errors import NumProError
 from numpro_plugin.files import check_target, written_whole
 from numpro_plugin.metrics.moments import query_iou
-from numpro_plugin.numbering import draw_numbers
 from numpro_plugin.settings import NumProSettings
+from numpro_plugin.showing import marked_frames
 from numpro_plugin.timeline import Timeline, kept_numbers
 from numpro_plugin.video.packets import read_packets
-from numpro_plugin.video.sampling import frames_at
+from numpro_plugin.video.sampling import Frames, frames_at
 from numpro_plugin.views.lettering import Lettering
 
 if TYPE_CHECKING:
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
     import numpy as np
 
+    from numpro_plugin.encoding import AnswerUnit
     from numpro_plugin.views.runs import Sample, Span
 
 _PAGE, _MARGIN, _GAP = 1280, 36, 14
@@ -41,7 +43,7 @@ class SheetText:
     truth_s: tuple[Span, ...] = ()
     """True moments, (start, end) in seconds."""
     answer: str = ""
-    """A model's words, such as ``From Frame 1 to Frame 6.``"""
+    """A model's words, such as ``From Frame 1 to Frame 6.``, in the unit that the settings' encoding asks for."""
 
 
 @dataclass(frozen=True)
@@ -96,30 +98,38 @@ def sheet_pages(
     index = read_packets(video)
     timeline = Timeline(max(0.0, min(index.duration_s, end_s or index.duration_s) - start_s), settings.fps)
     numbers = kept_numbers(timeline.count, settings.max_frames)
-    reading = read_answer(text, timeline)
+    reading = read_answer(text, timeline, unit=settings.encoding.answer)
     pages = -(-len(numbers) // (_COLUMNS * _ROWS))
     for page in range(pages):
         on_page = numbers[page * _COLUMNS * _ROWS : (page + 1) * _COLUMNS * _ROWS]
         times_s = timeline.seconds(on_page)
-        pixels = frames_at(index, start_s + times_s, frame_size=settings.frame_size)
-        if settings.numbers:
-            draw_numbers(pixels, on_page, settings.style)
+        pixels = frames_at(index, start_s + times_s, frame_size=settings.tile_size)
+        pixels = marked_frames(Frames(pixels, on_page, timeline), settings)
         where = f"{Path(video).name}  ·  {timeline.duration_s:.1f} s  ·  {settings.fps:g} numbers a second"
         where += f"  ·  {len(numbers)} of {timeline.count} frames"
         where += f"  ·  page {page + 1} of {pages}" if pages > 1 else ""
-        yield _page(pixels, on_page.tolist(), times_s.tolist(), where, text, reading, timeline)
+        where += "" if settings.encoding == NUMBER else f"  ·  encoding {settings.encoding.name}"
+        labels = [f"{number}  ·  {time_s:g} s" for number, time_s in zip(on_page.tolist(), times_s.tolist(), strict=True)]
+        if settings.encoding.grid is None and (before := settings.encoding.texts(on_page.tolist(), settings.fps)):
+            labels = [f"{label}  ·  {written}" if written else label for label, written in zip(labels, before, strict=True)]
+        yield _page(pixels, labels, times_s.tolist(), where, text, reading, timeline)
 
 
-def read_answer(text: SheetText, timeline: Timeline) -> Reading | None:
-    """The answer on the video's grid, and its IoU with the true moment (the best of several)."""
+def read_answer(text: SheetText, timeline: Timeline, *, unit: AnswerUnit = "frames") -> Reading | None:
+    """The answer on the video's grid, and its IoU with the true moment (the best of several).
+
+    Args:
+        text: the answer and the true moments.
+        timeline: of the video.
+        unit: what the question asked for.
+    """
     if not text.answer:
         return None
-    found = parse_moment(text.answer, last_number=timeline.count - 1)
-    if found.numbers is None:
+    found = read_moment(text.answer, unit, timeline)
+    if found.span_s is None:
         return Reading(None, None, found.reason)
-    span_s = timeline.span_seconds(*found.numbers)
-    iou = float(query_iou(span_s, [list(span) for span in text.truth_s])) if text.truth_s else None
-    return Reading(span_s, iou, found.reason)
+    iou = float(query_iou(found.span_s, [list(span) for span in text.truth_s])) if text.truth_s else None
+    return Reading(found.span_s, iou, found.reason)
 
 
 def text_of_sample(sample: Sample) -> SheetText:
@@ -129,7 +139,7 @@ def text_of_sample(sample: Sample) -> SheetText:
 
 def _page(
     pixels: np.ndarray[tuple[int, ...], np.dtype[np.uint8]],
-    numbers: Sequence[int],
+    labels: Sequence[str],
     times_s: Sequence[float],
     where: str,
     text: SheetText,
@@ -143,7 +153,7 @@ def _page(
     wide = (inner - (_COLUMNS - 1) * _GAP) // _COLUMNS
     high = max(1, round(wide * pixels.shape[1] / pixels.shape[2]))
     cell = high + 2 * _BAR + 26
-    rows = -(-len(numbers) // _COLUMNS)
+    rows = -(-len(labels) // _COLUMNS)
     bars = _bars(text, reading)
     head = _MARGIN + 38 * len(query_lines) + 30
     height = head + rows * (cell + _GAP) + 24 + len(bars) * 34 + (30 if bars else 0) + 24 * len(answer_lines) + _MARGIN
@@ -154,7 +164,7 @@ def _page(
         title.draw(draw, _MARGIN, y, line, _INK)
         y += 38
     small.draw(draw, _MARGIN, y, where, _SOFT)
-    for k, (number, time_s) in enumerate(zip(numbers, times_s, strict=True)):
+    for k, (label, time_s) in enumerate(zip(labels, times_s, strict=True)):
         x, top = _MARGIN + (k % _COLUMNS) * (wide + _GAP), head + (k // _COLUMNS) * (cell + _GAP)
         frame = Image.fromarray(pixels[k])
         page.paste(frame.resize((wide, high), Image.Resampling.LANCZOS) if frame.size != (wide, high) else frame, (x, top))
@@ -162,7 +172,7 @@ def _page(
             if any(min(span) <= time_s <= max(span) for span in spans):
                 at = top + high + 2 + row * _BAR
                 draw.rectangle((x, at, x + wide - 1, at + _BAR - 3), fill=color)
-        small.draw(draw, x, top + high + 2 * _BAR + 2, f"{number}  ·  {time_s:g} s", _SOFT)
+        small.draw(draw, x, top + high + 2 * _BAR + 2, label, _SOFT)
     y = head + rows * (cell + _GAP) + 12
     y = _timeline(draw, small, y, bars, max([timeline.duration_s, *(max(span) for _, _, spans, _ in bars for span in spans)]))
     for line in answer_lines:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import itertools
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -13,8 +14,10 @@ from PIL import Image
 from support.logs import SMALL
 
 from numpro_plugin import draw_numbers, sample_frames
+from numpro_plugin.encoding import PRESETS
 from numpro_plugin.errors import NumProError
 from numpro_plugin.settings import NumProSettings
+from numpro_plugin.showing import sampled_frames, show
 from numpro_plugin.timeline import Timeline, kept_numbers
 from numpro_plugin.views.lettering import Lettering
 from numpro_plugin.views.pictures import MOST_FRAMES, sprite_or_reason, telling_numbers, video_sprite
@@ -117,3 +120,30 @@ def test_of_a_part_of_a_video_only_the_part_is_shown(video):
     (page,) = sheet_pages(video, SMALL, SheetText("a door", ((1, 2),), "From Frame 1 to Frame 2."), start_s=3.5, end_s=8.0)
     (whole,) = sheet_pages(video, SMALL, SheetText("a door", ((1, 2),), "From Frame 1 to Frame 2."))
     assert page.size != whole.size or np.asarray(page).tobytes() != np.asarray(whole).tobytes()
+
+
+@pytest.mark.parametrize("name", ["seconds", "clock", "bar", "plain", "text", "grid"])
+def test_pictures_show_the_marks_that_the_model_saw(video, name):
+    """Frames of a grid stand by themselves, in the size that they have in it."""
+    settings = replace(SMALL, frame_size=(128, 96), encoding=PRESETS[name].encoding)
+    sampled = sampled_frames(video, settings)
+    seen = show(sampled, replace(settings, encoding=replace(settings.encoding, layout="frames"), frame_size=settings.tile_size))
+    if name == "bar":
+        seen = show(sampled_frames(video, settings), settings)
+    sprite = video_sprite(str(video), settings, [(2, 6)])
+    sheet = Image.open(io.BytesIO(sprite.jpeg))
+    for k, frame in enumerate(seen.pictures.pixels):
+        left, top = sprite.width * (k % 4), sprite.height * (k // 4)
+        shown = np.asarray(sheet.crop((left, top, left + sprite.width, top + sprite.height)), dtype=float)
+        wanted = np.asarray(Image.fromarray(frame).resize((sprite.width, sprite.height), Image.Resampling.LANCZOS), dtype=float)
+        assert np.abs(shown - wanted).mean() < 8, k  # JPEG
+
+
+def test_a_sheet_reads_the_answer_in_the_unit_of_its_encoding(video):
+    text = SheetText("a door", ((2, 6),), "The event happens in 00:02 - 00:05.")
+    clock = replace(SMALL, encoding=PRESETS["clock"].encoding)
+    reading = read_answer(text, Timeline(10, 1.0), unit="clock")
+    assert (reading.span_s, reading.iou) == ((2, 5), 0.75)
+    assert read_answer(replace(text, answer="2 - 5 seconds"), Timeline(10, 1.0)).span_s is None
+    (drawn,), (numbers,) = sheet_pages(video, clock, text), sheet_pages(video, SMALL, text)
+    assert drawn.tobytes() != numbers.tobytes()
