@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import lmms_eval
@@ -16,12 +17,17 @@ from support.reader_base import ReadingBase, register_reading_bases, write_timed
 from numpro_plugin import NumProError, NumProSettings, numbered_clip
 from numpro_plugin.encoding import PRESETS, parse_encoding
 from numpro_plugin.harness.explain import Marks, asked_unit, explained
+from numpro_plugin.harness.hf.questions import key_of, read_request
 from numpro_plugin.harness.wrap.keys import request_key
 from numpro_plugin.harness.wrap.model import NumPro, NumProSimple
+from numpro_plugin.inference.generation import GenerationOptions
 from numpro_plugin.metrics.moments import query_iou
 from numpro_plugin.prompts import NUMBERS_SENTENCE
+from numpro_plugin.settings import SettingsByVideo
+from numpro_plugin.showing import show_video
 from numpro_plugin.timeline import Timeline, kept_numbers
 
+ENCODINGS = [preset.encoding for preset in PRESETS.values()]
 TASKS = Path(lmms_eval.__file__).parent / "tasks"
 QUERIES = {"opens a door": (3.1, 12.3), "sits down": (0.4, 5.9), "laughs": (17.2, 24.6), "runs away": (21.0, 29.9)}
 
@@ -308,3 +314,40 @@ def test_answers_of_other_texts_and_questions_have_other_keys(tmp_path):
         assert keys[0] == keys[1]  # the same pictures without text; what is asked is the task's own
         assert len(set(keys)) == len(names) - 1
         assert len({key(name, ours=ours) for name in ("number", "number+text", "seconds", "seconds+text", "clock", "bar", "grid")}) == 7
+
+
+# ---------------------------------------------------------------- numpro_hf
+
+
+@pytest.mark.parametrize("encoding", PRESETS)
+def test_numpro_hf_is_told_the_same(video, encoding):
+    """Its question, its settings, and keys that know the text before frames."""
+    question, options = timelens_question("laughs"), GenerationOptions()
+    content = [{"type": "video", "url": str(video), "start_time": 11.0, "end_time": 31.0}, {"type": "text", "text": question}]
+    message = {"role": "user", "content": content}
+    request = Instance("generate_until", (question, lambda _: [message], {}, 0, "t", "test"), 0, {"task": "t", "doc_id": 0, "repeats": 1})
+    settings = NumProSettings(frame_size=(168, 168), encoding=PRESETS[encoding].encoding)
+    asked = read_request(request, {}, options, SettingsByVideo(settings))
+    assert asked.questions[0].text == explained(question, [Marks(settings.encoding, "red", 0.5, 11.0)])
+    assert asked.settings == settings
+    assert asked.frames == len(show_video(video, settings, start_s=11.0, end_s=31.0))
+    others = [replace(settings, encoding=other) for other in ENCODINGS if other.to_dict() != settings.encoding.to_dict()]
+    mine = asked.questions[0]
+    keys = [key_of(replace(asked, settings=other, questions=(mine,))) for other in others]
+    same = [other.encoding.name for other, key in zip(others, keys, strict=True) if key == key_of(asked)]
+    assert same == {"plain": ["native"], "native": ["plain"]}.get(encoding, [])
+
+
+def test_the_rate_of_numpro_hf_may_follow_the_video(video):
+    message = {"role": "user", "content": [{"type": "video", "url": str(video)}, {"type": "text", "text": "List the timestamps."}]}
+    request = Instance("generate_until", ("", lambda _: [message], {}, 0, "t", "test"), 0, {"task": "t", "doc_id": 0, "repeats": 1})
+    told = {}
+    for most in (240, 80, 20):
+        settings = SettingsByVideo(NumProSettings(fps=4.0, max_frames=most), auto=True)
+        told[most] = read_request(request, {}, GenerationOptions(), settings).questions[0].text
+    sentences = {most: text.removeprefix(f"{NUMBERS_SENTENCE} ").removesuffix(" List the timestamps.") for most, text in told.items()}
+    assert sentences == {
+        240: "Number k is shown at k/4 seconds.",
+        80: "Number k is shown at k/2 seconds.",
+        20: "Number k is shown at 2k seconds.",
+    }
