@@ -6,7 +6,6 @@ import base64
 import io
 import json
 import threading
-import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -63,16 +62,18 @@ class ChatServer:
     Args:
         answer: to a question; it is called for one question at a time.
         usage: tokens of a question and of an answer.
-        wait_s: how long a question takes, so that several are under way at once.
     """
 
-    def __init__(self, answer: Callable[[Asked], str | None], *, usage: tuple[int, int] = (1, 1), wait_s: float = 0.0) -> None:
+    def __init__(self, answer: Callable[[Asked], str | None], *, usage: tuple[int, int] = (1, 1)) -> None:
         self.answer = answer
         self.usage = usage
-        self.wait_s = wait_s
         self.requests: list[Asked] = []
         """In the order of arrival."""
-        self.busy = self.most_busy = 0
+        self.company = threading.Event()
+        """Set once two questions were under way at once."""
+        self.waits_for_company = False
+        """Whether a question is answered only then, or after half a minute alone."""
+        self._busy = 0
         self.lock = threading.Lock()
         """Held while a question is kept and answered."""
         server = self
@@ -110,15 +111,17 @@ class ChatServer:
         return Asked(tuple(c["text"] if c["type"] == "text" else _picture(c["image_url"]["url"]) for c in contents))
 
     def _reply(self, handler: BaseHTTPRequestHandler) -> None:
+        with self.lock:
+            self._busy += 1
+            if self._busy > 1:
+                self.company.set()
+        if self.waits_for_company:
+            self.company.wait(30)
         asked = self._read(handler)
         with self.lock:
-            self.busy += 1
-            self.most_busy = max(self.most_busy, self.busy)
+            self._busy -= 1
             self.requests.append(asked)
             content = self.answer(asked)
-        time.sleep(self.wait_s)
-        with self.lock:
-            self.busy -= 1
         self._send(handler, {"role": "assistant", "content": content})
 
     def _send(self, handler: BaseHTTPRequestHandler, message: dict[str, Any], *, status: int = 200, finish_reason: str = "stop") -> None:
