@@ -56,6 +56,7 @@ BENCHMARKS = (
     *("tvgbench", "tacos", "youcook2", "hirest", "charades_ood", "rextime", "etbench_tvg"),
 )
 TASKS = {f"numpro_{name}{twin}" for name in BENCHMARKS for twin in ("", "_plain")} | {"numpro", "numpro_plain"}
+TASKS |= {f"numpro_{name}_native" for name in BENCHMARKS if name != "qvhighlights_hd"} | {"numpro_native"}
 METRICS = {
     "numpro_charades": {"R@0.3", "R@0.5", "R@0.7", "mIoU", "parse_fail", "request_fail"},
     "numpro_vue_tr": {
@@ -70,14 +71,15 @@ METRICS = {
 }
 HF_ARGUMENTS = (
     "pretrained adapter dtype attn_implementation max_new_tokens batch_size max_frames device_map device token_budget share_prefix "
-    "workers resume"
+    "workers resume encoding"
 )
-WRAPPER_ARGUMENTS = "fps frame_size max_frames numbers position font_size color stroke_width stroke_color resume requests_per_call"
+WRAPPER_ARGUMENTS = "fps frame_size max_frames numbers encoding position font_size color stroke_width stroke_color resume requests_per_call"
 VARIABLES = {
     "NUMPRO_FPS": "1",
     "NUMPRO_FRAME_SIZE": "448x336",
     "NUMPRO_MAX_FRAMES": "12",
     "NUMPRO_PROMPT": "ft",
+    "NUMPRO_ENCODING": "number+text",
     "NUMPRO_POSITION": "top_left",
     "NUMPRO_FONT_SIZE": "20",
     "NUMPRO_COLOR": "blue",
@@ -162,6 +164,7 @@ def test_variables(monkeypatch: pytest.MonkeyPatch):
 
     settings = settings_from_environment(VARIABLES)
     assert (settings.fps, settings.frame_size, settings.max_frames, settings.prompt) == (1, (448, 336), 12, "ft")
+    assert settings.encoding.name == "number+text"
     style = settings.style
     assert (style.position, style.font_size, style.color) == ("top_left", 20, "blue")
     assert (style.stroke_width, style.stroke_color) == (2, "white")

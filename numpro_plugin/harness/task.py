@@ -101,15 +101,21 @@ class TaskFunctions:
 
     def moment_text(self, doc: Mapping[str, Any]) -> str:
         """The question of moment retrieval for a row, as lmms-eval's ``doc_to_text``."""
+        self._check_shown()
         return protocol.question(doc["query"], settings := self.settings_of(doc), timeline=Timeline(doc["duration_s"], settings.fps))
 
     def set_text(self, doc: Mapping[str, Any], *, question: SetQuestion) -> str:
         """A question for all moments, as lmms-eval's ``doc_to_text``."""
+        self._check_shown()
         return protocol.question(doc["query"], self.settings_of(doc), set_question=question)
 
     def highlight_text(self, doc: Mapping[str, Any]) -> str:
         """The question of highlight detection for a row, as lmms-eval's ``doc_to_text``."""
+        self._check_shown()
         return protocol.question(doc["query"], self.settings_of(doc), highlights=True)
+
+    def _check_shown(self) -> None:
+        self.session.check_shown(self.settings.encoding)
 
     def moment_target(self, doc: Mapping[str, Any]) -> str:
         """The annotated spans of a row in words, for sample logs."""
