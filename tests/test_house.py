@@ -53,6 +53,7 @@ ROOMS = (
     "trainer.cli",
     "harness",
     "demo",
+    "app",
     "trainer.tiny_base",
     "cli",
 )

@@ -1,0 +1,15 @@
+"""Where a model is put, by the name that users type."""
+
+from __future__ import annotations
+
+from typing import Any
+
+
+def device_map(device: str | None) -> Any:
+    """What ``load_model`` wants for ``--device``: ``cuda:1``, ``cpu``, ``auto`` (over all GPUs), or None: the first GPU, else the CPU."""
+    import torch
+
+    if device == "auto":
+        return "auto"
+    device = device or ("cuda" if torch.cuda.is_available() else "cpu")
+    return None if device == "cpu" else {"": device}
