@@ -19,7 +19,7 @@ _COLORS = 6
 
 _ROW = Markup(
     '<div class="np-row"><div class="np-query" dir="auto"><b class="np-key np-c{color}">{k}</b> {query}</div>'
-    '<div class="np-axis" role="img" aria-label="{label}">{bar}</div><div class="np-times">{times}</div>'
+    '<div class="np-times">{times}</div><div class="np-axis" role="img" aria-label="{label}">{bar}</div>'
     '<div class="np-words" dir="auto">the model: {words}</div></div>'
 )
 _BAR = Markup('<span class="np-bar np-c{color}" style="left:{left:.3f}%;width:{width:.3f}%"></span>')
@@ -52,7 +52,7 @@ def timeline(found: Found) -> str:
 def frames(found: Found) -> str:
     """The numbered frames; a frame within a moment has that moment's bar under it."""
     pictures = Markup("").join(_frame(picture, found.moments) for picture in found.frames)
-    head = Markup("<h3>What the model saw</h3><p>{} frames, scaled down. Bars under them: the moments above.</p>").format(len(found.frames))
+    head = Markup("<h3>What the model saw</h3><p>{} frames. The bars under them are the moments above.</p>").format(len(found.frames))
     return str(Markup('<div class="np">{}<div class="np-frames">{}</div></div>').format(head, pictures))
 
 
@@ -106,7 +106,8 @@ STYLE = """
 .np-video, .np-times, .np-words, .np-ticks, .np-frame figcaption { color: var(--soft); }
 .np-video, .np-query, .np-words, .np-problem, .np-note { overflow-wrap: anywhere; }
 .np-row { margin: 10px 0; display: grid; grid-template-columns: 1fr auto; gap: 2px 12px; }
-.np-query, .np-axis, .np-words { grid-column: 1; } .np-query, .np-words { grid-column: 1 / -1; }
+.np-axis, .np-words { grid-column: 1 / -1; }
+#downloads button[aria-label="Remove this file"] { display: none; } /* gradio's, which takes a file out of the list */
 .np-key { color: var(--c); }
 .np-axis { position: relative; height: 18px; border: 1px solid var(--border-color-primary); border-radius: 4px; }
 .np-bar { position: absolute; top: 0; bottom: 0; background: var(--c); border-radius: 3px; }

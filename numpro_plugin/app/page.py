@@ -75,9 +75,7 @@ def build_page(
                 raise NumProError("Drop a video first" + (", or choose one of the demo's" if demo_videos else ""))
             if not path.is_file():
                 raise NumProError("The video is no longer here: uploads are removed after an hour. Drop it again")
-            visitor = request.session_hash or ""
-            uploads.keep_video(visitor, path)
-            return _shown(finder(path, queries, by_name[name], uploads.new_results(visitor)))
+            return _shown(finder(path, queries, by_name[name], uploads.new_results(request.session_hash or "")))
         except NumProError as error:
             return _nothing(markup.problem_of(error, path))
         except Exception as error:  # whatever the model or the disk does, the visitor gets an answer and the server goes on

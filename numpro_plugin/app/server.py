@@ -74,7 +74,7 @@ def serving(
         options: of ``build_page``.
     """
     # gradio reads these when it is imported or makes the page.
-    os.environ |= {"GRADIO_ANALYTICS_ENABLED": "False", "GRADIO_TEMP_DIR": str(uploads.folder), "HF_HUB_DISABLE_TELEMETRY": "1"}
+    os.environ |= {"GRADIO_ANALYTICS_ENABLED": "False", "GRADIO_TEMP_DIR": str(uploads.visitors), "HF_HUB_DISABLE_TELEMETRY": "1"}
     import gradio
 
     from numpro_plugin.app import markup

@@ -18,12 +18,17 @@ LOOKED_AFTER_EVERY_S = 60
 class Uploads:
     """The temporary folder.
 
-    ``folder`` holds everything, also what gradio keeps for itself. A video that several visitors brought is one file; it stays until the
-    last of them has left.
+    A video that several visitors brought is one file; it stays until the last of them has left.
+
+    Attributes:
+        folder: holds everything.
+        visitors: the part of it where gradio puts uploads, and deletes files after an hour; results are there too.
     """
 
     def __init__(self) -> None:
         self.folder = Path(tempfile.mkdtemp(prefix="numpro-app-"))
+        self.visitors = self.folder / "visitors"
+        self.visitors.mkdir()
         self._results: dict[str, Path] = {}
         self._videos: dict[str, set[Path]] = {}
         self._lock = threading.Lock()
@@ -35,7 +40,7 @@ class Uploads:
 
     def new_results(self, visitor: str) -> Path:
         """An empty folder for what is made for a visitor; the one before it is removed."""
-        place = self.folder / "results" / uuid.uuid4().hex
+        place = self.visitors / "results" / uuid.uuid4().hex
         place.mkdir(parents=True)
         with self._lock:
             before, self._results[visitor] = self._results.get(visitor), place
@@ -51,7 +56,7 @@ class Uploads:
         if results is not None:
             shutil.rmtree(results, ignore_errors=True)
         for video in gone:
-            if video.is_relative_to(self.folder):
+            if video.is_relative_to(self.visitors):
                 video.unlink(missing_ok=True)
 
     def remove(self) -> None:

@@ -100,7 +100,7 @@ def test_queries_are_lines():
 def test_uploads_go_with_their_last_visitor():
     uploads = Uploads()
     try:
-        video = uploads.folder / "hash" / "video.mp4"
+        video = uploads.visitors / "hash" / "video.mp4"
         video.parent.mkdir()
         video.touch()
         uploads.keep_video("first", video)
@@ -118,13 +118,16 @@ def test_uploads_go_with_their_last_visitor():
     assert not uploads.folder.exists()
 
 
-def test_a_video_of_somebody_else_is_never_removed(tmp_path: Path):
+def test_a_video_that_was_not_uploaded_stays(tmp_path: Path):
     uploads = Uploads()
-    (tmp_path / "mine.mp4").touch()
-    uploads.keep_video("first", tmp_path / "mine.mp4")
+    mine = [tmp_path / "mine.mp4", uploads.folder / "demo.mp4"]
+    for video in mine:
+        video.touch()
+        uploads.keep_video("first", video)
     uploads.leave("first")
+    assert all(video.exists() for video in mine)
     uploads.remove()
-    assert (tmp_path / "mine.mp4").exists()
+    assert mine[0].exists()
 
 
 @pytest.mark.parametrize(
