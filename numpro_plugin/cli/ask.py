@@ -10,15 +10,13 @@ from numpro_plugin.answers.thoughts import UNCLOSED
 from numpro_plugin.cli.moments import add_moment_flags, check_moment_flags, tell, write_moments
 from numpro_plugin.cli.terminal import check_json_target, finish
 from numpro_plugin.errors import NumProError
+from numpro_plugin.inference.device import DTYPES
 
 if TYPE_CHECKING:
     import argparse
 
     from numpro_plugin.inference.localize import Localized
     from numpro_plugin.video.packets import PacketIndex
-
-
-DTYPES = ("auto", "bfloat16", "float16", "float32")
 
 
 def add_ask_verb(verbs: Any) -> None:

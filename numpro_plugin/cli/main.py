@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from numpro_plugin import __version__
-from numpro_plugin.cli.app import add_app_verb
+from numpro_plugin.app.command import add_app_verb
 from numpro_plugin.cli.ask import add_ask_verb
 from numpro_plugin.cli.clips import add_clip_verbs
 from numpro_plugin.cli.command import run_command

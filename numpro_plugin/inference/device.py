@@ -1,8 +1,11 @@
-"""Where a model is put, by the name that users type."""
+"""Where a model is put and in which type of numbers, by the names that users type."""
 
 from __future__ import annotations
 
 from typing import Any
+
+DTYPES = ("auto", "bfloat16", "float16", "float32")
+"""What ``--dtype`` may be."""
 
 
 def device_map(device: str | None) -> Any:

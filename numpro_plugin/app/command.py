@@ -5,9 +5,9 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING, Any
 
-from numpro_plugin.cli.ask import DTYPES
 from numpro_plugin.cli.terminal import say
 from numpro_plugin.errors import NumProError
+from numpro_plugin.inference.device import DTYPES
 
 if TYPE_CHECKING:
     import argparse
