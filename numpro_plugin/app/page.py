@@ -108,7 +108,7 @@ def build_page(
                 timeline = gradio.HTML(elem_id="timeline", min_height=96)
                 chosen = gradio.Radio([], label="Play", visible=False, elem_id="chosen")
                 player = gradio.Video(
-                    label="The moment", interactive=False, autoplay=True, visible=False, elem_id="player", buttons=["download"]
+                    label="The moment", interactive=False, autoplay=True, visible=False, elem_id="player", height=360, buttons=[]
                 )
                 downloads = gradio.File(label="Downloads", file_count="multiple", interactive=False, visible=False, elem_id="downloads")
         frames = gradio.HTML(elem_id="frames")
