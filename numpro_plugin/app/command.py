@@ -67,6 +67,8 @@ def _app(args: argparse.Namespace) -> int:
         with serving(models, uploads, videos, host=args.host, port=args.port, max_upload_mb=args.max_upload_mb) as address:
             say(f"open {address} in a browser; Ctrl-C ends it")
             wait_for_the_end()
+    except KeyboardInterrupt:  # before the wait began
+        pass
     finally:
         uploads.remove()
     say("stopped; all uploads are removed")
