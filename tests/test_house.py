@@ -53,6 +53,7 @@ ROOMS = (
     "trainer.cli",
     "harness",
     "demo",
+    "app",
     "sweep",
     "trainer.tiny_base",
     "cli",

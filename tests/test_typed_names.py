@@ -15,10 +15,11 @@ import yaml
 ROOT = Path(__file__).resolve().parents[1]
 
 FLAGS = {
-    "numpro": "demo ask prepare check number score compare ceiling sweep report sheet export doctor cache tasks-path --version",
+    "numpro": "demo ask app prepare check number score compare ceiling sweep report sheet export doctor cache tasks-path --version",
     "numpro demo": "--train --videos --seed --out --json",
     "numpro ask": "video QUERY --model --adapter --highlights --fps --max-frames --start --end --max-new-tokens --batch-size --dtype "
     "--attn --device --json --clip --srt --edl --csv --force --encoding",
+    "numpro app": "--model --adapter --demo --fps --max-frames --dtype --device --host --port --max-upload-mb",
     "numpro prepare": "charades didemo activitynet qvhighlights custom timelens_charades timelens_activitynet timelens_qvhighlights "
     "vue_tr vue_tr_v2 momentseeker ego4d_nlq tvgbench tacos youcook2 hirest charades_ood rextime etbench_tvg",
     "numpro prepare charades": "--annotations --videos --without-videos --durations --split --out --allow-missing",

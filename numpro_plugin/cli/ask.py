@@ -10,15 +10,13 @@ from numpro_plugin.answers.thoughts import UNCLOSED
 from numpro_plugin.cli.moments import add_moment_flags, check_moment_flags, tell, write_moments
 from numpro_plugin.cli.terminal import ENCODING_HELP, check_json_target, finish
 from numpro_plugin.errors import NumProError
+from numpro_plugin.inference.device import DTYPES
 
 if TYPE_CHECKING:
     import argparse
 
     from numpro_plugin.inference.localize import Localized
     from numpro_plugin.video.packets import PacketIndex
-
-
-_DTYPES = ("auto", "bfloat16", "float16", "float32")
 
 
 def add_ask_verb(verbs: Any) -> None:
@@ -54,10 +52,11 @@ def _ask(args: argparse.Namespace) -> int:
 
     from numpro_plugin.encoding import parse_encoding
     from numpro_plugin.families import load_model
+    from numpro_plugin.inference.device import device_map
     from numpro_plugin.inference.localize import localize, settings_for
 
     transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]
-    place = _device_map(args.device)
+    place = device_map(args.device)
     loaded = load_model(
         args.model, args.adapter, dtype=args.dtype, attn_implementation=args.attn, device_map=place, merge=args.adapter is not None
     )
@@ -91,8 +90,8 @@ def _check(args: argparse.Namespace) -> PacketIndex:
     check_moment_flags(args)
     if any(not query.strip() for query in args.queries):
         raise NumProError("a query must say what to look for, got an empty one")
-    if args.dtype not in _DTYPES:
-        raise NumProError(f"--dtype {args.dtype!r} is unknown; allowed: {', '.join(_DTYPES)}")
+    if args.dtype not in DTYPES:
+        raise NumProError(f"--dtype {args.dtype!r} is unknown; allowed: {', '.join(DTYPES)}")
     for name in ("batch_size", "max_new_tokens"):
         if (value := getattr(args, name)) is not None and value < 1:
             raise NumProError(f"--{name.replace('_', '-')} {value} must be 1 or more")
@@ -109,15 +108,6 @@ def _check(args: argparse.Namespace) -> PacketIndex:
             f"--start {args.start:g} --end {end_s:g}: the part must lie within the video's {duration_s:.2f} s, start before end"
         )
     return index
-
-
-def _device_map(device: str | None) -> Any:
-    import torch
-
-    if device == "auto":
-        return "auto"
-    device = device or ("cuda" if torch.cuda.is_available() else "cpu")
-    return None if device == "cpu" else {"": device}
 
 
 def _block(one: Localized) -> str:

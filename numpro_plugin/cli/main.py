@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from numpro_plugin import __version__
+from numpro_plugin.app.command import add_app_verb
 from numpro_plugin.cli.ask import add_ask_verb
 from numpro_plugin.cli.clips import add_clip_verbs
 from numpro_plugin.cli.command import run_command
@@ -49,6 +50,7 @@ def _parser() -> argparse.ArgumentParser:
 
     add_data_verbs(verbs)
     add_ask_verb(verbs)
+    add_app_verb(verbs)
     add_clip_verbs(verbs)
 
     verb = verbs.add_parser("tasks-path", help="print the folder of task files, for lmms-eval --include_path")
