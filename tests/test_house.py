@@ -35,6 +35,7 @@ ROOMS = (
     "benchmarks",
     "reports",
     "views",
+    "design",
     "inference",
     "cli.terminal",
     "cli.tables",
@@ -145,8 +146,8 @@ def test_only_one_module_reads_the_projects_variables():
     assert users == ["numpro_plugin.environment"]
 
 
-GROWING = {"numpro_plugin/benchmarks/readers", "numpro_plugin/families"}
-"""Folders with one module for each benchmark or model family, which are found by its name."""
+GROWING = {"numpro_plugin/benchmarks/readers", "numpro_plugin/families", "numpro_plugin/cli"}
+"""Folders with one module for each benchmark, model family or group of commands, which are found by its name."""
 
 
 def test_a_folder_has_at_most_a_dozen_modules():

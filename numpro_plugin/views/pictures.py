@@ -12,10 +12,10 @@ import numpy as np
 from PIL import Image
 
 from numpro_plugin.errors import NumProError
-from numpro_plugin.numbering import draw_numbers
 from numpro_plugin.timeline import Timeline, kept_numbers
 from numpro_plugin.video.packets import read_packets
 from numpro_plugin.video.sampling import frames_at
+from numpro_plugin.views.marks import draw_marks
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -60,8 +60,7 @@ def video_sprite(
     numbers = telling_numbers(kept_numbers(timeline.count, settings.max_frames), timeline, spans)
     times_s = timeline.seconds(numbers)
     pixels = frames_at(index, start_s + times_s, frame_size=settings.frame_size)
-    if settings.numbers:
-        draw_numbers(pixels, numbers, settings.style)
+    draw_marks(pixels, numbers, settings)
     small = [_scaled(frame) for frame in pixels]
     width, height = small[0].size
     columns = min(_COLUMNS, len(small))

@@ -12,12 +12,12 @@ from numpro_plugin.answers.moments import parse_moment
 from numpro_plugin.errors import NumProError
 from numpro_plugin.files import check_target, written_whole
 from numpro_plugin.metrics.moments import query_iou
-from numpro_plugin.numbering import draw_numbers
 from numpro_plugin.settings import NumProSettings
 from numpro_plugin.timeline import Timeline, kept_numbers
 from numpro_plugin.video.packets import read_packets
 from numpro_plugin.video.sampling import frames_at
 from numpro_plugin.views.lettering import Lettering
+from numpro_plugin.views.marks import draw_marks
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -102,8 +102,7 @@ def sheet_pages(
         on_page = numbers[page * _COLUMNS * _ROWS : (page + 1) * _COLUMNS * _ROWS]
         times_s = timeline.seconds(on_page)
         pixels = frames_at(index, start_s + times_s, frame_size=settings.frame_size)
-        if settings.numbers:
-            draw_numbers(pixels, on_page, settings.style)
+        draw_marks(pixels, on_page, settings)
         where = f"{Path(video).name}  ·  {timeline.duration_s:.1f} s  ·  {settings.fps:g} numbers a second"
         where += f"  ·  {len(numbers)} of {timeline.count} frames"
         where += f"  ·  page {page + 1} of {pages}" if pages > 1 else ""

@@ -7,7 +7,8 @@ import itertools
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given
+from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from PIL import Image
 from support.logs import SMALL
@@ -37,6 +38,7 @@ def test_a_sprite_holds_the_frames_as_the_model_saw_them(video):
         assert np.abs(shown - wanted).mean() < 8  # JPEG
 
 
+@hypothesis_settings(suppress_health_check=[HealthCheck.too_slow])  # on a busy machine
 @given(count=st.integers(1, 400), most=st.integers(1, 300), spans=spans)
 def test_the_telling_numbers_are_shown_ones_with_the_ends_of_the_spans(count, most, spans):
     timeline = Timeline(float(count), 1.0)
