@@ -24,7 +24,7 @@ from ..output.resume import claim_output
 from ..output.status import write_status
 from ..shards.index import ShardIndex
 from .arguments import deepspeed_used, processes, training_arguments
-from .callbacks import CURVE, LOG, draw_loss_curve, read_log
+from .curve import draw_curve
 from .model import check_adapter, open_for_training
 from .preemption import StopCallback
 from .stop import Stopped
@@ -67,7 +67,7 @@ def train(recipe: Recipe, *, lock: OutputLock | None, requests: StopRequests) ->
             trainer.evaluate()  # after the export, so that the result exists even if this fails
         if lock is not None:
             lock.check()
-            draw_loss_curve(read_log(output / LOG), output / CURVE)
+            draw_curve(output)
             write_status(output, "finished", step=last, max_steps=trainer.state.max_steps, result=result.name)
     return result
 
