@@ -162,13 +162,19 @@ def _table_of(order: Sequence[StyleResult], frames: int, reader: Reader | None) 
 
 def _advice(order: Sequence[StyleResult], reader: Reader | None) -> list[str]:
     from numpro_plugin.design.styles import named, variables
+    from numpro_plugin.numbering import NumberStyle
 
     if reader is None:
         return ["no style is recommended: contrast alone does not say how large a number must be; give a --reader"]
     best = order[0].style
     use = variables(best)
     why = "read back most often, or within one frame of that, and covers least of those"
-    return [f"{why}: {named(best)}", f"to use it: {use}" if use else "this is the default; no variable is needed"]
+    small = best.font_size < NumberStyle().font_size
+    return [
+        f"{why}: {named(best)}",
+        f"to use it: {use}" if use else "this is the default; no variable is needed",
+        *(["a video LLM may need larger numbers than this reader: in the paper 40 did better than 20; compare both on your task"] * small),
+    ]
 
 
 def _told(found: Swallowed, parts: int) -> list[str]:

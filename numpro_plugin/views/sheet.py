@@ -34,6 +34,18 @@ _TRUTH, _ANSWER = "#007a5a", "#0b62b0"  # dark green and blue: told apart with a
 
 
 @dataclass(frozen=True)
+class Reading:
+    """How an answer was read."""
+
+    spans_s: tuple[Span, ...]
+    iou: float | None
+    """0 to 1; None without a true moment or without a span."""
+    reason: str
+    is_read: bool = True
+    """False: nobody knows what it means. An answer may be read and name no moment: there is none."""
+
+
+@dataclass(frozen=True)
 class SheetText:
     """What stands on a sheet besides the frames."""
 
@@ -42,16 +54,8 @@ class SheetText:
     """True moments, (start, end) in seconds."""
     answer: str = ""
     """A model's words, such as ``From Frame 1 to Frame 6.``"""
-
-
-@dataclass(frozen=True)
-class Reading:
-    """How an answer was read."""
-
-    span_s: Span | None
-    iou: float | None
-    """0 to 1; None without a true moment or without a span."""
-    reason: str
+    reading: Reading | None = None
+    """How the words were read, where a log says it; they are read here otherwise."""
 
 
 def write_sheet(
@@ -111,19 +115,23 @@ def sheet_pages(
 
 def read_answer(text: SheetText, timeline: Timeline) -> Reading | None:
     """The answer on the video's grid, and its IoU with the true moment (the best of several)."""
-    if not text.answer:
-        return None
+    if text.reading is not None or not text.answer:
+        return text.reading
     found = parse_moment(text.answer, last_number=timeline.count - 1)
     if found.numbers is None:
-        return Reading(None, None, found.reason)
+        return Reading((), None, found.reason, is_read=False)
     span_s = timeline.span_seconds(*found.numbers)
     iou = float(query_iou(span_s, [list(span) for span in text.truth_s])) if text.truth_s else None
-    return Reading(span_s, iou, found.reason)
+    return Reading((span_s,), iou, found.reason)
 
 
 def text_of_sample(sample: Sample) -> SheetText:
     """What a logged sample says."""
-    return SheetText(sample.query, tuple(sample.truth_s), sample.text)
+    spans_s = (*sample.spans_s, *((time_s, time_s) for time_s, _ in sample.highlights))
+    iou = sample.score / 100 if sample.spans_s and sample.truth_s else None
+    is_read = not sample.failure and sample.metrics.get("parse_fail") != 100
+    reading = Reading(spans_s, iou, sample.failure or sample.reason, is_read)
+    return SheetText(sample.query, tuple(sample.truth_s), sample.text, reading)
 
 
 def _page(
@@ -161,7 +169,7 @@ def _page(
             if any(min(span) <= time_s <= max(span) for span in spans):
                 at = top + high + 2 + row * _BAR
                 draw.rectangle((x, at, x + wide - 1, at + _BAR - 3), fill=color)
-        small.draw(draw, x, top + high + 2 * _BAR + 2, f"{number}  ·  {time_s:g} s", _SOFT)
+        small.draw(draw, x, top + high + 2 * _BAR + 2, f"{number}  ·  {time_s:.7g} s", _SOFT)
     y = head + rows * (cell + _GAP) + 12
     y = _timeline(draw, small, y, bars, max([timeline.duration_s, *(max(span) for _, _, spans, _ in bars for span in spans)]))
     for line in answer_lines:
@@ -177,15 +185,16 @@ _Bar = tuple[str, str, "Sequence[Span]", str]
 def _bars(text: SheetText, reading: Reading | None) -> list[_Bar]:
     bars: list[_Bar] = []
     if text.truth_s:
-        many = f"{len(text.truth_s)} moments" if len(text.truth_s) > 1 else "{:g} to {:g} s".format(*text.truth_s[0])
-        bars.append(("truth", _TRUTH, text.truth_s, many))
+        bars.append(("truth", _TRUTH, text.truth_s, _counted(text.truth_s)))
     if reading is not None:
-        if reading.span_s is None:
-            bars.append(("answer", _ANSWER, (), "not read"))
-        else:
-            iou = "" if reading.iou is None else f"  ·  IoU {reading.iou:.2f}"
-            bars.append(("answer", _ANSWER, (reading.span_s,), "{:g} to {:g} s".format(*reading.span_s) + iou))
+        iou = "" if reading.iou is None else f"  ·  IoU {reading.iou:.2f}"
+        end = _counted(reading.spans_s) + iou if reading.spans_s else "none" if reading.is_read else "not read"
+        bars.append(("answer", _ANSWER, reading.spans_s, end))
     return bars
+
+
+def _counted(spans: Sequence[Span]) -> str:
+    return f"{len(spans)} moments" if len(spans) > 1 else f"{spans[0][0]:.7g} to {spans[0][1]:.7g} s"
 
 
 def _timeline(draw: ImageDraw.ImageDraw, small: Lettering, y: float, bars: Sequence[_Bar], duration_s: float) -> float:
@@ -201,7 +210,7 @@ def _timeline(draw: ImageDraw.ImageDraw, small: Lettering, y: float, bars: Seque
         y += 34
     if bars:
         for k in range(5):
-            label = f"{duration_s * k / 4:.3g} s"
+            label = f"{round(duration_s * k / 4, 1):.7g} s"
             x = left + (right - left) * k / 4 - small.width(label) * k / 4
             small.draw(draw, x, y - 6, label, _SOFT)
         y += 30

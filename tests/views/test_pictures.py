@@ -83,10 +83,10 @@ def test_answers_are_read_as_the_tasks_read_them():
     timeline = Timeline(10.0, 1.0)
     read = read_answer(SheetText("", ((2, 6),), "From Frame 2 to Frame 4."), timeline)
     assert read is not None
-    assert (read.span_s, read.iou) == ((2.0, 4.0), 0.5)
+    assert (read.spans_s, read.iou, read.is_read) == (((2.0, 4.0),), 0.5, True)
     unread = read_answer(SheetText("", (), "no idea"), timeline)
     assert unread is not None
-    assert unread.span_s is None
+    assert (unread.spans_s, unread.is_read) == ((), False)
     assert read_answer(SheetText(), timeline) is None
 
 
