@@ -19,7 +19,7 @@ from numbered_strip import DURATION_S, EVENTS
 from numpro_plugin.cli.main import main as numpro
 from numpro_plugin.demo.rendering import render_video
 
-MOST_WIDTH = 800
+MOST_WIDTH, WIDE = 800, 1200
 
 
 def main() -> None:
@@ -41,7 +41,7 @@ def main() -> None:
         styles = ["--sizes", "10", "20", "40", "80", "--plot", "gallery_design.png", "--sheet", "gallery_styles.png"]
         take("design", "--benchmark", "custom", "--frames", "8", *styles)
         for picture in (folder / "sheet.png", *folder.glob("gallery_*.png")):
-            save_small(picture, target / picture.name, colors=256, most_width=MOST_WIDTH)
+            save_small(picture, target / picture.name, colors=256, most_width=MOST_WIDTH if picture.name != "gallery_design.png" else WIDE)
 
 
 def first_id(folder: Path) -> str:

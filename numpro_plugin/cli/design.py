@@ -206,7 +206,7 @@ def _pictures(
 
     written = []
     if args.plot is not None:
-        what = f"numbers read back, percent ({reader.name})" if reader else "numbers with enough contrast, percent"
+        what = f"numbers read back by {reader.name}, percent" if reader else "numbers with enough contrast, percent"
         plot_search(args.plot, results, f"{what}, {len(chosen.places)} frames")
         written.append(f"written: {args.plot}")
     if args.sheet is not None:

@@ -47,7 +47,7 @@ def plot_search(path: Path, results: Sequence[StyleResult], title: str) -> None:
     for one in results:
         style = one.style
         panel = style.position.replace("_", " ") + (f", outline {style.stroke_width:g}" if style.stroke_width else "")
-        row = f"{style.font_size:g} (covers {np.mean(covered[style.font_size]):.1f} %)"
+        row = f"{style.font_size:g} (covers {np.mean(covered[style.font_size]):.2f} %)"
         value = one.read_percent if one.read_percent is not None else 100 - one.low_contrast_percent
         panels.setdefault(panel, {}).setdefault(row, {})[style.color] = value
     plot_heat_maps(path, title, panels)

@@ -53,7 +53,7 @@ class TextReader:
 
         # A frame is not enlarged first: a model is not shown it any larger either.
         self._recognise = RapidOCR(params={"Global.log_level": "critical", "Global.use_cls": False, "Det.limit_side_len": 32})
-        self.name = "text recognition (RapidOCR)"
+        self.name = "RapidOCR's text recognition"
 
     def read(self, pixels: NDArray[np.uint8], numbers: NDArray[np.int64], boxes: NDArray[np.int64]) -> NDArray[np.bool_]:
         """See `Reader.read`."""

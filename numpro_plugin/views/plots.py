@@ -89,7 +89,7 @@ def plot_heat_maps(path: Path, title: str, panels: Mapping[str, Mapping[str, Map
     rows, columns = (list(names) for names in _names(panels))
     across = min(3, len(panels))
     down = -(-len(panels) // across)
-    size = min(20.0, 1.0 + across * (1.3 + 0.62 * len(columns))), min(30.0, 0.8 + down * (0.8 + 0.42 * len(rows)))
+    size = min(20.0, 1.2 + across * (0.5 + 0.45 * len(columns))), min(30.0, 0.8 + down * (0.8 + 0.42 * len(rows)))
     figure = Figure(figsize=size, layout="constrained")
     for k, (name, table) in enumerate(panels.items()):
         axes = figure.add_subplot(down, across, k + 1)

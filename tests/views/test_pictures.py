@@ -11,6 +11,7 @@ from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from PIL import Image
+from support.layout import differs
 from support.logs import SMALL
 
 from numpro_plugin import draw_numbers, sample_frames
@@ -119,3 +120,10 @@ def test_of_a_part_of_a_video_only_the_part_is_shown(video):
     (page,) = sheet_pages(video, SMALL, SheetText("a door", ((1, 2),), "From Frame 1 to Frame 2."), start_s=3.5, end_s=8.0)
     (whole,) = sheet_pages(video, SMALL, SheetText("a door", ((1, 2),), "From Frame 1 to Frame 2."))
     assert page.size != whole.size or np.asarray(page).tobytes() != np.asarray(whole).tobytes()
+
+
+def test_a_sheet_keeps_its_layout(video):
+    (page,) = sheet_pages(video, SMALL, SheetText("a door", ((2, 6),), "From Frame 5 to Frame 8."))
+    assert differs(page, "sheet") < 4
+    (other,) = sheet_pages(video, SMALL, SheetText("a door", ((2, 6),)))
+    assert differs(other, "sheet") > 4  # a page without the answer's bar is another one

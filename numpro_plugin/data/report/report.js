@@ -199,7 +199,7 @@
       return [make("div", { class: "placeholder", role: "note" }, `No frames: ${why}`)];
     }
     return looks.flatMap((sprite) => (looks.length > 1
-      ? [make("p", { class: "where look" }, `frames of ${sprite.runs.map((run) => data.runs[run].name).join(", ")}`), strip(row, sprite)] : [strip(row, sprite)]));
+      ? [make("p", { class: "where look" }, `frames of ${sprite.runs.filter((run) => row[ANSWERS][run]).map((run) => data.runs[run].name).join(", ")}`), strip(row, sprite)] : [strip(row, sprite)]));
   }
   function strip(row, sprite) {
     const within = (time, spans) => spans.some(([start, end]) => time >= Math.min(start, end) && time <= Math.max(start, end));
