@@ -38,8 +38,8 @@ def main() -> None:
         take("sheet", "--samples", "two", "--id", first_id(folder), "-o", "gallery_sheet.png")
         take("ceiling", "custom", "--plot", "gallery_ceiling.png")
         take("compare", "four", "two", "--plot", "gallery_compare.png")
-        styles = ["--sizes", "10", "20", "40", "80", "--plot", "gallery_design.png", "--sheet", "gallery_styles.png"]
-        take("design", "--benchmark", "custom", "--frames", "8", *styles)
+        styles = ["--sizes", "10", "20", "40", "--plot", "gallery_design.png", "--sheet", "gallery_styles.png"]
+        take("design", "--benchmark", "custom", "--frames", "6", *styles)
         for picture in (folder / "sheet.png", *folder.glob("gallery_*.png")):
             save_small(picture, target / picture.name, colors=256, most_width=MOST_WIDTH if picture.name != "gallery_design.png" else WIDE)
 

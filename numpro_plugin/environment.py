@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import math
 import os
-from dataclasses import fields, replace
+from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, cast, get_args
 
@@ -14,6 +14,7 @@ from numpro_plugin.errors import NumProError
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from numpro_plugin.encoding import TimeEncoding
     from numpro_plugin.settings import NumProSettings
 
 DecoderName = Literal["pyav", "decord"]
@@ -28,6 +29,12 @@ def _frame_size(text: str) -> tuple[int, int]:
     return parse_frame_size(text, name="NUMPRO_FRAME_SIZE")
 
 
+def _encoding(text: str) -> TimeEncoding:
+    from numpro_plugin.encoding import parse_encoding
+
+    return parse_encoding(text, name="NUMPRO_ENCODING")
+
+
 def _fps(text: str) -> float:
     from numpro_plugin.settings import FPS_LADDER
 
@@ -39,6 +46,7 @@ _SETTINGS: dict[str, tuple[str, Callable[[str], Any]]] = {
     "NUMPRO_FRAME_SIZE": ("frame_size", _frame_size),
     "NUMPRO_MAX_FRAMES": ("max_frames", int),
     "NUMPRO_PROMPT": ("prompt", str),
+    "NUMPRO_ENCODING": ("encoding", _encoding),
     "NUMPRO_POSITION": ("position", str),
     "NUMPRO_FONT_SIZE": ("font_size", float),
     "NUMPRO_COLOR": ("color", str),
@@ -48,14 +56,18 @@ _SETTINGS: dict[str, tuple[str, Callable[[str], Any]]] = {
 # Which rows are asked about, how long answers may be, where things are stored and how they are read.
 _OTHERS = (
     *("NUMPRO_DATA", "NUMPRO_SPLIT", "NUMPRO_CUSTOM", "NUMPRO_CACHE", "NUMPRO_CACHE_GB", "NUMPRO_DECODER", "NUMPRO_SHARED"),
-    *("NUMPRO_MAX_NEW_TOKENS", "NUMPRO_UNPACKED_GB"),
+    *("NUMPRO_MAX_NEW_TOKENS", "NUMPRO_UNPACKED_GB", "NUMPRO_KEEP_FRAMES"),
 )
 TOKEN_LIMIT_NAMES = ("max_new_tokens", "max_gen_toks", "max_tokens", "max_completion_tokens", "max_output_tokens")
 """What lmms-eval, its models and servers call the token limit of an answer."""
 
 
 def settings_from_environment(
-    environ: Mapping[str, str] | None = None, *, numbers: bool = True, fixed: Mapping[str, Any] | None = None, source: str = ""
+    environ: Mapping[str, str] | None = None,
+    *,
+    encoding: TimeEncoding | None = None,
+    fixed: Mapping[str, Any] | None = None,
+    source: str = "",
 ) -> NumProSettings:
     """The default settings, with the ``fixed`` ones and those of ``NUMPRO_*`` variables applied.
 
@@ -63,7 +75,7 @@ def settings_from_environment(
 
     Args:
         environ: the process's environment if None.
-        numbers: whether numbers are drawn.
+        encoding: how a task that has its own shows time (``_plain``, ``_native``), whatever the environment or the model says.
         fixed: fields of NumProSettings that a model decides, such as its ``frame_size``.
         source: who fixed them, for errors.
 
@@ -95,7 +107,9 @@ def settings_from_environment(
             )
         (settings if name in {f.name for f in fields(NumProSettings)} else style)[name] = value
     try:
-        return replace(NumProSettings(**settings, numbers=numbers), style=NumberStyle(**style))
+        if encoding is not None:
+            settings["encoding"] = encoding
+        return NumProSettings(**settings, style=NumberStyle(**style))
     except NumProError as error:
         raise NumProError(f"{error} (from NUMPRO_* environment variables)") from error
 
@@ -191,6 +205,14 @@ def clips_folder() -> Path:
 def answers_folder() -> Path:
     """Folder of the answers: ``$NUMPRO_CACHE/answers``, else in the user's cache folder."""
     return Path(os.environ.get("NUMPRO_CACHE") or user_folder()) / "answers"
+
+
+def keeps_frames() -> bool:
+    """``$NUMPRO_KEEP_FRAMES`` (1 or 0): whether sampled frames are kept in the clips folder for other encodings of the same video."""
+    text = os.environ.get("NUMPRO_KEEP_FRAMES", "0")
+    if text not in ("0", "1"):
+        raise NumProError(f"NUMPRO_KEEP_FRAMES={text!r} must be 1 or 0")
+    return text == "1"
 
 
 def cache_limit_gb() -> float:

@@ -78,23 +78,67 @@ def draw_numbers(
     Returns:
         The array that was drawn on.
     """
+    return draw_marks(pixels, [_digits(number) for number in np.asarray(numbers).tolist()], style, out=out)
+
+
+def draw_marks(
+    pixels: NDArray[np.uint8], marks: Sequence[str], style: NumberStyle | None = None, *, out: NDArray[np.uint8] | None = None
+) -> NDArray[np.uint8]:
+    """Draw a word (a number, seconds, a clock time) on each frame, as `draw_numbers` does.
+
+    Args:
+        pixels: uint8 RGB frames, (N, H, W, 3), writable unless ``out`` is given.
+        marks: N words.
+        style: the paper's style if None.
+        out: array to draw into instead, of the same shape and type.
+
+    Returns:
+        The array that was drawn on.
+    """
     style = style or NumberStyle()
     if not isinstance(pixels, np.ndarray) or pixels.dtype != np.uint8 or pixels.ndim != 4 or pixels.shape[3] != 3:
         raise NumProError(
             f"pixels must be a uint8 array of shape (N, H, W, 3), got {getattr(pixels, 'dtype', type(pixels))} {np.shape(pixels)}"
         )
-    if len(numbers) != len(pixels):
-        raise NumProError(f"{len(pixels)} frames but {len(numbers)} numbers; there must be one number per frame")
+    if len(marks) != len(pixels):
+        raise NumProError(f"{len(pixels)} frames but {len(marks)} numbers; there must be one number per frame")
     target = pixels if out is None else out
     if out is not None:
         if out.shape != pixels.shape or out.dtype != np.uint8:
             raise NumProError(f"out must be uint8 of shape {pixels.shape}, got {out.dtype} {out.shape}")
         np.copyto(out, pixels)
     height, width = target.shape[1:3]
-    for frame, number in zip(target, np.asarray(numbers).tolist(), strict=True):
-        for top, left, keep, ink in _glyph_run(_digits(number), width, height, style):
+    for frame, mark in zip(target, marks, strict=True):
+        for top, left, keep, ink in _glyph_run(mark, width, height, style):
             _blend(frame[top : top + keep.shape[0], left : left + keep.shape[1]], keep, ink)
     return target
+
+
+def check_fit(marks: Sequence[str], size: tuple[int, int], style: NumberStyle) -> None:
+    """Check that each mark is drawn whole.
+
+    Args:
+        marks: words to draw.
+        size: (width, height) of the frame in pixels.
+        style: how they look.
+
+    Raises:
+        NumProError: a mark is wider than the frame; the message names the font size that fits.
+    """
+    width, height = size
+    widest = max(marks, key=lambda mark: _width(mark, height, style), default="")
+    if (needed := _width(widest, height, style)) > width:
+        fits = int(style.font_size * width / needed)
+        raise NumProError(
+            f"{widest!r} in font size {style.font_size:g} is {needed} pixels wide on frames of {width} x {height}, so it cannot be read: "
+            f"use a font size of at most {fits}"
+        )
+
+
+def _width(mark: str, height: int, style: NumberStyle) -> int:
+    scale = height / REFERENCE_HEIGHT
+    left, _, right, _ = _font(style.font_size * scale).getbbox(mark, stroke_width=style.stroke_width * scale)
+    return math.ceil(right - left)
 
 
 def _digits(number: object) -> str:

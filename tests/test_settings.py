@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from numpro_plugin import NumberStyle, NumProError, NumProSettings
+from numpro_plugin.encoding import PLAIN
 from numpro_plugin.environment import fps_is_automatic, settings_from_environment
 from numpro_plugin.numbering import POSITIONS
 from numpro_plugin.settings import SettingsByVideo, auto_fps, parse_frame_size
@@ -55,7 +56,7 @@ def test_from_environment():
         }
     )
     assert settings == NumProSettings(fps=1, frame_size=(448, 336), style=NumberStyle(color="blue", font_size=60))
-    assert settings_from_environment({"NUMPRO_FRAME_SIZE": "384"}, numbers=False) == NumProSettings(frame_size=(384, 384), numbers=False)
+    assert settings_from_environment({"NUMPRO_FRAME_SIZE": "384"}, encoding=PLAIN) == NumProSettings(frame_size=(384, 384), numbers=False)
 
 
 def test_a_rate_by_the_length_of_the_video(monkeypatch):

@@ -79,7 +79,7 @@ def _design(args: argparse.Namespace) -> int:
     reader = _reader(args.reader)
     found = swallowed_numbers(_progress(parts, "videos"), settings)
     chosen = choose_frames(places, settings)
-    results = search(chosen, _progress(styles, "styles"), settings.base, reader)
+    results = search(chosen, _progress(styles, "styles"), reader)
     order = ranked(results)
     lines = [*_table_of(order, len(chosen.places), reader), "", *_advice(order, reader), "", *_told(found, len(parts))]
     content = {
@@ -88,7 +88,7 @@ def _design(args: argparse.Namespace) -> int:
         "styles": [one.to_dict() for one in order],
         "numbers": found.to_dict(),
     }
-    written = _pictures(args, results, chosen, settings, reader)
+    written = _pictures(args, results, chosen, reader)
     finish("\n".join([*lines, *written]), args.json, content)
     return 0
 
@@ -117,10 +117,16 @@ def _check(args: argparse.Namespace) -> None:
 
 
 def _settings() -> SettingsByVideo:
+    from numpro_plugin.encoding import drawn_kind
     from numpro_plugin.environment import fps_is_automatic, settings_from_environment
     from numpro_plugin.settings import SettingsByVideo
 
-    return SettingsByVideo(settings_from_environment(), fps_is_automatic())
+    settings = settings_from_environment()
+    if drawn_kind(settings.encoding) != "number" or settings.encoding.grid is not None:
+        raise NumProError(
+            f"NUMPRO_ENCODING={settings.encoding.name} draws no numbers on single frames, and numpro design looks at those; unset it"
+        )
+    return SettingsByVideo(settings, fps_is_automatic())
 
 
 def _table(name: str, split: str | None) -> Path:
@@ -198,7 +204,6 @@ def _pictures(
     args: argparse.Namespace,
     results: Sequence[StyleResult],
     chosen: Chosen,
-    settings: SettingsByVideo,
     reader: Reader | None,
 ) -> list[str]:
     from numpro_plugin.design.pictures import plot_search, write_style_sheet
@@ -210,7 +215,7 @@ def _pictures(
         plot_search(args.plot, results, f"{what}, {len(chosen.places)} frames")
         written.append(f"written: {args.plot}")
     if args.sheet is not None:
-        write_style_sheet(args.sheet, ranked(results), chosen, settings.base)
+        write_style_sheet(args.sheet, ranked(results), chosen)
         written.append(f"written: {args.sheet}")
     return ["", *written] if written else []
 

@@ -15,6 +15,7 @@ from numpro_plugin.cli.data import add_data_verbs
 from numpro_plugin.cli.design import add_design_verb
 from numpro_plugin.cli.doctor import add_doctor_verb
 from numpro_plugin.cli.scores import add_score_verbs
+from numpro_plugin.cli.sweep import add_sweep_verb
 from numpro_plugin.cli.terminal import JSON_HELP, check_json_target, say, write_json
 from numpro_plugin.cli.views import add_view_verbs
 
@@ -55,6 +56,7 @@ def _parser() -> argparse.ArgumentParser:
     verb.set_defaults(run=_tasks_path)
 
     add_score_verbs(verbs)
+    add_sweep_verb(verbs)
     add_view_verbs(verbs)
     add_design_verb(verbs)
     add_doctor_verb(verbs)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
@@ -15,15 +16,18 @@ from typing import TYPE_CHECKING, cast
 import av
 import numpy as np
 
-from numpro_plugin.clips.cache import ClipCache
+from numpro_plugin.clips.cache import ClipCache, reading
 from numpro_plugin.clips.checksum import append_checksum
 from numpro_plugin.clips.metadata import ClipInfo, read_clip_info
-from numpro_plugin.environment import decoder_name
+from numpro_plugin.encoding import PLAIN
+from numpro_plugin.environment import decoder_name, keeps_frames
 from numpro_plugin.errors import NumProError
 from numpro_plugin.files import check_target, digest, file_identity, hash_of, written_whole
-from numpro_plugin.numbering import draw_numbers
-from numpro_plugin.settings import NumProSettings
-from numpro_plugin.video.sampling import Frames, sample_frames
+from numpro_plugin.settings import SMALLEST_SIDE, NumProSettings
+from numpro_plugin.showing import sampled_frames, show
+from numpro_plugin.timeline import Timeline
+from numpro_plugin.video.packets import PacketIndex
+from numpro_plugin.video.sampling import Frames
 
 if TYPE_CHECKING:
     from av.video.stream import VideoStream
@@ -66,6 +70,8 @@ def numbered_clip(
     key = _key(video, settings, start_s, end_s)
     if (clip := cache.get(key)) is not None:
         return clip
+    # Before the lock is taken, since making the kept frames' clip takes one as well.
+    kept = _kept_clip(video, settings, start_s, end_s, cache)
     with cache.locked(key):
         if (clip := cache.get(key)) is not None:
             return clip
@@ -73,8 +79,49 @@ def numbered_clip(
             _check_same(video, info, settings)
             return Path(video)
         with cache.writing(key) as part:
-            _make(video, part, settings, start_s, end_s)
+            _make(video, part, settings, start_s, end_s, kept)
     return cache.path(key)
+
+
+def kept_frames(
+    video: str | os.PathLike[str] | PacketIndex, settings: NumProSettings, *, start_s: float = 0.0, end_s: float | None = None
+) -> Frames:
+    """As `sampled_frames`; with ``NUMPRO_KEEP_FRAMES`` through the cache, so that another encoding need not decode the video again.
+
+    What is kept is the clip without marks, whose frames come back bit for bit.
+
+    Args:
+        video: path of a video file that is no clip, or its index.
+        settings: what is sampled, and in which size.
+        start_s: see `sample_frames`.
+        end_s: see `sample_frames`.
+    """
+    path = video.path if isinstance(video, PacketIndex) else os.fspath(video)
+    kept = _kept_clip(path, settings, start_s, end_s, ClipCache())
+    return sampled_frames(video, settings, start_s=start_s, end_s=end_s) if kept is None else reading(lambda: kept, _frames_of)
+
+
+def _kept_clip(
+    video: str | os.PathLike[str], settings: NumProSettings, start_s: float, end_s: float | None, cache: ClipCache
+) -> Path | None:
+    """The clip without marks that holds a video's sampled frames; None if frames are not kept, or are too small for a clip."""
+    if not keeps_frames() or settings.encoding == PLAIN or min(settings.tile_size) < SMALLEST_SIDE or read_clip_info(video) is not None:
+        return None
+    plain = replace(settings, frame_size=settings.tile_size, encoding=PLAIN)
+    return numbered_clip(video, plain, start_s=start_s, end_s=end_s, cache=cache)
+
+
+def _frames_of(clip: Path) -> Frames:
+    """The frames of a clip without marks."""
+    info = read_clip_info(clip)
+    if info is None:
+        raise NumProError(f"{clip}: is in the cache of clips but is not a numbered clip; remove the file and run again")
+    numbers = np.array(info.numbers, dtype=np.int64)
+    pixels = np.empty((len(numbers), *info.settings["frame_size"][::-1], 3), dtype=np.uint8)
+    with av.open(str(clip)) as container:
+        for target, frame in zip(pixels, container.decode(video=0), strict=False):  # the file may repeat the last frame
+            target[:] = frame.to_ndarray(format="rgb24")
+    return Frames(pixels, numbers, Timeline(info.duration_s, info.settings["fps"]))
 
 
 def write_clip(
@@ -99,25 +146,24 @@ def write_clip(
     return info
 
 
-def _make(video: str | os.PathLike[str], part: Path, settings: NumProSettings, start_s: float, end_s: float | None) -> ClipInfo:
-    frames = sample_frames(
-        video, fps=settings.fps, frame_size=settings.frame_size, max_frames=settings.max_frames, start_s=start_s, end_s=end_s
-    )
-    times_s = start_s + frames.timeline.seconds(frames.numbers)
-    return encode_numbered(frames, part, settings, times_s=tuple(times_s.tolist()))
+def _make(
+    video: str | os.PathLike[str], part: Path, settings: NumProSettings, start_s: float, end_s: float | None, kept: Path | None = None
+) -> ClipInfo:
+    frames = sampled_frames(video, settings, start_s=start_s, end_s=end_s) if kept is None else _frames_of(kept)
+    return encode_numbered(frames, part, settings, start_s=start_s)
 
 
-def encode_numbered(frames: Frames, part: Path, settings: NumProSettings, *, times_s: tuple[float, ...]) -> ClipInfo:
-    """Draw the numbers on frames (in place) and encode them as a clip.
+def encode_numbered(frames: Frames, part: Path, settings: NumProSettings, *, start_s: float | None) -> ClipInfo:
+    """Draw the marks on frames (in place) and encode them as a clip.
 
     Args:
-        frames: of the settings' size.
+        frames: of the settings' ``tile_size``.
         part: the file to fill; the caller gives it its checksum and its name.
         settings: of the clip.
-        times_s: what the file says about each frame's time; empty for pictures without a clock.
+        start_s: time of the first frame in the source, seconds; None for pictures without a clock.
     """
-    if settings.numbers:
-        draw_numbers(frames.pixels, frames.numbers, settings.style)
+    frames = show(frames, settings).pictures
+    times_s = () if start_s is None else tuple((start_s + frames.timeline.seconds(frames.numbers)).tolist())
     info = ClipInfo(
         numbers=tuple(frames.numbers.tolist()),
         times_s=times_s,

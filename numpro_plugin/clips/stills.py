@@ -52,12 +52,17 @@ def stills_clip(pictures: Sequence[Any], settings: NumProSettings | None = None,
         cache: where clips are kept.
 
     Raises:
-        NumProError: no pictures, or one that cannot be read.
+        NumProError: no pictures, one that cannot be read, or an encoding that draws times.
     """
     settings = settings or NumProSettings()
     cache = cache or ClipCache()
     if not len(pictures):
         raise NumProError("a video given as a list of frames has no frames; the list must hold at least one")
+    if settings.encoding.drawn in ("seconds", "clock", "bar"):
+        raise NumProError(
+            f"encoding {settings.encoding.name} draws times, but a video given as a list of frames has none: use encoding=number, or give "
+            "the video file"
+        )
     numbers = kept_numbers(len(pictures), settings.max_frames)
     kept = [pictures[k] for k in numbers.tolist()]
     values = [CLIP_FORMAT, "stills", numbers.tolist(), settings.pixel_dict()]
@@ -67,11 +72,11 @@ def stills_clip(pictures: Sequence[Any], settings: NumProSettings | None = None,
     with cache.locked(key):
         if (clip := cache.get(key)) is not None:
             return clip
-        size = settings.frame_size
+        size = settings.tile_size
         pixels = np.stack([cv2.resize(_pixels(picture), size, interpolation=cv2.INTER_LINEAR) for picture in kept]).astype(np.uint8)
         frames = Frames(pixels, numbers, Timeline(len(pictures) / settings.fps, settings.fps))
         with cache.writing(key) as part:
-            encode_numbered(frames, part, settings, times_s=())
+            encode_numbered(frames, part, settings, start_s=None)
     return cache.path(key)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -10,8 +9,8 @@ from PIL import Image, ImageDraw
 
 from numpro_plugin.design.styles import named
 from numpro_plugin.files import written_whole
+from numpro_plugin.numbering import draw_numbers
 from numpro_plugin.views.lettering import Lettering
-from numpro_plugin.views.marks import draw_marks
 from numpro_plugin.views.plots import plot_heat_maps
 
 if TYPE_CHECKING:
@@ -20,7 +19,6 @@ if TYPE_CHECKING:
 
     from numpro_plugin.design.frames import Chosen
     from numpro_plugin.design.search import StyleResult
-    from numpro_plugin.settings import NumProSettings
 
 SHOWN_STYLES = 3
 """Of the best and of the worst styles, each a row of the sheet."""
@@ -53,14 +51,13 @@ def plot_search(path: Path, results: Sequence[StyleResult], title: str) -> None:
     plot_heat_maps(path, title, panels)
 
 
-def write_style_sheet(path: Path, order: Sequence[StyleResult], chosen: Chosen, settings: NumProSettings) -> None:
+def write_style_sheet(path: Path, order: Sequence[StyleResult], chosen: Chosen) -> None:
     """A page with the best and the worst styles, a row of frames each; a frame whose number was not read back says so.
 
     Args:
         path: .png.
         order: all styles, best first.
         chosen: the frames of the search.
-        settings: of the tasks.
     """
     title, small = Lettering(19), Lettering(14)
     count = min(SHOWN_STYLES, len(order))
@@ -77,7 +74,7 @@ def write_style_sheet(path: Path, order: Sequence[StyleResult], chosen: Chosen, 
         read = "" if one.read_percent is None else f"read back {one.read_percent:.0f} %  ·  "
         line = f"{read}covers {one.covered:.1f} %  ·  contrast {np.median(one.contrast):.0f} (median)"
         small.draw(draw, _MARGIN, top + 26, line, _SOFT)
-        pixels = draw_marks(chosen.pixels[at].copy(), numbers, replace(settings, style=one.style, numbers=True))
+        pixels = draw_numbers(chosen.pixels[at].copy(), numbers, one.style)
         for k, frame in enumerate(pixels):
             left = _MARGIN + k * (_WIDE + _GAP)
             page.paste(Image.fromarray(frame).resize((_WIDE, high), Image.Resampling.LANCZOS), (left, top + 50))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,7 +11,8 @@ from numpro_plugin.design.contrast import LOW_CONTRAST, ink_contrast
 from numpro_plugin.design.readers import CaptionReader
 from numpro_plugin.design.styles import variables
 from numpro_plugin.errors import NumProError
-from numpro_plugin.views.marks import draw_marks, marked_pixels
+from numpro_plugin.numbering import draw_numbers
+from numpro_plugin.views.marks import marked_pixels
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
     from numpro_plugin.design.frames import Chosen
     from numpro_plugin.design.readers import Reader
     from numpro_plugin.numbering import NumberStyle
-    from numpro_plugin.settings import NumProSettings
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,21 +61,20 @@ class StyleResult:
         }
 
 
-def search(chosen: Chosen, styles: Iterable[NumberStyle], settings: NumProSettings, reader: Reader | None) -> list[StyleResult]:
+def search(chosen: Chosen, styles: Iterable[NumberStyle], reader: Reader | None) -> list[StyleResult]:
     """Try every style on the same frames.
 
     Args:
         chosen: the frames, without numbers.
         styles: to try; a wrapper may show how far it is.
-        settings: of the tasks, for everything but the style.
         reader: reads the numbers back; None: contrast and covered pixels alone.
     """
-    return [_tried(chosen, style, settings, reader) for style in styles]
+    return [_tried(chosen, style, reader) for style in styles]
 
 
-def _tried(chosen: Chosen, style: NumberStyle, settings: NumProSettings, reader: Reader | None) -> StyleResult:
+def _tried(chosen: Chosen, style: NumberStyle, reader: Reader | None) -> StyleResult:
     numbers = chosen.numbers
-    drawn = draw_marks(chosen.pixels.copy(), numbers, replace(settings, style=style, numbers=True))
+    drawn = draw_numbers(chosen.pixels.copy(), numbers, style)
     masks = marked_pixels(numbers, (drawn.shape[2], drawn.shape[1]), style)
     read = None if reader is None else reader.read(drawn, numbers, _boxes(masks))
     return StyleResult(style, read, 100 * float(masks.mean()), ink_contrast(drawn, numbers, style), caption_percent(drawn, chosen, reader))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -12,7 +12,7 @@ from numpro_plugin.design.contrast import LOW_CONTRAST, ink_contrast
 from numpro_plugin.design.frames import shown_frames
 from numpro_plugin.design.styles import outlined
 from numpro_plugin.errors import NumProError
-from numpro_plugin.views.marks import draw_marks
+from numpro_plugin.numbering import draw_numbers
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -89,8 +89,7 @@ def swallowed_numbers(parts: Iterable[Part], settings: SettingsByVideo) -> Swall
             unreadable[part.video] = str(error)
             continue
         contrast, with_outline = (
-            ink_contrast(draw_marks(frames.pixels.copy(), frames.numbers, replace(settings.base, style=one)), frames.numbers, one)
-            for one in (style, other)
+            ink_contrast(draw_numbers(frames.pixels.copy(), frames.numbers, one), frames.numbers, one) for one in (style, other)
         )
         times_s = part.start_s + frames.timeline.seconds(frames.numbers)
         low += [

@@ -77,8 +77,14 @@ class Family:
         """How many frames share their tokens."""
         return 1
 
-    def prepare(self, frames: Frames, processor: Any) -> PreparedVideo:
-        """Exactly these frames as pixels for the model; it is checked that none is dropped, sampled again or resized."""
+    def prepare(self, frames: Frames, processor: Any, texts: Sequence[str] | None = None) -> PreparedVideo:
+        """Exactly these frames as pixels for the model; it is checked that none is dropped, sampled again or resized.
+
+        Args:
+            frames: with everything drawn.
+            processor: the model's.
+            texts: what is written before each frame, in place of whatever the family's own processor writes; None leaves that.
+        """
         self.check_size(frames)
         made = self._pixels(frames.pixels, processor)
         check_pixels(made["pixel_values_videos"].shape, (1, len(frames), 3, *frames.pixels.shape[1:3]))

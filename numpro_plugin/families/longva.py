@@ -10,6 +10,7 @@ from numpro_plugin.families.base import Family, PreparedVideo, check_pixels
 from numpro_plugin.longva.checkpoint import ORIGINAL_MODEL_TYPE
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     from numpro_plugin.video.sampling import Frames
@@ -21,7 +22,7 @@ class LongVA(Family):
     model_types = ("longva", ORIGINAL_MODEL_TYPE)
     frames_dim = 1
 
-    def prepare(self, frames: Frames, processor: Any) -> PreparedVideo:
+    def prepare(self, frames: Frames, processor: Any, texts: Sequence[str] | None = None) -> PreparedVideo:
         """As in ``Family``."""
         self.check_size(frames)
         crop = processor.image_processor.crop_size

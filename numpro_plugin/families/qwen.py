@@ -14,6 +14,8 @@ import torch
 from numpro_plugin.families.base import Family, PreparedVideo, Sample, base_model_of, check_pixels
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from numpy.typing import NDArray
 
     from numpro_plugin.video.sampling import Frames
@@ -43,7 +45,7 @@ class _Qwen(Family):
         vision = self.config.vision_config
         return int(vision.patch_size * vision.spatial_merge_size)
 
-    def prepare(self, frames: Frames, processor: Any) -> PreparedVideo:
+    def prepare(self, frames: Frames, processor: Any, texts: Sequence[str] | None = None) -> PreparedVideo:
         """As in ``Family``; a last frame without a partner is shown twice."""
         self.check_size(frames)
         pixels, numbers = frames.pixels, frames.numbers

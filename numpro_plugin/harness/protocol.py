@@ -9,24 +9,21 @@ from typing import TYPE_CHECKING, Any
 from numpro_plugin import __version__
 from numpro_plugin.benchmarks import BENCHMARKS
 from numpro_plugin.benchmarks.table import default_split, read_columns, read_report, read_rows, table_path
+from numpro_plugin.encoding import NUMBER
 from numpro_plugin.environment import TOKEN_LIMIT_NAMES, check_token_limit
 from numpro_plugin.errors import NumProError
 from numpro_plugin.files import file_identity, hash_of
-from numpro_plugin.prompts import (
-    HIGHLIGHT_ANSWER_TOKENS,
-    MOMENT_ANSWER_TOKENS,
-    SET_ANSWER_TOKENS,
-    highlight_prompt,
-    moment_prompt,
-    set_prompt,
-)
+from numpro_plugin.prompts import HIGHLIGHT_ANSWER_TOKENS, MOMENT_ANSWER_TOKENS, SET_ANSWER_TOKENS
+from numpro_plugin.prompts.questions import check_highlights, highlights_question, moment_question, moments_question
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from numpro_plugin.encoding import TimeEncoding
     from numpro_plugin.harness.session import Session
     from numpro_plugin.prompts import SetQuestion
     from numpro_plugin.settings import NumProSettings
+    from numpro_plugin.timeline import Timeline
 
 log = logging.getLogger(__name__)
 
@@ -48,7 +45,10 @@ class _Unusable(dict[str, Any]):
 def table(benchmark: str, session: Session, *, highlights: bool = False) -> dict[str, Any]:
     """Dataset arguments of a benchmark's tasks; ``highlights``: of highlight detection, which needs saliency scores."""
     try:
-        session.settings(), session.token_limit()
+        settings = session.settings()
+        session.token_limit()
+        if highlights:
+            check_highlights(settings.encoding)
         path = _path(benchmark)
         report = read_report(path)
         if highlights:
@@ -60,15 +60,15 @@ def table(benchmark: str, session: Session, *, highlights: bool = False) -> dict
     return {"data_files": {"test": str(path)}}
 
 
-def protocol(benchmark: str, session: Session, *, numbers: bool, highlights: bool) -> dict[str, Any]:
+def protocol(benchmark: str, session: Session, *, encoding: TimeEncoding | None, highlights: bool) -> dict[str, Any]:
     """A task's metadata: lmms-eval writes it into the results file and into its response cache's keys."""
     try:
         path = _path(benchmark)
-        data, by_video = read_report(path).protocol(), session.settings_by_video(numbers=numbers)
+        data, by_video = read_report(path).protocol(), session.settings_by_video(encoding=encoding)
         limit = session.token_limit()
     except NumProError:
         return {"version": 1}  # the table's part of the task says what is wrong
-    settings = by_video.base
+    settings, shown = by_video.base, by_video.base.encoding
     asked = None if highlights else BENCHMARKS[benchmark].set_question
     kind = f"highlight_{settings.prompt}" if highlights else f"set_{asked}" if asked else "moment"
     identity = session.announcement.identity
@@ -78,7 +78,8 @@ def protocol(benchmark: str, session: Session, *, numbers: bool, highlights: boo
             **data,
             "task": kind.partition("_")[0],
             "settings": by_video.to_dict(),
-            "prompt_id": kind if numbers else f"{kind}_plain",
+            "encoding": shown.name,
+            "prompt_id": kind if shown == NUMBER else f"{kind}_{shown.name}",
             "prompt": question("{query}", settings, highlights=highlights, set_question=asked),
             **({} if limit is None else {"max_new_tokens": limit}),
             "videos_state": _state_of_videos(path),
@@ -130,13 +131,20 @@ def _generation(session: Session, usual_limit: int) -> dict[str, Any]:
     return arguments if limit is None else _LimitedGeneration({**arguments, "max_new_tokens": limit})
 
 
-def question(query: str, settings: NumProSettings, *, highlights: bool = False, set_question: SetQuestion | None = None) -> str:
+def question(
+    query: str,
+    settings: NumProSettings,
+    *,
+    highlights: bool = False,
+    set_question: SetQuestion | None = None,
+    timeline: Timeline | None = None,
+) -> str:
     """The question about a query: for its highlights, for all its moments (by one of three questions), or for its moment."""
     if set_question:
-        return set_prompt(query, set_question, numbers=settings.numbers, color=settings.style.color)
+        return moments_question(query, settings, set_question)
     if highlights:
-        return highlight_prompt(query, kind=settings.prompt, numbers=settings.numbers, color=settings.style.color)
-    return moment_prompt(query, numbers=settings.numbers, color=settings.style.color)
+        return highlights_question(query, settings)
+    return moment_question(query, settings, timeline)
 
 
 def _path(benchmark: str) -> Path:

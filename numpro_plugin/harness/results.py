@@ -8,8 +8,7 @@ import numpy as np
 
 from numpro_plugin.answers.failures import failure_reason
 from numpro_plugin.answers.highlights import HighlightAnswer, parse_highlights
-from numpro_plugin.answers.moments import MomentAnswer, parse_moment
-from numpro_plugin.answers.sets import SetAnswer, parse_set
+from numpro_plugin.answers.reading import Reading, SetReading, read_moment, read_set
 from numpro_plugin.answers.thoughts import UNCLOSED
 from numpro_plugin.answers.timechat import parse_highlights_timechat
 from numpro_plugin.benchmarks.annotations import EXTRA_COLUMNS
@@ -36,11 +35,11 @@ def moment_results(doc: Mapping[str, Any], answers: list[str], settings: NumProS
     """
     problem = video_problem or _failure(answers)
     timeline = Timeline(doc["duration_s"], settings.fps)
-    answer = MomentAnswer(None, None, problem) if problem else parse_moment(answers[0], last_number=timeline.count - 1)
-    span_s = timeline.span_seconds(*answer.numbers) if answer.numbers else None
-    reason = _reason(answer)
-    if answer.unit == "seconds":
-        reason += "; the task asks for frames, so this counts as not understood"
+    unit = settings.encoding.answer
+    answer = Reading(None, None, None, problem) if problem else read_moment(answers[0], unit, timeline)
+    span_s, reason = answer.span_s, _reason(answer)
+    if answer.span is not None and span_s is None:
+        reason += f"; the task asks for {unit}, so this counts as not understood"
     logged = {
         **_logged(doc, timeline, settings),
         "parsed": _finite(answer.span),
@@ -65,8 +64,8 @@ def set_results(doc: Mapping[str, Any], answers: list[str], settings: NumProSett
     """
     problem = video_problem or _failure(answers)
     timeline = Timeline(doc["duration_s"], settings.fps)
-    answer = SetAnswer(None, problem) if problem else parse_set(answers[0], last_number=timeline.count - 1)
-    spans_s = [timeline.span_seconds(*span) for span in answer.spans or ()]
+    answer = SetReading(None, (), problem) if problem else read_set(answers[0], settings.encoding.answer, timeline)
+    spans_s = list(answer.spans_s)
     iou = 0.0 if answer.spans is None else set_iou(spans_s, doc["spans_s"])
     scores = {set_recall_name(t): 100.0 * (iou >= t) for t in THRESHOLDS} | {"mIoU_set": 100.0 * iou}
     if doc["spans_s"]:
@@ -137,7 +136,7 @@ def _logged(doc: Mapping[str, Any], timeline: Timeline, settings: NumProSettings
     }
 
 
-def _reason(answer: MomentAnswer | HighlightAnswer | SetAnswer) -> str:
+def _reason(answer: Reading | HighlightAnswer | SetReading) -> str:
     """How an answer was read, with the way out where it has no end."""
     return f"{UNCLOSED} (NUMPRO_MAX_NEW_TOKENS)" if answer.reason == UNCLOSED else answer.reason
 

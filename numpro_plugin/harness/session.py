@@ -17,6 +17,7 @@ from numpro_plugin.settings import SettingsByVideo
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from numpro_plugin.encoding import TimeEncoding
     from numpro_plugin.settings import NumProSettings
 
 
@@ -65,18 +66,21 @@ class Session:
         """What lmms-eval made the model with (``--model_args``)."""
         self._problems: dict[tuple[str, str], str | None] = {}
 
-    def settings(self, *, numbers: bool = True) -> NumProSettings:
+    def settings(self, *, encoding: TimeEncoding | None = None) -> NumProSettings:
         """The settings of the environment, where the model has not decided otherwise.
+
+        Args:
+            encoding: of a task that has its own (``_plain``, ``_native``).
 
         Raises:
             NumProError: a wrong ``NUMPRO_*`` variable, or one that differs from what the model decided.
         """
         announced = self.announcement
-        return settings_from_environment(numbers=numbers, fixed=announced.values, source=announced.source)
+        return settings_from_environment(encoding=encoding, fixed=announced.values, source=announced.source)
 
-    def settings_by_video(self, *, numbers: bool = True) -> SettingsByVideo:
+    def settings_by_video(self, *, encoding: TimeEncoding | None = None) -> SettingsByVideo:
         """The same for each video, whose rate may follow its length. Raises NumProError as `settings`."""
-        return SettingsByVideo(self.settings(numbers=numbers), fps_is_automatic())
+        return SettingsByVideo(self.settings(encoding=encoding), fps_is_automatic())
 
     def token_limit(self) -> int | None:
         """The token limit of answers that the environment sets; None if it leaves it to the tasks.

@@ -14,33 +14,39 @@ from typing import TYPE_CHECKING, Any
 
 from numpro_plugin.benchmarks import BENCHMARKS
 from numpro_plugin.clips.clip import blank_clip, numbered_clip
+from numpro_plugin.encoding import PLAIN, PRESETS
 from numpro_plugin.errors import NumProError
 from numpro_plugin.harness import protocol, results, session
+from numpro_plugin.timeline import Timeline
 from numpro_plugin.video.packets import read_packets
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from numpro_plugin.encoding import TimeEncoding
     from numpro_plugin.harness.session import Session
     from numpro_plugin.prompts import SetQuestion
     from numpro_plugin.settings import NumProSettings, SettingsByVideo
 
 log = logging.getLogger(__name__)
 
+OWN_ENCODINGS: dict[str, TimeEncoding | None] = {"": None, "_plain": PLAIN, "_native": PRESETS["native"].encoding}
+"""Suffixes of tasks and how their twins show time; None: as the environment or the model says."""
+
 
 def __getattr__(name: str) -> Any:
     """What a task file asks for, made for the current session.
 
     - ``visual``, ``moment_text``, ``moment_target``, ``moment_results``, ``highlight_text``, ``highlight_target``, ``highlight_results``:
-      methods of `TaskFunctions`; with ``_plain`` behind them those of tasks whose frames have no numbers
-    - ``set_target``, ``set_results`` and, with the benchmark's question for all moments, ``BENCHMARK_text``; ``_plain`` as above
+      methods of `TaskFunctions`; with ``_plain`` or ``_native`` behind them those of the twins
+    - ``set_target``, ``set_results`` and, with the benchmark's question for all moments, ``BENCHMARK_text``; twins as above
     - ``BENCHMARK_table``, ``BENCHMARK_table_hd``: dataset arguments
-    - ``BENCHMARK_protocol``, ``BENCHMARK_protocol_plain``, ``BENCHMARK_protocol_hd``, ``BENCHMARK_protocol_hd_plain``: metadata
+    - ``BENCHMARK_protocol``, ``BENCHMARK_protocol_hd``: metadata; twins as above
     - ``moment_generation``, ``set_generation``, ``highlight_generation``: generation arguments
     """
-    function = name.removesuffix("_plain")
-    if function in _FUNCTIONS:
-        return getattr(TaskFunctions(session.current(), numbers=function == name), function)
+    for suffix, encoding in OWN_ENCODINGS.items():
+        if name.endswith(suffix) and (function := name.removesuffix(suffix)) in _FUNCTIONS:
+            return getattr(TaskFunctions(session.current(), encoding=encoding), function)
     if name in _VALUES:
         return _VALUES[name](session.current())
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
@@ -49,21 +55,24 @@ def __getattr__(name: str) -> Any:
 class TaskFunctions:
     """The functions of one task in one evaluation. Rows (``doc``) are those of the prepared table."""
 
-    def __init__(self, session: Session, *, numbers: bool) -> None:
+    def __init__(self, session: Session, *, encoding: TimeEncoding | None) -> None:
         self.session = session
-        self._numbers = numbers
+        self._encoding = encoding
         with contextlib.suppress(NumProError):  # what is wrong with the environment is raised when the table is opened
             self._by_video  # noqa: B018 (read now: the settings are fixed when the task is loaded)
 
     def __repr__(self) -> str:
-        return f"{type(self).__name__}(numbers={self._numbers})"  # stands in results files and in the response cache's keys
+        # Stands in results files and in the response cache's keys: as ever where it can be, so that cached responses stay valid.
+        own = self._encoding
+        kept = {None: "numbers=True", PLAIN: "numbers=False"}.get(own) or f"encoding={own.name if own else None}"
+        return f"{type(self).__name__}({kept})"
 
     def __deepcopy__(self, memo: dict[int, Any]) -> TaskFunctions:
         return self  # copies of a task belong to the same evaluation
 
     @cached_property
     def _by_video(self) -> SettingsByVideo:
-        return self.session.settings_by_video(numbers=self._numbers)
+        return self.session.settings_by_video(encoding=self._encoding)
 
     @property
     def settings(self) -> NumProSettings:
@@ -92,15 +101,15 @@ class TaskFunctions:
 
     def moment_text(self, doc: Mapping[str, Any]) -> str:
         """The question of moment retrieval for a row, as lmms-eval's ``doc_to_text``."""
-        return protocol.question(doc["query"], self.settings)
+        return protocol.question(doc["query"], settings := self.settings_of(doc), timeline=Timeline(doc["duration_s"], settings.fps))
 
     def set_text(self, doc: Mapping[str, Any], *, question: SetQuestion) -> str:
         """A question for all moments, as lmms-eval's ``doc_to_text``."""
-        return protocol.question(doc["query"], self.settings, set_question=question)
+        return protocol.question(doc["query"], self.settings_of(doc), set_question=question)
 
     def highlight_text(self, doc: Mapping[str, Any]) -> str:
         """The question of highlight detection for a row, as lmms-eval's ``doc_to_text``."""
-        return protocol.question(doc["query"], self.settings, highlights=True)
+        return protocol.question(doc["query"], self.settings_of(doc), highlights=True)
 
     def moment_target(self, doc: Mapping[str, Any]) -> str:
         """The annotated spans of a row in words, for sample logs."""
@@ -159,17 +168,16 @@ _VALUES: dict[str, Callable[[Session], Any]] = {
 }
 
 
-def _set_text(asked: SetQuestion, session: Session, *, numbers: bool) -> Callable[[Mapping[str, Any]], str]:
-    return partial(TaskFunctions(session, numbers=numbers).set_text, question=asked)
+def _set_text(asked: SetQuestion, session: Session, *, encoding: TimeEncoding | None) -> Callable[[Mapping[str, Any]], str]:
+    return partial(TaskFunctions(session, encoding=encoding).set_text, question=asked)
 
 
 for _benchmark, _record in BENCHMARKS.items():
     if _record.set_question:
-        _VALUES[f"{_benchmark}_text"] = partial(_set_text, _record.set_question, numbers=True)
-        _VALUES[f"{_benchmark}_text_plain"] = partial(_set_text, _record.set_question, numbers=False)
+        for _suffix, _own in OWN_ENCODINGS.items():
+            _VALUES[f"{_benchmark}_text{_suffix}"] = partial(_set_text, _record.set_question, encoding=_own)
     _VALUES[f"{_benchmark}_table"] = partial(protocol.table, _benchmark)
     _VALUES[f"{_benchmark}_table_hd"] = partial(protocol.table, _benchmark, highlights=True)
-    for _suffix in ("", "_plain", "_hd", "_hd_plain"):
-        _VALUES[f"{_benchmark}_protocol{_suffix}"] = partial(
-            protocol.protocol, _benchmark, numbers=not _suffix.endswith("_plain"), highlights="_hd" in _suffix
-        )
+    for _suffix, _own in OWN_ENCODINGS.items():
+        _VALUES[f"{_benchmark}_protocol{_suffix}"] = partial(protocol.protocol, _benchmark, encoding=_own, highlights=False)
+        _VALUES[f"{_benchmark}_protocol_hd{_suffix}"] = partial(protocol.protocol, _benchmark, encoding=_own, highlights=True)

@@ -12,13 +12,13 @@ import threading
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from numpro_plugin.clips.clip import kept_frames
 from numpro_plugin.clips.metadata import read_clip_info
 from numpro_plugin.errors import NumProError
 from numpro_plugin.inference.generation import GenerationOptions, Generator
 from numpro_plugin.inference.prefetch import prefetch
-from numpro_plugin.numbering import draw_numbers
+from numpro_plugin.showing import ShownVideo, show
 from numpro_plugin.video.packets import PacketIndex, read_packets
-from numpro_plugin.video.sampling import Frames, sample_frames
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Iterator, Sequence
@@ -83,29 +83,21 @@ class Answer(NamedTuple):
     problem: str | None
     """Why there is no answer."""
 
+    input_tokens: int | None = None
+    """How many tokens the model read, those of the video included."""
 
-def numbered_frames(asked: VideoQuestions) -> Frames:
-    """The frames that the model is shown, with numbers drawn if the settings say so. An ordinary video is opened and demuxed once.
+
+def shown_video(asked: VideoQuestions) -> ShownVideo:
+    """What the model is shown of a video: pictures with their marks, and texts before them. An ordinary video is opened and demuxed once.
 
     Raises:
         NumProError: the video cannot be read, or carries numbers already.
     """
-    settings = asked.settings
     index = asked.index or read_packets(asked.video)
     # Only a file whose comment mentions the plugin can be a clip, so only such a file is opened a second time.
     if "numpro" in index.metadata.get("comment", "") and read_clip_info(asked.video) is not None:
         raise NumProError(f"{asked.video}: is already a NumPro clip; start from the original video")
-    frames = sample_frames(
-        index,
-        fps=settings.fps,
-        frame_size=settings.frame_size,
-        max_frames=settings.max_frames,
-        start_s=asked.start_s,
-        end_s=asked.end_s,
-    )
-    if settings.numbers:
-        draw_numbers(frames.pixels, frames.numbers, settings.style)
-    return frames
+    return show(kept_frames(index, asked.settings, start_s=asked.start_s, end_s=asked.end_s), asked.settings)
 
 
 class Asker:
@@ -172,17 +164,17 @@ class Asker:
     def _answers(self, group: list[tuple[Question, Sample]], options: GenerationOptions, *, shared: bool = False) -> Iterator[Answer]:
         samples = [sample for _, sample in group]
         generated = self.generator.one_video(samples, options) if shared else self.generator.batch(samples, options)
-        for (question, _), one in zip(group, generated, strict=True):
-            yield Answer(question, one.text, one.tokens, None)
+        for (question, sample), one in zip(group, generated, strict=True):
+            yield Answer(question, one.text, one.tokens, None, sample["input_ids"].shape[1])
 
     def _encode(self, asked: VideoQuestions) -> _Encoded:
         model, processor, family = self.loaded
-        frames = numbered_frames(asked)
-        video = family.prepare(frames, processor)
+        shown = shown_video(asked)
+        video = family.prepare(shown.pictures, processor, shown.texts)
         pixels: torch.Tensor = video.inputs["pixel_values_videos"]
         video = replace(video, inputs={**video.inputs, "pixel_values_videos": pixels.to(model.dtype)})
         with self._tokenizing:
-            return _Encoded([family.encode(video, question.turns, processor) for question in asked.questions], len(frames))
+            return _Encoded([family.encode(video, question.turns, processor) for question in asked.questions], len(shown))
 
 
 class _Encoded(NamedTuple):

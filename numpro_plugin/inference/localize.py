@@ -6,9 +6,10 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from numpro_plugin.answers.highlights import parse_highlights
-from numpro_plugin.answers.moments import parse_moment
+from numpro_plugin.answers.reading import read_moment
 from numpro_plugin.errors import NumProError
-from numpro_plugin.prompts import HIGHLIGHT_ANSWER_TOKENS, MOMENT_ANSWER_TOKENS, highlight_prompt, moment_prompt
+from numpro_plugin.prompts import HIGHLIGHT_ANSWER_TOKENS, MOMENT_ANSWER_TOKENS
+from numpro_plugin.prompts.questions import highlights_question, moment_question
 from numpro_plugin.settings import NumProSettings
 from numpro_plugin.timeline import Timeline
 from numpro_plugin.video.packets import PacketIndex, read_packets
@@ -80,15 +81,15 @@ def localize(
     usual = HIGHLIGHT_ANSWER_TOKENS[settings.prompt] if highlights else MOMENT_ANSWER_TOKENS
     options = GenerationOptions(usual if max_new_tokens is None else max_new_tokens)
     if highlights:
-        texts = [highlight_prompt(query, kind=settings.prompt, numbers=settings.numbers, color=settings.style.color) for query in queries]
+        texts = [highlights_question(query, settings) for query in queries]
     else:
-        texts = [moment_prompt(query, numbers=settings.numbers, color=settings.style.color) for query in queries]
+        texts = [moment_question(query, settings, timeline) for query in queries]
     questions = tuple(Question(text, options, key=k) for k, text in enumerate(texts))
     frames = min(settings.max_frames, timeline.count)
     asked = VideoQuestions(index.path, settings, questions, frames, start_s=start_s, end_s=end_s, index=index)
     answers = ask_one(loaded, asked, **asker)
     read = _highlights if highlights else _moment
-    return [read(query, answer.text or "", timeline, start_s) for query, answer in zip(queries, answers, strict=True)]
+    return [read(query, answer.text or "", settings, timeline, start_s) for query, answer in zip(queries, answers, strict=True)]
 
 
 def settings_for(
@@ -108,15 +109,15 @@ def settings_for(
     return settings if max_frames is None else replace(settings, max_frames=max_frames)
 
 
-def _moment(query: str, text: str, timeline: Timeline, start_s: float) -> Localized:
-    answer = parse_moment(text, last_number=timeline.count - 1)
-    if answer.numbers is None:
+def _moment(query: str, text: str, settings: NumProSettings, timeline: Timeline, start_s: float) -> Localized:
+    answer = read_moment(text, settings.encoding.answer, timeline)
+    if answer.span_s is None:
         return Localized(query, text, None, (), answer.reason)
-    start, end = (min(max(0.0, time), timeline.duration_s) + start_s for time in timeline.span_seconds(*answer.numbers))
+    start, end = (min(max(0.0, time), timeline.duration_s) + start_s for time in answer.span_s)
     return Localized(query, text, (start, end), (), answer.reason)
 
 
-def _highlights(query: str, text: str, timeline: Timeline, start_s: float) -> Localized:
+def _highlights(query: str, text: str, settings: NumProSettings, timeline: Timeline, start_s: float) -> Localized:
     answer = parse_highlights(text, query)
     pairs = list(zip(answer.frames, answer.scores, strict=False))
     there = tuple((timeline.seconds(frame) + start_s, score) for frame, score in pairs if frame < timeline.count)

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from numpro_plugin.numbering import draw_numbers
+from numpro_plugin.showing import show
+from numpro_plugin.video.sampling import Frames, frames_at
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -16,26 +18,37 @@ if TYPE_CHECKING:
 
     from numpro_plugin.numbering import NumberStyle
     from numpro_plugin.settings import NumProSettings
+    from numpro_plugin.timeline import Timeline
+    from numpro_plugin.video.packets import PacketIndex
 
 
-def draw_marks(pixels: NDArray[np.uint8], numbers: Sequence[int] | NDArray[np.int64], settings: NumProSettings) -> NDArray[np.uint8]:
-    """Draw on the frames what these settings show to a model, in place; nothing where they show no numbers.
+def marked_frames(
+    index: PacketIndex, numbers: NDArray[np.int64], timeline: Timeline, settings: NumProSettings, *, start_s: float = 0.0
+) -> NDArray[np.uint8]:
+    """Frames of a video with what these settings draw on them for a model, uint8 RGB (N, H, W, 3).
+
+    Each frame stands alone, also where a model gets several of them in a grid.
 
     Args:
-        pixels: uint8 RGB frames, (N, H, W, 3), already of the model's size.
-        numbers: N frame numbers.
+        index: the video.
+        numbers: N frame numbers, ascending.
+        timeline: their grid.
         settings: of the task or the run.
+        start_s: where in the file the timeline begins.
 
-    Returns:
-        ``pixels``.
+    Raises:
+        NumProError: none of the frames can be decoded.
     """
-    return draw_numbers(pixels, numbers, settings.style) if settings.numbers else pixels
+    pixels = frames_at(index, start_s + timeline.seconds(numbers), frame_size=settings.tile_size)
+    if settings.encoding.grid is not None:
+        settings = replace(settings, frame_size=settings.tile_size, encoding=replace(settings.encoding, layout="frames"))
+    return show(Frames(pixels, numbers, timeline), settings).pictures.pixels
 
 
 def marked_pixels(
     numbers: Sequence[int] | NDArray[np.int64], frame_size: tuple[int, int], style: NumberStyle, *, outline: bool = True
 ) -> NDArray[np.bool_]:
-    """Which pixels of each frame a mark changes, (N, H, W).
+    """Which pixels of each frame a drawn number changes, (N, H, W).
 
     Args:
         numbers: N frame numbers.

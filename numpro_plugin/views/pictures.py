@@ -14,8 +14,7 @@ from PIL import Image
 from numpro_plugin.errors import NumProError
 from numpro_plugin.timeline import Timeline, kept_numbers
 from numpro_plugin.video.packets import read_packets
-from numpro_plugin.video.sampling import frames_at
-from numpro_plugin.views.marks import draw_marks
+from numpro_plugin.views.marks import marked_frames
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -59,8 +58,7 @@ def video_sprite(
     timeline = Timeline(max(0.0, min(index.duration_s, end_s or index.duration_s) - start_s), settings.fps)
     numbers = telling_numbers(kept_numbers(timeline.count, settings.max_frames), timeline, spans)
     times_s = timeline.seconds(numbers)
-    pixels = frames_at(index, start_s + times_s, frame_size=settings.frame_size)
-    draw_marks(pixels, numbers, settings)
+    pixels = marked_frames(index, numbers, timeline, settings, start_s=start_s)
     small = [_scaled(frame) for frame in pixels]
     width, height = small[0].size
     columns = min(_COLUMNS, len(small))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import random
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
@@ -14,7 +14,6 @@ from markupsafe import Markup
 from numpro_plugin import __version__
 from numpro_plugin.errors import NumProError
 from numpro_plugin.files import check_target, written_whole
-from numpro_plugin.numbering import NumberStyle
 from numpro_plugin.views.page.playback import Playback, Videos, playback, report_folder
 from numpro_plugin.views.page.rows import Part, Row, by_benchmark, page_rows
 from numpro_plugin.views.page.sections import section
@@ -145,13 +144,14 @@ def _most_looks(rows: Sequence[Row]) -> int:
 
 def _looks(about: Sequence[Row]) -> dict[NumProSettings, list[int]]:
     """The ways in which runs showed a video, with the runs; a run without numbers shows frames without numbers."""
+    same_pixels: dict[str, NumProSettings] = {}
     looks: dict[NumProSettings, list[int]] = {}
     for row in about:
         for run, sample in enumerate(row.samples):
             if sample is None or sample.settings is None:
                 continue
-            own = sample.settings
-            runs = looks.setdefault(replace(own, prompt="zeroshot", style=own.style if own.numbers else NumberStyle()), [])
+            pixels = json.dumps(sample.settings.pixel_dict(), sort_keys=True)
+            runs = looks.setdefault(same_pixels.setdefault(pixels, sample.settings), [])
             if run not in runs:
                 runs.append(run)
     return looks

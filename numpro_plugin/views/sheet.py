@@ -15,9 +15,8 @@ from numpro_plugin.metrics.moments import query_iou
 from numpro_plugin.settings import NumProSettings
 from numpro_plugin.timeline import Timeline, kept_numbers
 from numpro_plugin.video.packets import read_packets
-from numpro_plugin.video.sampling import frames_at
 from numpro_plugin.views.lettering import Lettering
-from numpro_plugin.views.marks import draw_marks
+from numpro_plugin.views.marks import marked_frames
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -105,8 +104,7 @@ def sheet_pages(
     for page in range(pages):
         on_page = numbers[page * _COLUMNS * _ROWS : (page + 1) * _COLUMNS * _ROWS]
         times_s = timeline.seconds(on_page)
-        pixels = frames_at(index, start_s + times_s, frame_size=settings.frame_size)
-        draw_marks(pixels, on_page, settings)
+        pixels = marked_frames(index, on_page, timeline, settings, start_s=start_s)
         where = f"{Path(video).name}  ·  {timeline.duration_s:.1f} s  ·  {settings.fps:g} numbers a second"
         where += f"  ·  {len(numbers)} of {timeline.count} frames"
         where += f"  ·  page {page + 1} of {pages}" if pages > 1 else ""

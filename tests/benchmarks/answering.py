@@ -35,7 +35,7 @@ from support.videos import write_counter_video
 
 from numpro_plugin import NumProSettings
 from numpro_plugin.families import Loaded, load_model
-from numpro_plugin.inference.asking import Asker, Question, VideoQuestions, numbered_frames
+from numpro_plugin.inference.asking import Asker, Question, VideoQuestions, shown_video
 from numpro_plugin.inference.generation import Generated, GenerationOptions
 from numpro_plugin.longva import LongVAForConditionalGeneration
 from numpro_plugin.prompts import moment_prompt
@@ -169,7 +169,7 @@ def reference(folder: Path, runs: int) -> dict[str, float]:
             for query in QUERIES[:3]:
                 as_the_reference(loaded, video, query, folder / "numbered.mp4", 12)
 
-    assert len(numbered_frames(work[0])) == 15
+    assert len(shown_video(work[0])) == 15
     found = in_turn({"the reference's loop": theirs, "ours": lambda: list(Asker(loaded, batch_size=3).ask(work))}, runs, time.process_time)
     rates = {f"questions a second, {name}": 9 / seconds for name, seconds in found.items()}
     return {**rates, "times as many": found["the reference's loop"] / found["ours"]}

@@ -165,7 +165,7 @@ def test_an_old_cached_clip_without_checksum_is_made_again_once(tmp_path, monkey
     whole = clip.read_bytes()
     clip.write_bytes(whole[: -_BOX.size])  # all that the older version wrote
     assert numbered_clip(video, SMALL).read_bytes() == whole
-    monkeypatch.setattr(clip_module, "sample_frames", None)
+    monkeypatch.setattr(clip_module, "sampled_frames", None)
     assert numbered_clip(video, SMALL) == clip
 
 

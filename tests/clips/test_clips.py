@@ -119,13 +119,13 @@ def test_never_numbered_twice(tmp_path):
 
 def count_decodes(monkeypatch):
     calls = []
-    original = clip_module.sample_frames
+    original = clip_module.sampled_frames
 
-    def counted(video, **options):
+    def counted(video, settings, **options):
         calls.append(video)
-        return original(video, **options)
+        return original(video, settings, **options)
 
-    monkeypatch.setattr(clip_module, "sample_frames", counted)
+    monkeypatch.setattr(clip_module, "sampled_frames", counted)
     return calls
 
 

@@ -96,7 +96,7 @@ def frames_of(count: int) -> Chosen:
 def test_of_the_styles_that_are_read_the_one_that_covers_least_comes_first():
     styles = StyleGrid(sizes=(10, 40, 80), colors=("red", "gray"), positions=("center",)).styles()
     assert len(styles) == 6
-    order = ranked(search(frames_of(4), styles, NumProSettings(), Squinting()))
+    order = ranked(search(frames_of(4), styles, Squinting()))
     assert [one.style.font_size for one in order] == [40, 40, 80, 80, 10, 10]  # 40 misses one frame, which may be chance
     assert [one.style.color for one in order[:2]] == ["red", "gray"]
     assert [one.read_percent for one in order] == [75, 75, 100, 100, 0, 0]

@@ -137,7 +137,7 @@ def flat_settings(settings: NumProSettings) -> dict[str, Any]:
 
 def _differing_environment(settings: NumProSettings) -> list[str]:
     """Names of settings for which a ``NUMPRO_*`` variable says something else."""
-    ours, theirs = flat_settings(settings), flat_settings(settings_from_environment(numbers=settings.numbers))
+    ours, theirs = flat_settings(settings), flat_settings(settings_from_environment(encoding=settings.encoding))
     decisive = [name for name in ours if settings.numbers or name in {"fps", "frame_size", "max_frames"}]
     return [name for name in decisive if ours[name] != theirs[name] and setting_in_environment(name) is not None]
 

@@ -32,6 +32,7 @@ _HIGHLIGHT: dict[PromptKind, str] = {
 SetQuestion = Literal["retrieval", "grounding", "single"]
 """TimeLens2's questions for all moments: of VUE-TR, of MomentSeeker, and of Ego4D-NLQ, which asks for one."""
 
+_STAMPED = "You are given a video as a sequence of frames.\nThe timestamp (in seconds) is shown before each frame.\n"
 _PAIRS = "Output format MUST be a JSON array of [start, end] pairs, e.g. [[0, 3.5], [10, 12]].\n"
 _SETS: dict[SetQuestion, str] = {
     "retrieval": (
@@ -73,20 +74,31 @@ def moment_prompt(query: str, *, numbers: bool = True, color: str = "red") -> st
 
 
 def set_prompt(
-    query: str, question: SetQuestion, *, unit: Literal["frames", "seconds"] = "frames", numbers: bool = True, color: str = "red"
+    query: str,
+    question: SetQuestion,
+    *,
+    unit: Literal["frames", "seconds", "clock"] = "frames",
+    numbers: bool = True,
+    color: str = "red",
+    stamps: bool = False,
 ) -> str:
-    """The question for all moments of a query: TimeLens2's, byte for byte in seconds, and the same in frame numbers.
+    """The question for all moments of a query: TimeLens2's, byte for byte in seconds, and the same in frame numbers or clock times.
 
     Args:
         query: what to look for; inserted unchanged.
         question: which of its three.
         unit: what the answer counts. In frames "(in seconds)" becomes "(in frame numbers)", and the example has whole numbers.
-        numbers: False leaves out the sentence about the numbers; in seconds there is none.
+        numbers: False leaves out the sentence about the numbers; in other units than frames there is none.
         color: of the numbers, see `numbers_sentence`.
+        stamps: whether the time in seconds is written before each frame; the question then begins as TimeLens2's does for such input.
     """
     asked = _SETS[question]
     if unit == "frames":
         asked = asked.replace("(in seconds)", "(in frame numbers)").replace("3.5", "3")
+    elif unit == "clock":
+        asked = asked.replace("(in seconds)", '(as "mm:ss")').replace("[[0, 3.5], [10, 12]]", '[["00:00", "00:03"], ["00:10", "00:12"]]')
+    if stamps:
+        asked = asked.replace("You are given a video.\n", _STAMPED)
     asked = asked.replace("{query}", query)
     return f"{numbers_sentence(color)} {asked}" if numbers and unit == "frames" else asked
 

@@ -1,0 +1,110 @@
+"""Sampled frames -> the pictures and texts that a model gets, by the settings' time encoding."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import cv2
+import numpy as np
+
+from numpro_plugin.encoding import drawn_kind
+from numpro_plugin.numbering import check_fit, draw_marks, draw_numbers
+from numpro_plugin.progress_bar import draw_bars
+from numpro_plugin.video.sampling import Frames, sample_frames
+
+if TYPE_CHECKING:
+    import os
+
+    from numpy.typing import NDArray
+
+    from numpro_plugin.settings import NumProSettings
+    from numpro_plugin.video.packets import PacketIndex
+
+
+@dataclass(frozen=True, eq=False)
+class ShownVideo:
+    """What a model gets of a video."""
+
+    pictures: Frames
+    """Frames with their marks, or grids of them, in the settings' ``frame_size``. A grid has the number of its first frame."""
+
+    texts: tuple[str, ...] | None
+    """What is written before each picture; None leaves it to the family's own processor."""
+
+    numbers: NDArray[np.int64]
+    """Numbers of all frames that are shown, (N,)."""
+
+    def __len__(self) -> int:
+        return len(self.pictures)
+
+
+def sampled_frames(
+    video: str | os.PathLike[str] | PacketIndex, settings: NumProSettings, *, start_s: float = 0.0, end_s: float | None = None
+) -> Frames:
+    """The frames that the settings show, in the size that `show` wants, before anything is drawn. See `sample_frames` for the arguments."""
+    return sample_frames(
+        video, fps=settings.fps, frame_size=settings.tile_size, max_frames=settings.max_frames, start_s=start_s, end_s=end_s
+    )
+
+
+def show(frames: Frames, settings: NumProSettings, *, numbers: NDArray[np.int64] | None = None) -> ShownVideo:
+    """Frames as the model gets them. Letters are drawn in place; bars and grids are new pictures.
+
+    Args:
+        frames: as `sampled_frames` gives them; frames of another size are resized (a grid's or bar's share of stored ones).
+        settings: what is drawn and written, and how.
+        numbers: to show in place of the frames' own, (N,); training shows shifted ones.
+
+    Raises:
+        NumProError: a mark is wider than its frame.
+    """
+    encoding, fps = settings.encoding, frames.timeline.fps
+    marked = frames.numbers if numbers is None else numbers
+    pixels = _resized(frames.pixels, settings.tile_size) if encoding.grid or encoding.drawn == "bar" else frames.pixels
+    kind = drawn_kind(encoding)
+    if kind == "number":
+        draw_numbers(pixels, marked, settings.style)
+    elif kind is not None:
+        marks = encoding.marks(kind, marked.tolist(), fps)
+        check_fit(marks, (pixels.shape[2], pixels.shape[1]), settings.style)
+        draw_marks(pixels, marks, settings.style)
+    elif encoding.drawn == "bar":
+        labels = encoding.marks("seconds", marked.tolist(), fps)
+        times_s = (marked / fps).tolist()
+        duration_s = max(frames.timeline.duration_s, times_s[-1])
+        pixels = draw_bars(pixels, times_s, labels, duration_s=duration_s, height=settings.frame_size[1], color=settings.style.color)
+    texts = encoding.texts(marked.tolist(), fps)
+    own = frames.numbers
+    if grid := encoding.grid:
+        parts = grid.parts(len(pixels))
+        pixels = np.stack([_composed(pixels[part.start : part.stop], grid.columns, grid.rows) for part in parts])
+        own = frames.numbers[[part.start for part in parts]]
+    return ShownVideo(Frames(pixels, own, frames.timeline), texts, frames.numbers)
+
+
+def show_video(
+    video: str | os.PathLike[str] | PacketIndex, settings: NumProSettings, *, start_s: float = 0.0, end_s: float | None = None
+) -> ShownVideo:
+    """A video as the model gets it: `sampled_frames`, then `show`."""
+    return show(sampled_frames(video, settings, start_s=start_s, end_s=end_s), settings)
+
+
+def picture_count(frames: int, settings: NumProSettings) -> int:
+    """How many pictures stand for ``frames`` frames: as many, or their grids."""
+    grid = settings.encoding.grid
+    return frames if grid is None else len(grid.parts(frames))
+
+
+def _resized(pixels: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint8]:
+    if (pixels.shape[2], pixels.shape[1]) == size:
+        return pixels
+    return np.stack([cv2.resize(frame, size, interpolation=cv2.INTER_AREA) for frame in pixels])
+
+
+def _composed(tiles: NDArray[np.uint8], columns: int, rows: int) -> NDArray[np.uint8]:
+    """Tiles (n, h, w, 3) in reading order as one picture (rows * h, columns * w, 3); places without a tile are black."""
+    height, width = tiles.shape[1:3]
+    whole = np.zeros((rows * columns, height, width, 3), dtype=np.uint8)
+    whole[: len(tiles)] = tiles
+    return whole.reshape(rows, columns, height, width, 3).swapaxes(1, 2).reshape(rows * height, columns * width, 3)
