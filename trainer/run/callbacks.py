@@ -16,6 +16,8 @@ from transformers import TrainerCallback
 
 from numpro_plugin.files import write_text_whole
 
+from ..output.curve import draw_curve
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -109,3 +111,18 @@ def read_log(file: Path) -> list[dict[str, Any]]:
         except json.JSONDecodeError:
             continue
     return lines
+
+
+class CurveCallback(TrainerCallback):
+    """Draws the curve again with every checkpoint, so that a run can be looked at while it trains."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def on_save(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        """Draw what has been logged so far. A curve that cannot be drawn stops no training."""
+        if state.is_world_process_zero:
+            try:
+                draw_curve(read_log(self._folder / LOG), self._folder)
+            except (OSError, ValueError) as error:
+                log.warning("%s: the curve is not drawn (%s)", self._folder, error)

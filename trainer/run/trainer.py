@@ -25,8 +25,7 @@ from ..output.export import training_record, write_record
 from ..output.resume import extend_schedule
 from ..output.status import write_status
 from .arguments import deepspeed_used, processes
-from .callbacks import JsonLog, Meter, summarise
-from .curve import CurveCallback
+from .callbacks import CurveCallback, JsonLog, Meter, summarise
 from .held_out import HeldOut
 from .loader import training_loader, training_samples
 from .loss import answer_loss

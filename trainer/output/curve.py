@@ -1,15 +1,11 @@
-"""The curve of a training run: loss and held-out scores by step, drawn beside the checkpoints while it runs."""
+"""The curve of a training run: loss and held-out scores by step, beside its checkpoints."""
 
 from __future__ import annotations
 
 import logging
 from typing import TYPE_CHECKING, Any
 
-from transformers import TrainerCallback
-
 from numpro_plugin.files import written_whole
-
-from .callbacks import LOG, read_log
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -23,25 +19,14 @@ _SMOOTHED_FROM = 20  # values; below, every one of them can be seen
 _LOSS, _SCORE = "#0b62b0", "#d9730d"  # told apart with any colour vision, also by lightness
 
 
-class CurveCallback(TrainerCallback):
-    """Draws the curve again with every checkpoint, so that a run can be looked at while it trains."""
-
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
-
-    def on_save(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-        """Draw what has been logged so far. A curve that cannot be drawn stops no training."""
-        if state.is_world_process_zero:
-            try:
-                draw_curve(self._folder)
-            except (OSError, ValueError) as error:
-                log.warning("%s: the curve is not drawn (%s)", self._folder, error)
-
-
-def draw_curve(folder: Path) -> None:
-    """Loss by step with a running mean, and held-out loss and mIoU where there are some, as PNG and SVG, from the run's ``log.jsonl``.
+def draw_curve(lines: Sequence[dict[str, Any]], folder: Path) -> None:
+    """Loss by step with a running mean, and held-out loss and mIoU where there are some, as PNG and SVG.
 
     Without matplotlib a warning says what to install, and nothing is drawn.
+
+    Args:
+        lines: of the run's log.
+        folder: of the run, where `CURVES` are written.
     """
     try:
         from matplotlib import rc_context
@@ -49,7 +34,6 @@ def draw_curve(folder: Path) -> None:
     except ImportError:
         log.warning("%s is not drawn: it needs matplotlib (pip install 'numpro-plugin[train]')", folder / CURVES[0])
         return
-    lines = read_log(folder / LOG)
     figure = Figure(figsize=(8, 4.5), layout="constrained")
     axes = figure.add_subplot(xlabel="optimizer step", ylabel="loss per learned token")
     if points := _points(lines, "loss"):

@@ -11,7 +11,8 @@ from types import SimpleNamespace
 import pytest
 from PIL import Image
 
-from numpro_plugin.trainer.run.curve import CurveCallback, draw_curve
+from numpro_plugin.trainer.output.curve import draw_curve
+from numpro_plugin.trainer.run.callbacks import CurveCallback, read_log
 
 pytest.importorskip("matplotlib")
 
@@ -28,14 +29,14 @@ def words(svg: Path) -> set[str]:
 
 def test_the_curve_shows_losses_and_held_out_scores(tmp_path: Path):
     write_log(tmp_path, 60)
-    draw_curve(tmp_path)
+    draw_curve(read_log(tmp_path / "log.jsonl"), tmp_path)
     assert {"loss", "mean of 3", "held-out loss", "held-out mIoU"} <= words(tmp_path / "loss.svg")
     assert Image.open(tmp_path / "loss.png").size == (1200, 675)
     first = (tmp_path / "loss.svg").read_bytes()
-    draw_curve(tmp_path)
+    draw_curve(read_log(tmp_path / "log.jsonl"), tmp_path)
     assert (tmp_path / "loss.svg").read_bytes() == first
     write_log(tmp_path, 5)
-    draw_curve(tmp_path)
+    draw_curve(read_log(tmp_path / "log.jsonl"), tmp_path)
     assert "mean of" not in " ".join(words(tmp_path / "loss.svg"))
 
 
@@ -50,5 +51,5 @@ def test_a_curve_that_cannot_be_drawn_stops_no_training(tmp_path: Path, caplog, 
     CurveCallback(tmp_path / "gone").on_save(None, SimpleNamespace(is_world_process_zero=True), None)
     assert "the curve is not drawn" in caplog.text
     monkeypatch.setitem(sys.modules, "matplotlib", None)
-    draw_curve(tmp_path)
+    draw_curve(read_log(tmp_path / "log.jsonl"), tmp_path)
     assert "needs matplotlib (pip install 'numpro-plugin[train]')" in caplog.text
