@@ -52,7 +52,7 @@ class TextReader:
         from rapidocr import RapidOCR
 
         # A frame is not enlarged first: a model is not shown it any larger either.
-        self._recognise = RapidOCR(params={"Global.log_level": "critical", "Global.use_cls": False, "Det.limit_side_len": 32})
+        self._recognise: Any = RapidOCR(params={"Global.log_level": "critical", "Global.use_cls": False, "Det.limit_side_len": 32})
         self.name = "RapidOCR's text recognition"
 
     def read(self, pixels: NDArray[np.uint8], numbers: NDArray[np.int64], boxes: NDArray[np.int64]) -> NDArray[np.bool_]:
@@ -93,7 +93,8 @@ class CaptionReader:
 
         try:
             self._model: Any = AutoModel.from_pretrained(model, dtype=torch.float32).eval().to(device)
-            self._processor: Any = AutoProcessor.from_pretrained(model)
+            opener: Any = AutoProcessor
+            self._processor: Any = opener.from_pretrained(model)
         except (OSError, ValueError, KeyError) as error:
             first = str(error).strip().splitlines()[0]
             raise NumProError(f"--reader {model}: cannot be opened as a model of pictures and texts ({first})") from None

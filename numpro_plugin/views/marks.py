@@ -56,6 +56,7 @@ def marked_pixels(
         style: the look of the marks; colours do not matter.
         outline: False: of the letters alone.
     """
-    white = replace(style, color="white", stroke_color="white", **({} if outline else {"stroke_width": 0}))
+    width = style.stroke_width if outline else 0.0
+    white = replace(style, color="white", stroke_color="white", stroke_width=width)
     black = np.zeros((len(numbers), frame_size[1], frame_size[0], 3), np.uint8)
     return np.asarray(draw_numbers(black, numbers, white)[..., 0] > 0)

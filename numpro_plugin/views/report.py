@@ -165,8 +165,9 @@ def _sprites(rows: Sequence[Row], names: Sequence[Part], videos: Iterable[int]) 
     sprites: dict[Look, Sprite] = {}
     reasons: dict[int, str] = {}
     for video in videos:
-        part, looks = names[video], _looks(about[video])
-        for number, (settings, runs) in enumerate((looks or {None: []}).items()):
+        part = names[video]
+        looks: list[tuple[NumProSettings | None, list[int]]] = [*_looks(about[video]).items()]
+        for number, (settings, runs) in enumerate(looks or [(None, [])]):
             sprite, reason = sprite_or_reason(part.video, settings, _spans(about[video]), start_s=part.start_s, end_s=part.end_s)
             if sprite is None:
                 reasons[video] = reason
