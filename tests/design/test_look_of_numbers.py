@@ -147,6 +147,12 @@ def test_the_style_of_the_variables_is_looked_at(video: Path, capsys, monkeypatc
     assert "in the style of the tasks (white 40, bottom right), 0 of 20 shown numbers" in capsys.readouterr().out
 
 
+def test_encodings_without_drawn_numbers_are_refused(video: Path, capsys, monkeypatch):
+    monkeypatch.setenv("NUMPRO_ENCODING", "seconds")
+    assert main(["design", str(video), "--reader", "none"]) == 1
+    assert "NUMPRO_ENCODING=seconds draws no numbers on single frames" in capsys.readouterr().err
+
+
 @pytest.mark.slow
 def test_a_prepared_benchmark_gives_frames_captions_and_videos(video: Path, tmp_path: Path, capsys):
     rows = [{"video": "card.mp4", "query": query, "spans": [span]} for query, span in (("grey", [2, 6]), ("orange", [14, 18]))]

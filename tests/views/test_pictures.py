@@ -15,8 +15,10 @@ from support.layout import differs
 from support.logs import SMALL
 
 from numpro_plugin import draw_numbers, sample_frames
+from numpro_plugin.encoding import PRESETS
 from numpro_plugin.errors import NumProError
 from numpro_plugin.settings import NumProSettings
+from numpro_plugin.showing import show_video
 from numpro_plugin.timeline import Timeline, kept_numbers
 from numpro_plugin.views.lettering import Lettering
 from numpro_plugin.views.pictures import MOST_FRAMES, sprite_or_reason, telling_numbers, video_sprite
@@ -37,6 +39,22 @@ def test_a_sprite_holds_the_frames_as_the_model_saw_them(video):
         shown = np.asarray(sheet.crop((left, top, left + sprite.width, top + sprite.height)), dtype=float)
         wanted = np.asarray(Image.fromarray(frame).resize((sprite.width, sprite.height), Image.Resampling.LANCZOS), dtype=float)
         assert np.abs(shown - wanted).mean() < 8  # JPEG
+
+
+@pytest.mark.parametrize("name", ["seconds", "bar", "plain", "grid"])
+def test_a_sprite_has_the_marks_of_every_encoding(video, name):
+    settings = NumProSettings(fps=1.0, frame_size=(96, 96), encoding=PRESETS[name].encoding)
+    sprite = video_sprite(str(video), settings, [(2, 6)])
+    shown = show_video(video, settings).pictures.pixels
+    if name == "grid":  # frames stand alone, in the size that they have in the grid
+        shown = np.stack([shown[0, 32 * row : 32 * row + 32, 24 * column : 24 * column + 24] for row in (0, 1) for column in range(4)])
+    sheet = Image.open(io.BytesIO(sprite.jpeg))
+    assert len(sprite.numbers) == 10
+    for k, frame in enumerate(shown):
+        left, top = sprite.width * (k % 4), sprite.height * (k // 4)
+        cell = np.asarray(sheet.crop((left, top, left + sprite.width, top + sprite.height)), dtype=float)
+        wanted = np.asarray(Image.fromarray(frame).resize((sprite.width, sprite.height), Image.Resampling.LANCZOS), dtype=float)
+        assert np.abs(cell - wanted).mean() < 8  # JPEG
 
 
 @hypothesis_settings(suppress_health_check=[HealthCheck.too_slow])  # on a busy machine
