@@ -38,6 +38,7 @@ ROOMS = (
     "benchmarks",
     "reports",
     "views",
+    "design",
     "inference",
     "cli.terminal",
     "cli.tables",

@@ -15,7 +15,7 @@ import yaml
 ROOT = Path(__file__).resolve().parents[1]
 
 FLAGS = {
-    "numpro": "demo ask app prepare check number score compare ceiling sweep report sheet export doctor cache tasks-path --version",
+    "numpro": "demo ask app prepare check number score compare ceiling sweep report sheet export design doctor cache tasks-path --version",
     "numpro demo": "--train --videos --seed --out --json",
     "numpro ask": "video QUERY --model --adapter --highlights --fps --max-frames --start --end --max-new-tokens --batch-size --dtype "
     "--attn --device --json --clip --srt --edl --csv --force --encoding",
@@ -40,6 +40,8 @@ FLAGS = {
     "numpro report": "RUN -o --output --pictures --videos --force",
     "numpro sheet": "video -o --output --query --truth --answer --samples --id --encoding --fps --frame-size --max-frames --end --force",
     "numpro export": "RUN --to csv coco fiftyone labelstudio -o --output --force",
+    "numpro design": "VIDEO --benchmark --split --most-videos --frames --reader --sizes --colors --positions --outlines --plot --sheet "
+    "--json --force",
     "numpro doctor": "FOLDER --json",
     "numpro cache": "info clear",
     "numpro tasks-path": "",

@@ -13,6 +13,7 @@ from numpro_plugin.cli.ask import add_ask_verb
 from numpro_plugin.cli.clips import add_clip_verbs
 from numpro_plugin.cli.command import run_command
 from numpro_plugin.cli.data import add_data_verbs
+from numpro_plugin.cli.design import add_design_verb
 from numpro_plugin.cli.doctor import add_doctor_verb
 from numpro_plugin.cli.scores import add_score_verbs
 from numpro_plugin.cli.sweep import add_sweep_verb
@@ -59,6 +60,7 @@ def _parser() -> argparse.ArgumentParser:
     add_score_verbs(verbs)
     add_sweep_verb(verbs)
     add_view_verbs(verbs)
+    add_design_verb(verbs)
     add_doctor_verb(verbs)
     return parser
 

@@ -12,10 +12,9 @@ import numpy as np
 from PIL import Image
 
 from numpro_plugin.errors import NumProError
-from numpro_plugin.showing import marked_frames
 from numpro_plugin.timeline import Timeline, kept_numbers
 from numpro_plugin.video.packets import read_packets
-from numpro_plugin.video.sampling import Frames, frames_at
+from numpro_plugin.views.marks import marked_frames
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -59,8 +58,8 @@ def video_sprite(
     timeline = Timeline(max(0.0, min(index.duration_s, end_s or index.duration_s) - start_s), settings.fps)
     numbers = telling_numbers(kept_numbers(timeline.count, settings.max_frames), timeline, spans)
     times_s = timeline.seconds(numbers)
-    pixels = frames_at(index, start_s + times_s, frame_size=settings.tile_size)
-    small = [_scaled(frame) for frame in marked_frames(Frames(pixels, numbers, timeline), settings)]
+    pixels = marked_frames(index, numbers, timeline, settings, start_s=start_s)
+    small = [_scaled(frame) for frame in pixels]
     width, height = small[0].size
     columns = min(_COLUMNS, len(small))
     sheet = Image.new("RGB", (width * columns, height * -(-len(small) // columns)))

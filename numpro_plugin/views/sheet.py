@@ -14,11 +14,10 @@ from numpro_plugin.errors import NumProError
 from numpro_plugin.files import check_target, written_whole
 from numpro_plugin.metrics.moments import query_iou
 from numpro_plugin.settings import NumProSettings
-from numpro_plugin.showing import marked_frames
 from numpro_plugin.timeline import Timeline, kept_numbers
 from numpro_plugin.video.packets import read_packets
-from numpro_plugin.video.sampling import Frames, frames_at
 from numpro_plugin.views.lettering import Lettering
+from numpro_plugin.views.marks import marked_frames
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -36,6 +35,18 @@ _TRUTH, _ANSWER = "#007a5a", "#0b62b0"  # dark green and blue: told apart with a
 
 
 @dataclass(frozen=True)
+class Reading:
+    """How an answer was read."""
+
+    spans_s: tuple[Span, ...]
+    iou: float | None
+    """0 to 1; None without a true moment or without a span."""
+    reason: str
+    is_read: bool = True
+    """False: nobody knows what it means. An answer may be read and name no moment: there is none."""
+
+
+@dataclass(frozen=True)
 class SheetText:
     """What stands on a sheet besides the frames."""
 
@@ -44,16 +55,8 @@ class SheetText:
     """True moments, (start, end) in seconds."""
     answer: str = ""
     """A model's words, such as ``From Frame 1 to Frame 6.``, in the unit that the settings' encoding asks for."""
-
-
-@dataclass(frozen=True)
-class Reading:
-    """How an answer was read."""
-
-    span_s: Span | None
-    iou: float | None
-    """0 to 1; None without a true moment or without a span."""
-    reason: str
+    reading: Reading | None = None
+    """How the words were read, where a log says it; they are read here otherwise."""
 
 
 def write_sheet(
@@ -103,8 +106,7 @@ def sheet_pages(
     for page in range(pages):
         on_page = numbers[page * _COLUMNS * _ROWS : (page + 1) * _COLUMNS * _ROWS]
         times_s = timeline.seconds(on_page)
-        pixels = frames_at(index, start_s + times_s, frame_size=settings.tile_size)
-        pixels = marked_frames(Frames(pixels, on_page, timeline), settings)
+        pixels = marked_frames(index, on_page, timeline, settings, start_s=start_s)
         where = f"{Path(video).name}  ·  {timeline.duration_s:.1f} s  ·  {settings.fps:g} numbers a second"
         where += f"  ·  {len(numbers)} of {timeline.count} frames"
         where += f"  ·  page {page + 1} of {pages}" if pages > 1 else ""
@@ -123,18 +125,22 @@ def read_answer(text: SheetText, timeline: Timeline, *, unit: AnswerUnit = "fram
         timeline: of the video.
         unit: what the question asked for.
     """
-    if not text.answer:
-        return None
+    if text.reading is not None or not text.answer:
+        return text.reading
     found = read_moment(text.answer, unit, timeline)
     if found.span_s is None:
-        return Reading(None, None, found.reason)
+        return Reading((), None, found.reason, is_read=False)
     iou = float(query_iou(found.span_s, [list(span) for span in text.truth_s])) if text.truth_s else None
-    return Reading(found.span_s, iou, found.reason)
+    return Reading((found.span_s,), iou, found.reason)
 
 
 def text_of_sample(sample: Sample) -> SheetText:
     """What a logged sample says."""
-    return SheetText(sample.query, tuple(sample.truth_s), sample.text)
+    spans_s = (*sample.spans_s, *((time_s, time_s) for time_s, _ in sample.highlights))
+    iou = sample.score / 100 if sample.spans_s and sample.truth_s else None
+    is_read = not sample.failure and sample.metrics.get("parse_fail") != 100
+    reading = Reading(spans_s, iou, sample.failure or sample.reason, is_read)
+    return SheetText(sample.query, tuple(sample.truth_s), sample.text, reading)
 
 
 def _page(
@@ -188,15 +194,16 @@ _Bar = tuple[str, str, "Sequence[Span]", str]
 def _bars(text: SheetText, reading: Reading | None) -> list[_Bar]:
     bars: list[_Bar] = []
     if text.truth_s:
-        many = f"{len(text.truth_s)} moments" if len(text.truth_s) > 1 else "{:g} to {:g} s".format(*text.truth_s[0])
-        bars.append(("truth", _TRUTH, text.truth_s, many))
+        bars.append(("truth", _TRUTH, text.truth_s, _counted(text.truth_s)))
     if reading is not None:
-        if reading.span_s is None:
-            bars.append(("answer", _ANSWER, (), "not read"))
-        else:
-            iou = "" if reading.iou is None else f"  ·  IoU {reading.iou:.2f}"
-            bars.append(("answer", _ANSWER, (reading.span_s,), "{:g} to {:g} s".format(*reading.span_s) + iou))
+        iou = "" if reading.iou is None else f"  ·  IoU {reading.iou:.2f}"
+        end = _counted(reading.spans_s) + iou if reading.spans_s else "none" if reading.is_read else "not read"
+        bars.append(("answer", _ANSWER, reading.spans_s, end))
     return bars
+
+
+def _counted(spans: Sequence[Span]) -> str:
+    return f"{len(spans)} moments" if len(spans) > 1 else f"{spans[0][0]:.7g} to {spans[0][1]:.7g} s"
 
 
 def _timeline(draw: ImageDraw.ImageDraw, small: Lettering, y: float, bars: Sequence[_Bar], duration_s: float) -> float:
@@ -212,7 +219,7 @@ def _timeline(draw: ImageDraw.ImageDraw, small: Lettering, y: float, bars: Seque
         y += 34
     if bars:
         for k in range(5):
-            label = f"{duration_s * k / 4:.3g} s"
+            label = f"{round(duration_s * k / 4, 1):.7g} s"
             x = left + (right - left) * k / 4 - small.width(label) * k / 4
             small.draw(draw, x, y - 6, label, _SOFT)
         y += 30

@@ -19,12 +19,13 @@ from numpro_plugin.weights.folder import local_folder
 from numpro_plugin.weights.record import read_record
 
 from ..output.checkpoints import checkpoints, delete_leftovers
+from ..output.curve import draw_curve
 from ..output.export import training_record
 from ..output.resume import claim_output
 from ..output.status import write_status
 from ..shards.index import ShardIndex
 from .arguments import deepspeed_used, processes, training_arguments
-from .callbacks import CURVE, LOG, draw_loss_curve, read_log
+from .callbacks import LOG, read_log
 from .loader import mixture_of
 from .model import check_adapter, open_for_training
 from .preemption import StopCallback
@@ -69,7 +70,7 @@ def train(recipe: Recipe, *, lock: OutputLock | None, requests: StopRequests) ->
             trainer.evaluate()  # after the export, so that the result exists even if this fails
         if lock is not None:
             lock.check()
-            draw_loss_curve(read_log(output / LOG), output / CURVE)
+            draw_curve(read_log(output / LOG), output)
             write_status(output, "finished", step=last, max_steps=trainer.state.max_steps, result=result.name)
     return result
 

@@ -26,7 +26,7 @@ from ..output.export import training_record, write_record
 from ..output.resume import extend_schedule
 from ..output.status import write_status
 from .arguments import deepspeed_used, processes
-from .callbacks import JsonLog, Meter, summarise
+from .callbacks import CurveCallback, JsonLog, Meter, summarise
 from .held_out import HeldOut
 from .loader import mixture_of, training_loader, training_samples
 from .loss import answer_loss
@@ -82,7 +82,7 @@ class NumProTrainer(Trainer):
             data_collator=self.collator,
             train_dataset=self.samples,
             eval_dataset=None if self.held_out is None else self.held_out.samples,
-            callbacks=[JsonLog(Path(recipe.output)), stopping],
+            callbacks=[JsonLog(Path(recipe.output)), CurveCallback(Path(recipe.output)), stopping],
         )
         self.model_accepts_loss_kwargs = True  # so that compute_loss gets the learned tokens of the whole accumulated batch
 

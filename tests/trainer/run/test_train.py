@@ -85,7 +85,7 @@ def plain(world: World, datasets_cache: str) -> Recipe:
 @pytest.mark.slow
 def test_a_run_writes_adapter_checkpoints_log_curve_and_recipe(plain: Recipe, world: World) -> None:
     output = Path(plain.output)
-    files = {"adapter", "checkpoint-6", "checkpoint-8", "log.jsonl", "loss.png", "recipe.yaml", "status.json"}
+    files = {"adapter", "checkpoint-6", "checkpoint-8", "log.jsonl", "loss.png", "loss.svg", "recipe.yaml", "status.json"}
     assert {p.name for p in output.iterdir()} == files
     assert load_recipe(output / "recipe.yaml") == plain
     lines = [line for line in read_log(output / "log.jsonl") if "loss" in line]
