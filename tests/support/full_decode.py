@@ -50,8 +50,8 @@ Memory = Literal["reused", "blank", "filled"]
 """What is in the memory that a picture is decoded into: an earlier picture, as usual; zeros; or one value, `FILLING`.
 
 Of a damaged picture some decoders (HEVC's, without reporting an error) leave parts as they find them. What is there depends on which
-earlier picture's memory was free, so on when Python let go of it: nothing is right or wrong there. Such parts are found by decoding into blank and
-into filled memory: they differ for certain, whatever reuse gave by chance.
+earlier picture's memory was free, so on when Python let go of it: nothing is right or wrong there. Such parts are found by decoding into
+blank and into filled memory: they differ for certain, whatever reuse gave by chance.
 """
 
 FILLING = 0xAA
