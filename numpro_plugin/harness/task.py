@@ -33,7 +33,8 @@ def __getattr__(name: str) -> Any:
 
     - ``visual``, ``moment_text``, ``moment_target``, ``moment_results``, ``highlight_text``, ``highlight_target``, ``highlight_results``:
       methods of `TaskFunctions`; with ``_plain`` behind them those of tasks whose frames have no numbers
-    - ``set_target``, ``set_results`` and, with the benchmark's question for all moments, ``BENCHMARK_text``; ``_plain`` as above
+    - ``set_target``, ``set_results`` and, with the benchmark's question for all moments, ``BENCHMARK_text``; ``_plain`` as above.
+      ``custom_sets`` counts as a benchmark whose table is that of ``custom``
     - ``BENCHMARK_table``, ``BENCHMARK_table_hd``: dataset arguments
     - ``BENCHMARK_protocol``, ``BENCHMARK_protocol_plain``, ``BENCHMARK_protocol_hd``, ``BENCHMARK_protocol_hd_plain``: metadata
     - ``moment_generation``, ``set_generation``, ``highlight_generation``: generation arguments
@@ -171,5 +172,17 @@ for _benchmark, _record in BENCHMARKS.items():
     _VALUES[f"{_benchmark}_table_hd"] = partial(protocol.table, _benchmark, highlights=True)
     for _suffix in ("", "_plain", "_hd", "_hd_plain"):
         _VALUES[f"{_benchmark}_protocol{_suffix}"] = partial(
-            protocol.protocol, _benchmark, numbers=not _suffix.endswith("_plain"), highlights="_hd" in _suffix
+            protocol.protocol,
+            _benchmark,
+            numbers=not _suffix.endswith("_plain"),
+            highlights="_hd" in _suffix,
+            set_question=_record.set_question,
         )
+
+# Own queries are asked for one moment; `numpro_custom_sets` asks the same table for all moments.
+_VALUES["custom_sets_table"] = partial(protocol.table, "custom", spans=True)
+for _suffix in ("", "_plain"):
+    _VALUES[f"custom_sets_text{_suffix}"] = partial(_set_text, "retrieval", numbers=not _suffix)
+    _VALUES[f"custom_sets_protocol{_suffix}"] = partial(
+        protocol.protocol, "custom", numbers=not _suffix, highlights=False, set_question="retrieval"
+    )
