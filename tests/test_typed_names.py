@@ -53,7 +53,7 @@ FLAGS = {
     "numpro-train merge": "BASE ADAPTER OUT",
 }
 BENCHMARKS = (
-    *("charades", "didemo", "activitynet", "qvhighlights", "qvhighlights_hd", "custom"),
+    *("charades", "didemo", "activitynet", "qvhighlights", "qvhighlights_hd", "custom", "custom_sets"),
     *("timelens", "timelens_charades", "timelens_activitynet", "timelens_qvhighlights"),
     *("vue_tr", "vue_tr_v2", "momentseeker", "ego4d_nlq"),
     *("tvgbench", "tacos", "youcook2", "hirest", "charades_ood", "rextime", "etbench_tvg"),

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from numpro_plugin.benchmarks import BENCHMARKS
 from numpro_plugin.cli.tables import table
-from numpro_plugin.cli.terminal import JSON_HELP, check_json_target, check_new_file, finish, say, shortened
+from numpro_plugin.cli.terminal import JSON_HELP, check_json_target, check_new_file, finish, path_or_place, say, shortened
 from numpro_plugin.errors import NumProError
 from numpro_plugin.printable import printable
 
@@ -22,7 +22,9 @@ if TYPE_CHECKING:
 def add_score_verbs(verbs: Any) -> None:
     """The verbs on the command's parser."""
     verb = verbs.add_parser("ceiling", help="what answers in shown marks can reach at best on a prepared benchmark")
-    verb.add_argument("benchmark", nargs="?", choices=list(BENCHMARKS), help="default: all that are prepared, in one table")
+    verb.add_argument(
+        "benchmark", nargs="?", choices=list(BENCHMARKS), help="default: all that are prepared, with all splits and own sets, in one table"
+    )
     rates = "numbers per second (default: 0.5 1 2), or auto: by each video's length, as with NUMPRO_FPS=auto"
     verb.add_argument("--fps", type=_rate, nargs="+", default=[0.5, 1.0, 2.0], metavar="RATE", help=rates)
     verb.add_argument("--max-frames", type=int, help="most frames a video; longer videos are thinned, as in the tasks (default: no limit)")
@@ -41,7 +43,8 @@ def add_score_verbs(verbs: Any) -> None:
         type=Path,
         help="results of NumPro, TimeChat, TRACE, TimeLens, VTimeLLM or moment_detr, or lmms-eval's samples_*.jsonl",
     )
-    verb.add_argument("--truth", type=Path, metavar="FILE", help="official annotation file, TimeChat's ground truth, or a prepared table")
+    truth = "official annotation file, TimeChat's ground truth, or a prepared table; or hf://datasets/ORG/NAME/PATH"
+    verb.add_argument("--truth", type=path_or_place, metavar="FILE", help=truth)
     verb.add_argument("--fps", type=float, default=0.5, help="numbers per second that answers speak in (default: 0.5)")
     verb.add_argument(
         "--unit",
@@ -154,33 +157,34 @@ def _what(args: argparse.Namespace) -> str:
 
 
 def _every_ceiling(args: argparse.Namespace, encodings: list[tuple[str, TimeEncoding, list[Rate]]], notes: list[str]) -> int:
-    """Of all prepared benchmarks, the highest mIoU and the share of queries that no answer in numbers can reach."""
-    from numpro_plugin.benchmarks.table import default_split, has_spans, table_path
+    """Of all prepared tables, every split and own set, the highest mIoU and the share of queries that no answer in numbers can reach."""
+    from numpro_plugin.benchmarks.table import has_spans, prepared_tables
+    from numpro_plugin.environment import data_folder
     from numpro_plugin.metrics.moments import THRESHOLDS, recall_name
     from numpro_plugin.metrics.sets import set_recall_name
     from numpro_plugin.reports.ceiling import ceilings
 
     if args.split:
         raise NumProError(f"--split {args.split}: is for one benchmark; name it before the flag")
-    places = {name: table_path(name, default_split(benchmark), args.out) for name, benchmark in BENCHMARKS.items()}
-    prepared = {name: path for name, path in places.items() if path.exists()}
-    if not prepared:
-        raise NumProError(f"no benchmark is prepared in {next(iter(places.values())).parents[1]}; run: numpro prepare BENCHMARK --help")
+    tables = prepared_tables(args.out)
+    if not tables:
+        raise NumProError(f"no benchmark is prepared in {args.out or data_folder()}; run: numpro prepare BENCHMARK --help")
     rows: dict[str, dict[str, float]] = {}
-    without = [name for name, path in prepared.items() if not BENCHMARKS[name].set_question and not has_spans(path)]
-    for name, path in prepared.items():
-        if name in without:
+    without: list[str] = []
+    for name, path in tables.items():
+        of_sets = BENCHMARKS[name.partition(" ")[0]].set_question is not None
+        if not of_sets and not has_spans(path):
+            without.append(name)
             continue
         for called, encoding, rates in encodings:
             by = "" if args.encoding == "number" else f", {called}"
             for fps, scores in ceilings(path, rates, max_frames=args.max_frames, encoding=encoding).items():
-                of_sets = BENCHMARKS[name].set_question is not None
                 out_of_reach = {f"not at {t:g}": 100.0 - scores[(set_recall_name if of_sets else recall_name)(t)] for t in THRESHOLDS}
                 mean = scores["mIoU_set" if of_sets else "mIoU"]
-                rows[f"{name} {path.stem}{by}, {_named(fps)} a second"] = {"mIoU": mean, **out_of_reach}
+                rows[f"{name}{by}, {_named(fps)} a second"] = {"mIoU": mean, **out_of_reach}
     title = f"the best mIoU that {_what(args)} can reach, and the share of queries that they cannot bring to an IoU, in percent"
     if not rows:
-        raise NumProError(f"no prepared benchmark has annotated spans (looked at: {', '.join(prepared)}), so there is no ceiling")
+        raise NumProError(f"no prepared benchmark has annotated spans (looked at: {', '.join(tables)}), so there is no ceiling")
     left_out = f"\nwithout annotated spans, so without a ceiling: {', '.join(without)}" if without else ""
     finish("\n".join([f"{title}\n{table(rows)}{left_out}", *notes]), args.json, rows)
     if args.plot:
@@ -193,19 +197,21 @@ def _every_ceiling(args: argparse.Namespace, encodings: list[tuple[str, TimeEnco
 
 def _score(args: argparse.Namespace) -> int:
     check_json_target(args.json)
+    from numpro_plugin.benchmarks.hub.download import fetched_file, is_on_hub
     from numpro_plugin.reports.score import score_highlights, score_moments
     from numpro_plugin.reports.sets.score import score_sets
 
+    truth = fetched_file(args.truth) if args.truth is not None and is_on_hub(args.truth) else args.truth
     if args.kind == "set":
         if args.compatible:
             raise NumProError(f"--compatible {args.compatible}: there is one rule for sets, that of VUE-TR and TimeLens2")
-        score = score_sets(args.predictions, args.truth, fps=args.fps, unit=args.unit)
+        score = score_sets(args.predictions, truth, fps=args.fps, unit=args.unit)
     elif args.kind == "moment":
-        score = score_moments(args.predictions, args.truth, fps=args.fps, compatible=args.compatible, unit=args.unit)
+        score = score_moments(args.predictions, truth, fps=args.fps, compatible=args.compatible, unit=args.unit)
     elif args.unit != "frames":
         raise NumProError(f"--unit {args.unit}: highlights are answered in frame numbers; leave --unit out")
     else:
-        score = score_highlights(args.predictions, args.truth, fps=args.fps, compatible=args.compatible)
+        score = score_highlights(args.predictions, truth, fps=args.fps, compatible=args.compatible)
     width = max(map(len, score.metrics))
     lines = [f"{name:{width}}  {value:6.2f}" for name, value in score.metrics.items()]
     finish("\n".join([*lines, "", ", ".join(f"{name}: {count}" for name, count in score.counts.items())]), args.json, asdict(score))

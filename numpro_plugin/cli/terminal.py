@@ -31,6 +31,11 @@ def shortened(text: str, used: int) -> str:
     return line if len(line) <= room else line[: room - 3] + "..."
 
 
+def path_or_place(text: str) -> Path | str:
+    """An argument that is a path of this machine, or a place on the hub, whose slashes a path would lose."""
+    return text if text.startswith("hf:") else Path(text)
+
+
 def check_json_target(target: str | os.PathLike[str] | None) -> None:
     """Raise NumProError now, and not after the work, if ``--json`` names a place that cannot be written."""
     if target is None or str(target) == "-":

@@ -136,17 +136,30 @@ def test_all_that_is_prepared_in_one_table(tmp_path, capsys):
     assert main(["ceiling", "--split", "val"]) != 0
 
 
+def test_every_split_and_own_set_has_a_line(tmp_path, capsys):
+    path = tmp_path / "mine.csv"
+    path.write_text("video,query,duration,start,end\na.mp4,x,10,1,5\n")
+    for name, split in ((None, "test"), ("kitchen", "val"), ("kitchen", "test")):
+        prepare(BENCHMARKS["custom"], path, name=name, split=split, progress=False)
+    charades = tmp_path / "charades.json"
+    charades.write_text(json.dumps({"AAAAA": {"duration": 10, "timestamps": [[1, 5]], "sentences": ["x"]}}))
+    prepare(BENCHMARKS["charades"], charades, split="train", progress=False)
+    assert main(["ceiling", "--fps", "1", "--json", "-"]) == 0
+    names = ("charades train", "custom test", "custom kitchen test", "custom kitchen val")
+    assert list(json.loads(capsys.readouterr().out)) == [f"{name}, 1 a second" for name in names]
+
+
 def test_a_set_without_spans_does_not_hide_the_others(tmp_path, capsys):
     path = tmp_path / "mine.csv"
     path.write_text("video,query,duration\na.mp4,x,10\n")
     prepare(BENCHMARKS["custom"], path, progress=False)
     assert main(["ceiling"]) != 0
-    assert "no prepared benchmark has annotated spans (looked at: custom)" in capsys.readouterr().err
+    assert "no prepared benchmark has annotated spans (looked at: custom test)" in capsys.readouterr().err
     prepare(BENCHMARKS["tacos"], write_todays(tmp_path)["tacos"], progress=False)
     assert main(["ceiling", "--fps", "1"]) == 0
     printed = capsys.readouterr().out
     assert "tacos test, 1 a second" in printed
-    assert "without annotated spans, so without a ceiling: custom" in printed
+    assert "without annotated spans, so without a ceiling: custom test" in printed
 
 
 def moments_table(tmp_path, count):
