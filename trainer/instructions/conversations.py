@@ -106,6 +106,9 @@ class TrainingVideo:
 
     conversations: list[Conversation]
 
+    left_out: str | None = None
+    """Why it is not to be read, if that is so."""
+
 
 @dataclass(frozen=True)
 class BadRow:

@@ -22,6 +22,7 @@ from ..output.checkpoints import checkpoints, delete_leftovers
 from ..output.export import training_record
 from ..output.resume import claim_output
 from ..output.status import write_status
+from ..shards.evaluated import EvaluatedVideos, check_not_evaluated
 from ..shards.index import ShardIndex
 from ..shards.mixture import Mixture
 from .arguments import deepspeed_used, processes, training_arguments
@@ -50,6 +51,8 @@ def train(recipe: Recipe, *, lock: OutputLock | None, requests: StopRequests) ->
     Mixture.of(index, recipe.data.sources, seed=recipe.seed)  # refuses wrong sources before the model is loaded
     held_out = ShardIndex.read(recipe.data.held_out, recipe.numpro) if recipe.data.held_out else None
     checkpoint = None
+    if lock is not None and recipe.data.evaluated == "refuse":
+        check_not_evaluated(index, held_out, EvaluatedVideos.of_tables())
     if lock is not None:
         checkpoint = claim_output(
             recipe, output, result, training_record(recipe, index, processes=processes(), deepspeed=deepspeed_used(recipe))

@@ -72,8 +72,8 @@ class NumProTrainer(Trainer):
         self.collator = Collator(loaded.family, loaded.processor, recipe, pixels_dtype=next(base.parameters()).dtype)
         self.held_out = None
         if held_out is not None:
-            wanted = {"max_new_tokens": recipe.run.max_new_tokens, "scores": recipe.run.held_out}
-            self.held_out = HeldOut(held_out, self.collator, **wanted)
+            run_keys = recipe.run
+            self.held_out = HeldOut(held_out, self.collator, max_new_tokens=run_keys.max_new_tokens, scores=run_keys.held_out)
         self.samples = training_samples(recipe, index)
         self._saving_to: str | None = None
         self._unreadable: dict[str, Any] = {}
