@@ -56,7 +56,7 @@ _SETTINGS: dict[str, tuple[str, Callable[[str], Any]]] = {
 # Which rows are asked about, how long answers may be, where things are stored and how they are read.
 _OTHERS = (
     *("NUMPRO_DATA", "NUMPRO_SPLIT", "NUMPRO_CUSTOM", "NUMPRO_CACHE", "NUMPRO_CACHE_GB", "NUMPRO_DECODER", "NUMPRO_SHARED"),
-    *("NUMPRO_MAX_NEW_TOKENS", "NUMPRO_UNPACKED_GB"),
+    *("NUMPRO_MAX_NEW_TOKENS", "NUMPRO_UNPACKED_GB", "NUMPRO_KEEP_FRAMES"),
 )
 TOKEN_LIMIT_NAMES = ("max_new_tokens", "max_gen_toks", "max_tokens", "max_completion_tokens", "max_output_tokens")
 """What lmms-eval, its models and servers call the token limit of an answer."""
@@ -205,6 +205,14 @@ def clips_folder() -> Path:
 def answers_folder() -> Path:
     """Folder of the answers: ``$NUMPRO_CACHE/answers``, else in the user's cache folder."""
     return Path(os.environ.get("NUMPRO_CACHE") or user_folder()) / "answers"
+
+
+def keeps_frames() -> bool:
+    """``$NUMPRO_KEEP_FRAMES`` (1 or 0): whether sampled frames are kept in the clips folder for other encodings of the same video."""
+    text = os.environ.get("NUMPRO_KEEP_FRAMES", "0")
+    if text not in ("0", "1"):
+        raise NumProError(f"NUMPRO_KEEP_FRAMES={text!r} must be 1 or 0")
+    return text == "1"
 
 
 def cache_limit_gb() -> float:

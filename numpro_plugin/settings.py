@@ -16,6 +16,9 @@ from numpro_plugin.timeline import Timeline
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+SMALLEST_SIDE = 16
+"""Of a picture, in pixels."""
+
 PromptKind = Literal["zeroshot", "ft"]
 
 _FRAME_SIZE = re.compile(r"\s*(?P<width>[0-9]{1,6})\s*(?:[xX]\s*(?P<height>[0-9]{1,6})\s*)?")
@@ -57,28 +60,24 @@ class NumProSettings:
         prompt: PromptKind = "zeroshot",
         encoding: TimeEncoding = NUMBER,
     ) -> None:
-        if numbers not in (None, True, False):
-            raise NumProError(f"numbers={numbers!r} must be True or False")
-        if isinstance(encoding, TimeEncoding) and numbers is not None and numbers != encoding.draws:
-            if encoding not in (NUMBER, PLAIN):
-                raise NumProError(f"numbers={numbers} contradicts encoding {encoding.name}; leave numbers out")
-            encoding = NUMBER if numbers else PLAIN
+        if numbers is not None and isinstance(encoding, TimeEncoding):
+            encoding = encoding_with(encoding, numbers=numbers)
         values = {"fps": fps, "frame_size": frame_size, "max_frames": max_frames, "prompt": prompt, "encoding": encoding}
         for name, value in {**values, "style": NumberStyle() if style is None else style}.items():
             object.__setattr__(self, name, value)
-        self._check()
+        self.__post_init__()
 
     @property
     def numbers(self) -> bool:
         """Whether anything is drawn on the frames."""
         return self.encoding.draws
 
-    def _check(self) -> None:
+    def __post_init__(self) -> None:
         if not (isinstance(self.fps, (int, float)) and math.isfinite(self.fps) and 0 < self.fps <= 240):
             raise NumProError(f"fps={self.fps!r} must be above 0 and at most 240 numbers per second (the paper uses 0.5)")
         object.__setattr__(self, "fps", float(self.fps))  # 1 and 1.0 are one setting, in hashes too
         size = self.frame_size
-        if not (isinstance(size, tuple) and len(size) == 2 and all(isinstance(n, int) and 16 <= n <= 4096 for n in size)):
+        if not (isinstance(size, tuple) and len(size) == 2 and all(isinstance(n, int) and SMALLEST_SIDE <= n <= 4096 for n in size)):
             raise NumProError(f"frame_size={size!r} must be (width, height), each 16 to 4096 pixels")
         if not (isinstance(self.max_frames, int) and self.max_frames >= 1):
             raise NumProError(f"max_frames={self.max_frames!r} must be an integer, 1 or more")
@@ -144,6 +143,21 @@ class NumProSettings:
             if values["encoding"] in ({"drawn": "number", "layout": "frames"}, {"drawn": "none", "layout": "frames"}):
                 del values["encoding"]  # the same pixels as with the encodings that need no word
         return values
+
+
+def encoding_with(encoding: TimeEncoding, *, numbers: bool) -> TimeEncoding:
+    """What the short word ``numbers`` makes of an encoding: ``number`` or ``plain``.
+
+    Raises:
+        NumProError: it is not True or False, or contradicts another encoding than these two.
+    """
+    if not isinstance(numbers, bool):
+        raise NumProError(f"numbers={numbers!r} must be True or False")
+    if numbers == encoding.draws:
+        return encoding
+    if encoding not in (NUMBER, PLAIN):
+        raise NumProError(f"numbers={numbers} contradicts encoding {encoding.name}; leave numbers out")
+    return NUMBER if numbers else PLAIN
 
 
 Rate = float | Literal["auto"]

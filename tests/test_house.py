@@ -53,12 +53,13 @@ ROOMS = (
     "trainer.cli",
     "harness",
     "demo",
+    "sweep",
     "trainer.tiny_base",
     "cli",
 )
 """From the ground floor up; a room may import itself and what stands before it."""
 
-USES_THE_HARNESS = ("harness", "demo", "cli")
+USES_THE_HARNESS = ("harness", "demo", "sweep", "cli")
 
 
 @cache
@@ -140,7 +141,7 @@ def test_lmms_eval_is_imported_by_the_harness_alone():
             names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else [getattr(node, "module", None) or ""]
             if isinstance(node, (ast.Import, ast.ImportFrom)) and any(one.split(".")[0] == "lmms_eval" for one in names):
                 users.add(room(name))
-    assert users <= {"harness", "demo"}
+    assert users <= {"harness", "demo", "sweep"}
 
 
 def test_only_one_module_reads_the_projects_variables():
@@ -148,8 +149,8 @@ def test_only_one_module_reads_the_projects_variables():
     assert users == ["numpro_plugin.environment"]
 
 
-GROWING = {"numpro_plugin/benchmarks/readers", "numpro_plugin/families"}
-"""Folders with one module for each benchmark or model family, which are found by its name."""
+GROWING = {"numpro_plugin/benchmarks/readers", "numpro_plugin/families", "numpro_plugin/cli"}
+"""Folders with one module for each benchmark, model family or group of commands, which are found by its name."""
 
 
 def test_a_folder_has_at_most_a_dozen_modules():

@@ -15,7 +15,7 @@ import yaml
 ROOT = Path(__file__).resolve().parents[1]
 
 FLAGS = {
-    "numpro": "demo ask prepare check number score compare ceiling report sheet export doctor cache tasks-path --version",
+    "numpro": "demo ask prepare check number score compare ceiling sweep report sheet export doctor cache tasks-path --version",
     "numpro demo": "--train --videos --seed --out --json",
     "numpro ask": "video QUERY --model --adapter --highlights --fps --max-frames --start --end --max-new-tokens --batch-size --dtype "
     "--attn --device --json --clip --srt --edl --csv --force",
@@ -31,6 +31,10 @@ FLAGS = {
     "--stroke-color --force",
     "numpro score": "moment highlight set predictions --truth --fps --compatible --json",
     "numpro compare": "run_a run_b --json --plot --force",
+    "numpro sweep": (
+        "--model --model_args --model-args --tasks --encodings --fps --styles -o --out --limit --batch_size --batch-size --device "
+        "--gen_kwargs --gen-kwargs --shard --join --dry-run --json"
+    ),
     "numpro ceiling": "charades --fps --max-frames --split --out --json --plot --force",
     "numpro report": "RUN -o --output --pictures --videos --force",
     "numpro sheet": "video -o --output --query --truth --answer --samples --id --fps --frame-size --max-frames --end --force",

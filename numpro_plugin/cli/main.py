@@ -14,6 +14,7 @@ from numpro_plugin.cli.command import run_command
 from numpro_plugin.cli.data import add_data_verbs
 from numpro_plugin.cli.doctor import add_doctor_verb
 from numpro_plugin.cli.scores import add_score_verbs
+from numpro_plugin.cli.sweep import add_sweep_verb
 from numpro_plugin.cli.terminal import JSON_HELP, check_json_target, say, write_json
 from numpro_plugin.cli.views import add_view_verbs
 
@@ -54,6 +55,7 @@ def _parser() -> argparse.ArgumentParser:
     verb.set_defaults(run=_tasks_path)
 
     add_score_verbs(verbs)
+    add_sweep_verb(verbs)
     add_view_verbs(verbs)
     add_doctor_verb(verbs)
     return parser

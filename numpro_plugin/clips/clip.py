@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
@@ -15,20 +16,22 @@ from typing import TYPE_CHECKING, cast
 import av
 import numpy as np
 
-from numpro_plugin.clips.cache import ClipCache
+from numpro_plugin.clips.cache import ClipCache, reading
 from numpro_plugin.clips.checksum import append_checksum
 from numpro_plugin.clips.metadata import ClipInfo, read_clip_info
-from numpro_plugin.environment import decoder_name
+from numpro_plugin.encoding import PLAIN
+from numpro_plugin.environment import decoder_name, keeps_frames
 from numpro_plugin.errors import NumProError
 from numpro_plugin.files import check_target, digest, file_identity, hash_of, written_whole
-from numpro_plugin.settings import NumProSettings
+from numpro_plugin.settings import SMALLEST_SIDE, NumProSettings
 from numpro_plugin.showing import sampled_frames, show
+from numpro_plugin.timeline import Timeline
+from numpro_plugin.video.packets import PacketIndex
+from numpro_plugin.video.sampling import Frames
 
 if TYPE_CHECKING:
     from av.video.stream import VideoStream
     from numpy.typing import NDArray
-
-    from numpro_plugin.video.sampling import Frames
 
 CLIP_FORMAT = 2
 """Part of every clip's key; raise it when the same settings would give another file."""
@@ -67,6 +70,8 @@ def numbered_clip(
     key = _key(video, settings, start_s, end_s)
     if (clip := cache.get(key)) is not None:
         return clip
+    # Before the lock is taken, since making the kept frames' clip takes one as well.
+    kept = _kept_clip(video, settings, start_s, end_s, cache)
     with cache.locked(key):
         if (clip := cache.get(key)) is not None:
             return clip
@@ -74,8 +79,49 @@ def numbered_clip(
             _check_same(video, info, settings)
             return Path(video)
         with cache.writing(key) as part:
-            _make(video, part, settings, start_s, end_s)
+            _make(video, part, settings, start_s, end_s, kept)
     return cache.path(key)
+
+
+def kept_frames(
+    video: str | os.PathLike[str] | PacketIndex, settings: NumProSettings, *, start_s: float = 0.0, end_s: float | None = None
+) -> Frames:
+    """As `sampled_frames`; with ``NUMPRO_KEEP_FRAMES`` through the cache, so that another encoding need not decode the video again.
+
+    What is kept is the clip without marks, whose frames come back bit for bit.
+
+    Args:
+        video: path of a video file that is no clip, or its index.
+        settings: what is sampled, and in which size.
+        start_s: see `sample_frames`.
+        end_s: see `sample_frames`.
+    """
+    path = video.path if isinstance(video, PacketIndex) else os.fspath(video)
+    kept = _kept_clip(path, settings, start_s, end_s, ClipCache())
+    return sampled_frames(video, settings, start_s=start_s, end_s=end_s) if kept is None else reading(lambda: kept, _frames_of)
+
+
+def _kept_clip(
+    video: str | os.PathLike[str], settings: NumProSettings, start_s: float, end_s: float | None, cache: ClipCache
+) -> Path | None:
+    """The clip without marks that holds a video's sampled frames; None if frames are not kept, or are too small for a clip."""
+    if not keeps_frames() or settings.encoding == PLAIN or min(settings.tile_size) < SMALLEST_SIDE or read_clip_info(video) is not None:
+        return None
+    plain = replace(settings, frame_size=settings.tile_size, encoding=PLAIN)
+    return numbered_clip(video, plain, start_s=start_s, end_s=end_s, cache=cache)
+
+
+def _frames_of(clip: Path) -> Frames:
+    """The frames of a clip without marks."""
+    info = read_clip_info(clip)
+    if info is None:
+        raise NumProError(f"{clip}: is in the cache of clips but is not a numbered clip; remove the file and run again")
+    numbers = np.array(info.numbers, dtype=np.int64)
+    pixels = np.empty((len(numbers), *info.settings["frame_size"][::-1], 3), dtype=np.uint8)
+    with av.open(str(clip)) as container:
+        for target, frame in zip(pixels, container.decode(video=0), strict=False):  # the file may repeat the last frame
+            target[:] = frame.to_ndarray(format="rgb24")
+    return Frames(pixels, numbers, Timeline(info.duration_s, info.settings["fps"]))
 
 
 def write_clip(
@@ -100,8 +146,10 @@ def write_clip(
     return info
 
 
-def _make(video: str | os.PathLike[str], part: Path, settings: NumProSettings, start_s: float, end_s: float | None) -> ClipInfo:
-    frames = sampled_frames(video, settings, start_s=start_s, end_s=end_s)
+def _make(
+    video: str | os.PathLike[str], part: Path, settings: NumProSettings, start_s: float, end_s: float | None, kept: Path | None = None
+) -> ClipInfo:
+    frames = sampled_frames(video, settings, start_s=start_s, end_s=end_s) if kept is None else _frames_of(kept)
     return encode_numbered(frames, part, settings, start_s=start_s)
 
 

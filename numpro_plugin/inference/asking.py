@@ -12,11 +12,12 @@ import threading
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from numpro_plugin.clips.clip import kept_frames
 from numpro_plugin.clips.metadata import read_clip_info
 from numpro_plugin.errors import NumProError
 from numpro_plugin.inference.generation import GenerationOptions, Generator
 from numpro_plugin.inference.prefetch import prefetch
-from numpro_plugin.showing import ShownVideo, show_video
+from numpro_plugin.showing import ShownVideo, show
 from numpro_plugin.video.packets import PacketIndex, read_packets
 
 if TYPE_CHECKING:
@@ -82,6 +83,9 @@ class Answer(NamedTuple):
     problem: str | None
     """Why there is no answer."""
 
+    input_tokens: int | None = None
+    """How many tokens the model read, those of the video included."""
+
 
 def shown_video(asked: VideoQuestions) -> ShownVideo:
     """What the model is shown of a video: pictures with their marks, and texts before them. An ordinary video is opened and demuxed once.
@@ -93,7 +97,7 @@ def shown_video(asked: VideoQuestions) -> ShownVideo:
     # Only a file whose comment mentions the plugin can be a clip, so only such a file is opened a second time.
     if "numpro" in index.metadata.get("comment", "") and read_clip_info(asked.video) is not None:
         raise NumProError(f"{asked.video}: is already a NumPro clip; start from the original video")
-    return show_video(index, asked.settings, start_s=asked.start_s, end_s=asked.end_s)
+    return show(kept_frames(index, asked.settings, start_s=asked.start_s, end_s=asked.end_s), asked.settings)
 
 
 class Asker:
@@ -160,8 +164,8 @@ class Asker:
     def _answers(self, group: list[tuple[Question, Sample]], options: GenerationOptions, *, shared: bool = False) -> Iterator[Answer]:
         samples = [sample for _, sample in group]
         generated = self.generator.one_video(samples, options) if shared else self.generator.batch(samples, options)
-        for (question, _), one in zip(group, generated, strict=True):
-            yield Answer(question, one.text, one.tokens, None)
+        for (question, sample), one in zip(group, generated, strict=True):
+            yield Answer(question, one.text, one.tokens, None, sample["input_ids"].shape[1])
 
     def _encode(self, asked: VideoQuestions) -> _Encoded:
         model, processor, family = self.loaded

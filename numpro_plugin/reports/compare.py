@@ -59,7 +59,7 @@ _FAILURES = {"parse_fail", "request_fail"}
 
 
 @dataclass
-class _Run:
+class RunScores:
     """The scores of a log, without its texts."""
 
     path: Path
@@ -89,7 +89,7 @@ def compare_runs(a: Path, b: Path, *, confidence: float = 0.95, resamples: int =
     Raises:
         NumProError: not such logs, samples that do not have the same metrics, or no query in common.
     """
-    run_a, run_b = _read(a), _read(b)
+    run_a, run_b = read_scores(a), read_scores(b)
     shared = [key for key in run_a.rows if key in run_b.rows]
     if not shared:
         raise NumProError(f"{a} and {b} have no query in common; are they runs of the same benchmark and split?")
@@ -122,9 +122,9 @@ def compare_runs(a: Path, b: Path, *, confidence: float = 0.95, resamples: int =
     )
 
 
-def _read(path: Path) -> _Run:
-    """The scores of a log, one line in memory at a time."""
-    run = _Run(_only_log(path))
+def read_scores(path: Path) -> RunScores:
+    """The scores of a log (or of the only one in a folder), one line in memory at a time. Raises NumProError as `compare_runs`."""
+    run = RunScores(_only_log(path))
     for number, row in read_jsonl(run.path):
         place = f"{run.path}:{number}"
         if not isinstance(row.get("numpro"), dict) or "id" not in row["numpro"]:

@@ -61,6 +61,21 @@ def plot_list(path: Path, title: str, series: Mapping[str, float]) -> None:
     _finish(figure, path, title)
 
 
+def plot_sweep(path: Path, title: str, rows: Mapping[str, tuple[float, float | None]]) -> None:
+    """One bar a row, with its value in percent, and a line where its ceiling is."""
+    figure, axes = _figure(8.0, 1.1 + 0.34 * len(rows))
+    bars = axes.barh([_plain(name) for name in rows], [value for value, _ in rows.values()], color=_COLORS[0], label="score")
+    axes.bar_label(bars, fmt="%.1f", fontsize=8, padding=2)
+    ceilings = [(k, ceiling) for k, (_, ceiling) in enumerate(rows.values()) if ceiling is not None]
+    if ceilings:
+        places, values = zip(*ceilings, strict=True)
+        axes.plot(values, places, "|", color=_COLORS[5], markersize=16, markeredgewidth=2, label="ceiling of shown marks")
+    axes.invert_yaxis()
+    axes.set(xlabel="percent", xlim=(0, 108))
+    axes.grid(axis="x", alpha=0.3)
+    _finish(figure, path, title, columns=2)
+
+
 def plot_differences(path: Path, title: str, differences: Sequence[Difference]) -> None:
     """B minus A of each metric with its interval, around the line of no difference; intervals without 0 are filled."""
     figure, axes = _figure(7.0, 1.3 + 0.36 * len(differences))

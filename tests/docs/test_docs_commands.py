@@ -75,6 +75,8 @@ def check_module(module: str, *arguments: str, monkeypatch: pytest.MonkeyPatch) 
         check_lmms_eval(list(arguments), monkeypatch)
     elif module == "numpro_plugin.trainer.cli":
         check_ours("numpro-train", list(arguments))
+    elif module == "numpro_plugin.cli":
+        check_ours("numpro", list(arguments))
     else:
         assert module in ("venv", "pytest"), f"python -m {module} is not known here"
 

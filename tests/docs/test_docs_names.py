@@ -78,8 +78,8 @@ def test_sizes_are_those_of_the_readers():
 
 def test_every_task_and_metric_is_described():
     rows = {span for row in rows_of("| task |") for span in re.findall(r"`([^`]+)`", row[0])}
-    twins = {"numpro_charades_plain", "numpro_plain", "numpro_timelens_plain"}
-    assert rows == {task for task in TASKS if not task.endswith("_plain")} | twins
+    twins = {"numpro_charades_plain", "numpro_charades_native", "numpro_plain", "numpro_native", "numpro_timelens_plain"}
+    assert rows == {task for task in TASKS if not task.endswith(("_plain", "_native"))} | twins
     assert {row[0].strip("`") for row in rows_of("| `numpro prepare` |")} == set(BENCHMARKS)
     spans = set(code_spans("docs/metrics.md"))
     named = {name for name in metrics() if name in spans or (name.endswith("_timechat") and "_timechat" in spans)}
@@ -100,7 +100,7 @@ def test_the_table_of_variables_is_complete_and_its_defaults_are_right():
     defaults: dict[str, Any] = {
         name: getattr(settings, field, getattr(style, field, None)) for name, (field, _) in environment._SETTINGS.items()
     }
-    defaults |= {"NUMPRO_FRAME_SIZE": settings.frame_size[0], "NUMPRO_DECODER": "pyav"}
+    defaults |= {"NUMPRO_FRAME_SIZE": settings.frame_size[0], "NUMPRO_ENCODING": settings.encoding.name, "NUMPRO_DECODER": "pyav"}
     defaults |= {"NUMPRO_CACHE_GB": environment.DEFAULT_CACHE_GB, "NUMPRO_UNPACKED_GB": environment.DEFAULT_UNPACKED_GB}
     assert {name: described[name] for name in defaults} == {
         name: value if isinstance(value, str) else f"{value:g}" for name, value in defaults.items()
@@ -113,7 +113,7 @@ def test_the_table_of_the_models_arguments_is_complete_and_its_defaults_are_righ
 
     described = dict(named_defaults(table_with("docs/models.md", "| in `--model_args` | default |")))
     parameters = inspect.signature(NumProHF).parameters
-    assert set(described) == set(parameters) - {"batch_size", "max_batch_size", "unknown"}  # the first two are flags of lmms-eval
+    assert set(described) == set(parameters) - {"batch_size", "max_batch_size", "loaded", "unknown"}  # the first two are flags of lmms-eval
     for name, documented in described.items():
         default = parameters[name].default
         assert documented == str(default) or default in (None, ""), f"{name} is {default}"
@@ -125,6 +125,7 @@ def test_the_table_of_recipe_keys_is_complete_and_its_defaults_are_right():
     described = list(named_defaults(table_with("docs/train.md", "| key |")))
     assert sorted(key for key, _ in described) == sorted(set(known_keys()) - {"numpro.prompt"})
     recipe: Any = Recipe().to_dict()
+    recipe["numpro"]["encoding"] = "number"  # which the record says with numbers=true
     wrong = {}
     for key, documented in described:
         value = recipe

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from typing import TYPE_CHECKING, Any, get_type_hints
 
+from numpro_plugin.encoding import TimeEncoding
 from numpro_plugin.errors import NumProError
 
 if TYPE_CHECKING:
@@ -15,7 +16,7 @@ def keys_of(kind: type) -> list[str]:
     """All keys of a dataclass and its nested dataclasses, in dotted form."""
     keys = []
     for name, hint in get_type_hints(kind).items():
-        inner = isinstance(hint, type) and dataclasses.is_dataclass(hint)
+        inner = isinstance(hint, type) and dataclasses.is_dataclass(hint) and hint is not TimeEncoding  # which is written as one word
         keys += [f"{name}.{key}" for key in keys_of(hint)] if inner else [name]
     return keys
 

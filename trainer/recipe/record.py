@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from pydantic import ConfigDict, Field, ValidationError
 from pydantic.dataclasses import dataclass
 
+from numpro_plugin.encoding import NUMBER, TimeEncoding, parse_encoding
 from numpro_plugin.errors import NumProError
-from numpro_plugin.settings import NumProSettings, parse_frame_size
+from numpro_plugin.settings import NumProSettings, encoding_with, parse_frame_size
 
 from .keys import flat, keys_of, plain, put
 from .mistakes import check_known, explain
@@ -202,7 +203,7 @@ class Recipe:
     ``tuning``            ``lora``: LoRA on the language model, projector in full; ``full``: every parameter, also vision
     ``seed``              for all random choices
     ``resume``            continue from the newest checkpoint in ``output`` if it has one
-    ``numpro.*``          frames and numbers: ``fps``, ``frame_size``, ``max_frames``, ``numbers``, ``style.font_size`` ...
+    ``numpro.*``          frames and numbers: ``fps``, ``frame_size``, ``max_frames``, ``encoding``, ``style.font_size`` ...
     ``data.*``            training data and how they are read                                           (``Data``)
     ``lora.*``            rank, alpha, dropout, projector                                               (``Lora``)
     ``optimizer.*``       learning rate, batch size, epochs                                             (``Optimizer``)
@@ -274,7 +275,10 @@ class Recipe:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for YAML and JSON; ``from_dict`` is the inverse."""
-        return plain({**{f.name: getattr(self, f.name) for f in dataclasses.fields(self)}, "numpro": self.numpro.to_dict()})
+        numpro = self.numpro.to_dict()
+        if "encoding" in numpro:
+            numpro["encoding"] = self.numpro.encoding.name
+        return plain({**{f.name: getattr(self, f.name) for f in dataclasses.fields(self)}, "numpro": numpro})
 
     def to_yaml(self) -> str:
         """The content of a recipe file."""
@@ -286,7 +290,7 @@ class Recipe:
         """A copy with other values; two underscores in a key mean a dot: ``replace(optimizer__lr=1e-5)``."""
         values = self.to_dict()
         for key, value in changes.items():
-            put(values, key.replace("__", "."), value)
+            _change(values, key.replace("__", "."), value)
         return Recipe.from_dict(values)
 
 
@@ -312,15 +316,21 @@ def load_recipe(recipe: str | Path, overrides: Sequence[str] = ()) -> Recipe:
         key, equals, value = change.partition("=")
         if not equals or not key:
             raise NumProError(f"{change!r} does not change the recipe: write key=value, e.g. optimizer.lr=5e-5")
-        put(values, key.strip(), parse_yaml(value, repr(change)))
+        _change(values, key.strip(), parse_yaml(value, repr(change)))
     return Recipe.from_dict(values)
 
 
+def _change(values: dict[str, Any], key: str, value: Any) -> None:
+    """Set a key; of ``numpro.encoding`` and its short form ``numpro.numbers``, the later one counts."""
+    twin = {"numpro.encoding": "numbers", "numpro.numbers": "encoding"}.get(key)
+    if twin and isinstance(section := values.get("numpro"), dict):
+        section.pop(twin, None)
+    put(values, key, value)
+
+
 def known_keys() -> list[str]:
-    """All keys in dotted form. ``numpro.numbers`` stands for the encoding: training draws numbers or nothing."""
-    keys = keys_of(Recipe)
-    at = next(k for k, key in enumerate(keys) if key.startswith("numpro.encoding"))
-    return [*keys[:at], "numpro.numbers", *(key for key in keys[at:] if not key.startswith("numpro.encoding"))]
+    """All keys in dotted form."""
+    return [*keys_of(Recipe), "numpro.numbers"]
 
 
 def _recipes_folder() -> Any:
@@ -338,7 +348,14 @@ def _normalized(values: Mapping[str, Any]) -> dict[str, Any]:
     numpro = {"prompt": "ft", **(sections.get("numpro") or {})}
     if "frame_size" in numpro:
         numpro["frame_size"] = parse_frame_size(numpro["frame_size"], name="numpro.frame_size")
-    return {**sections, "numpro": NumProSettings.from_dict(numpro)}
+    encoding = numpro.pop("encoding", NUMBER)
+    if not isinstance(encoding, TimeEncoding):
+        encoding = parse_encoding(str(encoding), name="numpro.encoding")
+    if (numbers := numpro.pop("numbers", None)) is not None and "encoding" not in (sections.get("numpro") or {}):
+        encoding = encoding_with(encoding, numbers=numbers)
+    elif numbers is not None and numbers != encoding.draws:
+        raise NumProError(f"numpro.numbers={numbers!r} contradicts numpro.encoding={encoding.name}: leave numpro.numbers out")
+    return {**sections, "numpro": {**numpro, "encoding": encoding}}
 
 
 def _share(name: Any, share: Any) -> Any:

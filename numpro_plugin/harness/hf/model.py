@@ -25,7 +25,7 @@ from tqdm import tqdm
 from numpro_plugin import __version__
 from numpro_plugin.environment import answer_token_limit, setting_in_environment, settings_from_environment
 from numpro_plugin.errors import NumProError
-from numpro_plugin.families import load_model
+from numpro_plugin.families import Loaded, load_model
 from numpro_plugin.files import folder_state
 from numpro_plugin.harness import session
 from numpro_plugin.harness.cut_answers import report_cut_answers
@@ -72,6 +72,7 @@ class _Outcome(NamedTuple):
     text: str | None
     tokens: int
     problem: str | None
+    input_tokens: int | None = None
 
 
 class NumProHF(lmms):
@@ -95,6 +96,7 @@ class NumProHF(lmms):
         share_prefix: False computes the video anew for each question (same answers, later).
         workers: background threads that read and encode videos.
         resume: False asks everything again.
+        loaded: ``pretrained`` with ``adapter`` as another object of this class has it (`NumProHF.loaded`): it is not opened again.
     """
 
     is_simple = False
@@ -119,12 +121,14 @@ class NumProHF(lmms):
         share_prefix: bool = True,
         workers: int = 2,
         resume: bool = True,
+        loaded: Loaded | None = None,
         max_batch_size: int | None = None,  # lmms-eval passes it to every model
         **unknown: Any,
     ) -> None:
         super().__init__()
         if unknown:
-            allowed = ", ".join(name for name in inspect.signature(NumProHF).parameters if name not in ("max_batch_size", "unknown"))
+            not_typed = ("loaded", "max_batch_size", "unknown")
+            allowed = ", ".join(name for name in inspect.signature(NumProHF).parameters if name not in not_typed)
             raise NumProError(f"numpro_hf has no argument {', '.join(unknown)}; its arguments are: {allowed}")
         if not pretrained:
             raise NumProError("numpro_hf needs a model: --model_args pretrained=FOLDER_OR_HUB_ID")
@@ -138,9 +142,13 @@ class NumProHF(lmms):
         self._max_new_tokens = max_new_tokens
         self._device = self._join_processes(device, device_map)
         place = device_map or (None if self._device.type == "cpu" else {"": str(self._device)})
-        loaded = load_model(
-            pretrained, adapter, dtype=dtype, attn_implementation=attn_implementation, device_map=place, merge=adapter is not None
-        )
+        if loaded is None:
+            loaded = load_model(
+                pretrained, adapter, dtype=dtype, attn_implementation=attn_implementation, device_map=place, merge=adapter is not None
+            )
+        self.loaded: Loaded | None = loaded
+        self.answers_from_log = 0
+        """How many answers were there before this object was asked."""
         self._device = loaded.model.device  # of its first layers, if it is spread
         tuned = adapter or pretrained
         self._trained = numpro_settings_of(local_folder(tuned))  # merged checkpoints have a record too
@@ -191,7 +199,7 @@ class NumProHF(lmms):
 
     def clean(self) -> None:
         """Free the model; lmms-eval calls it when everything is answered."""
-        self._asker = None
+        self._asker = self.loaded = None
         super().clean()
 
     def _join_processes(self, device: str | None, device_map: str | None) -> torch.device:
@@ -217,9 +225,12 @@ class NumProHF(lmms):
     def _answered(self, everything: Sequence[_Request]) -> dict[tuple[int, int], _Outcome]:
         """Outcomes of this process's share of the work, and of all that was known."""
         outcomes = {
-            request.origin: _Outcome(str(request.known.text), request.known.tokens or 0, None) for request in everything if request.known
+            request.origin: _Outcome(str(request.known.text), request.known.tokens or 0, None, request.known.input_tokens)
+            for request in everything
+            if request.known
         }
         unknown = [request for request in everything if not request.known]
+        self.answers_from_log += len(everything) - len(unknown)
         waiting: dict[Any, list[_Request]] = defaultdict(list)  # equal requests are asked once
         for request in unknown:
             waiting[request.key or request.origin].append(request)
@@ -239,8 +250,10 @@ class NumProHF(lmms):
             for reply in self._asker.ask(mine):
                 key = reply.question.key
                 if self._log is not None and reply.text is not None and isinstance(key, AnswerKey):
-                    self._log.add(key, LoggedAnswer(reply.text, reply.tokens))
-                outcomes |= {request.origin: _Outcome(reply.text, reply.tokens, reply.problem) for request in waiting[key]}
+                    self._log.add(key, LoggedAnswer(reply.text, reply.tokens, reply.input_tokens))
+                outcomes |= {
+                    request.origin: _Outcome(reply.text, reply.tokens, reply.problem, reply.input_tokens) for request in waiting[key]
+                }
                 bar.update()
         return outcomes
 
@@ -248,7 +261,7 @@ class NumProHF(lmms):
         if protocol_of(request):
             self._session.note_shown(document(self, request), outcome.problem)
         text = failed_answer(str(outcome.problem)) if outcome.text is None else outcome.text
-        return GenerationResult(text=text, token_counts=TokenCounts(output_tokens=outcome.tokens))
+        return GenerationResult(text=text, token_counts=TokenCounts(outcome.input_tokens, outcome.tokens))
 
     def _check_question(self, asked: VideoQuestions, protocol: Mapping[str, Any] | None) -> None:
         """Warn once if a question is not of the kind that the model was trained for: it does worse than it could."""
