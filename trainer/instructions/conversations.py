@@ -27,7 +27,7 @@ class RowError(ValueError):
     """A row that cannot be used; the message is the reason given in the manifest."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class TimePoint:
     """A time in a text; the nearest frame number takes its place."""
 
@@ -38,7 +38,7 @@ class TimePoint:
     """Whether it starts a span: a start after the video's end is an error, an end after it is normal."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Highlights:
     """An answer of highlight detection: clips of two seconds and their mean scores, formatted as NumPro's prompt asks."""
 
@@ -50,7 +50,7 @@ Part = str | int | TimePoint | Highlights
 """A piece of text, a frame number on the grid of `INSTRUCTION_FPS`, or something that is replaced by frame numbers."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class TurnTemplate:
     """A turn whose frame numbers are not known yet."""
 
@@ -72,7 +72,7 @@ def set_answer(spans_s: Sequence[tuple[float, float]]) -> tuple[Part, ...]:
     return (*parts, "]")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Conversation:
     """Turns about one video, the user's first, the assistant's last."""
 
@@ -88,7 +88,7 @@ class Conversation:
     """What was changed in it, in words that are the same for all such conversations; the manifest counts them."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class TrainingVideo:
     """What one row of a shard is made from: a video, or a part of one, and its conversations."""
 
@@ -110,7 +110,7 @@ class TrainingVideo:
     """Why it is not to be read, if that is so."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class BadRow:
     """A row of an input that cannot be used."""
 
