@@ -154,9 +154,15 @@ def numbered_turns(
         pieces = [piece for part in template.parts for piece in _pieces(part, timeline, shown, notes, past_last)]
         made = turn(template.role, *pieces)
         if template.role == "assistant":
-            made["spans_s"] = answer_spans(made)
+            made["spans_s"] = answer_spans(made, paired=_are_pairs(template))
         turns.append(made)
     return turns
+
+
+def _are_pairs(template: TurnTemplate) -> bool:
+    """Whether the numbers of an answer are starts and ends of spans in turn."""
+    starts = [part.is_start if isinstance(part, TimePoint) else None for part in template.parts if not isinstance(part, str)]
+    return bool(starts) and starts == [True, False] * (len(starts) // 2)
 
 
 def _pieces(part: Part, timeline: Timeline, shown: Collection[int], notes: NumberingNotes, past_last: int) -> list[str | FrameNumber]:
