@@ -47,7 +47,7 @@ FLAGS = {
     "numpro tasks-path": "",
     "numpro-train": "shards run plan merge --version",
     "numpro-train shards": "INPUT --out --videos --yfcc-hash --fps --frame-size --max-frames --jpeg-quality --chroma --workers --shard "
-    "--engine --rows-per-file --file-mb --allow-skipped --retry-skipped --past-last",
+    "--engine --rows-per-file --file-mb --allow-skipped --retry-skipped --past-last --evaluated",
     "numpro-train run": "RECIPE KEY=VALUE --show --time-limit --steal-lock",
     "numpro-train plan": "RECIPE KEY=VALUE --gpus --hours",
     "numpro-train merge": "BASE ADAPTER OUT",
@@ -99,7 +99,8 @@ RECIPE_KEYS = """
     model adapter output tuning seed resume
     numpro.fps numpro.frame_size numpro.max_frames numpro.numbers numpro.prompt
     numpro.style.position numpro.style.font_size numpro.style.color numpro.style.stroke_width numpro.style.stroke_color
-    data.shards data.sources data.held_out data.streaming data.shuffle_buffer data.group_by_length data.numbering data.highest_number
+    data.shards data.sources data.held_out data.evaluated data.streaming data.shuffle_buffer
+    data.group_by_length data.numbering data.highest_number
     data.font_size_jitter data.max_tokens data.max_unreadable data.workers
     lora.rank lora.alpha lora.dropout lora.projector
     optimizer.lr optimizer.schedule optimizer.warmup optimizer.weight_decay optimizer.betas optimizer.max_grad_norm

@@ -23,6 +23,7 @@ from ..output.curve import draw_curve
 from ..output.export import training_record
 from ..output.resume import claim_output
 from ..output.status import write_status
+from ..shards.evaluated import EvaluatedVideos, check_not_evaluated
 from ..shards.index import ShardIndex
 from .arguments import deepspeed_used, processes, training_arguments
 from .callbacks import LOG, read_log
@@ -51,6 +52,8 @@ def train(recipe: Recipe, *, lock: OutputLock | None, requests: StopRequests) ->
     mixture_of(recipe, index)  # refuses what does not fit before the model is loaded
     held_out = ShardIndex.read(recipe.data.held_out, recipe.numpro) if recipe.data.held_out else None
     checkpoint = None
+    if lock is not None and recipe.data.evaluated == "refuse":
+        check_not_evaluated(index, held_out, EvaluatedVideos.of_tables())
     if lock is not None:
         checkpoint = claim_output(
             recipe, output, result, training_record(recipe, index, processes=processes(), deepspeed=deepspeed_used(recipe))
