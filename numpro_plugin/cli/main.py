@@ -40,7 +40,7 @@ def _parser() -> argparse.ArgumentParser:
         "demo",
         help="a tiny model on synthetic videos through lmms-eval, numbers against none (offline); --train fine-tunes it first",
         description="Render synthetic videos, evaluate the tiny model that comes along on them through lmms-eval, with numbers and "
-        "without, and print the table. Needs no network and no GPU.",
+        "without, print the table with a control for guessing, and write a page of all answers. Needs no network and no GPU.",
     )
     verb.add_argument("--train", action="store_true", help="first fine-tune the model by LoRA on videos of their own (some minutes)")
     verb.add_argument("--videos", type=int, default=60, metavar="N", help="videos to evaluate on (default: 60)")
