@@ -162,8 +162,8 @@ def test_a_sheet_reads_the_answer_in_the_unit_of_its_encoding(video):
     text = SheetText("a door", ((2, 6),), "The event happens in 00:02 - 00:05.")
     clock = replace(SMALL, encoding=PRESETS["clock"].encoding)
     reading = read_answer(text, Timeline(10, 1.0), unit="clock")
-    assert (reading.span_s, reading.iou) == ((2, 5), 0.75)
-    assert read_answer(replace(text, answer="2 - 5 seconds"), Timeline(10, 1.0)).span_s is None
+    assert (reading.spans_s, reading.iou) == (((2, 5),), 0.75)
+    assert read_answer(replace(text, answer="2 - 5 seconds"), Timeline(10, 1.0)).spans_s == ()
     (drawn,), (numbers,) = sheet_pages(video, clock, text), sheet_pages(video, SMALL, text)
     assert drawn.tobytes() != numbers.tobytes()
 

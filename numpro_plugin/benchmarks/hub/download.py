@@ -105,7 +105,7 @@ def fetched_videos(text: str, *, progress: bool = True) -> Path:
     return unpacked(archives, base, target, loose=loose, progress=progress)
 
 
-def _asked(place: HubPlace, ask: Callable[[], Any]) -> str:
+def _asked(place: HubPlace, ask: Callable[..., Any]) -> str:
     """What the hub answers, or its cache if nothing listens there; its errors in our words."""
     from huggingface_hub import constants
     from huggingface_hub.errors import (
