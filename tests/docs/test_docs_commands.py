@@ -19,6 +19,7 @@ from numpro_plugin.cli import main as numpro
 from numpro_plugin.environment import settings_from_environment
 from numpro_plugin.trainer import cli as numpro_train
 from numpro_plugin.trainer.recipe.record import load_recipe
+from numpro_plugin.trainer.tiny_base import __main__ as tiny_base
 
 PARSERS = {"numpro": numpro._parser, "numpro-train": numpro_train._parser}
 LMMS_EVAL = ("lmms-eval", "lmms_eval")
@@ -77,6 +78,8 @@ def check_module(module: str, *arguments: str, monkeypatch: pytest.MonkeyPatch) 
         check_ours("numpro-train", list(arguments))
     elif module == "numpro_plugin.cli":
         check_ours("numpro", list(arguments))
+    elif module == "numpro_plugin.trainer.tiny_base":
+        tiny_base.make_parser().parse_args(arguments)
     else:
         assert module in ("venv", "pytest"), f"python -m {module} is not known here"
 
