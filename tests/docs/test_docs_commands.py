@@ -181,7 +181,7 @@ def flags_within_text() -> list[tuple[str, str]]:
 
 @pytest.mark.parametrize(("page", "flag"), flags_within_text())
 def test_flag_within_text(page: str, flag: str):
-    ours = {flag for parser in PARSERS.values() for flag in flags_of(parser())}
+    ours = {flag for parser in (*PARSERS.values(), tiny_base.make_parser) for flag in flags_of(parser())}
     theirs = set(re.findall(r'"(--?[\w-]+)"', source_of("lmms_eval.__main__")))
     others = {"-rs", "--ipc=host", "--wait", "--signal"}  # pytest's, a container's, tests/benchmarks/loading.py's, SLURM's
     torchrun = set(re.findall(r'"(--?[\w-]+)"', source_of("torch.distributed.run")))
