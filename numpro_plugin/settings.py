@@ -102,6 +102,11 @@ class NumProSettings:
             return width // grid.columns, height // grid.rows
         return width, height - bar_height(height) if self.encoding.drawn == "bar" else height
 
+    @property
+    def stored_size(self) -> tuple[int, int]:
+        """(width, height) in pixels of frames that are stored for training, before anything is drawn on them."""
+        return self.tile_size if self.encoding.grid else self.frame_size
+
     def to_dict(self) -> dict[str, Any]:
         """The record as plain JSON values; `from_dict` is the inverse. ``encoding`` is there where ``numbers`` does not say all of it."""
         values = {

@@ -1,7 +1,8 @@
 """What the first version (0.1.0, before the modules moved) wrote is still read: an adapter, shards, a prepared table, a clip.
 
 ``tests/data/made_by_0_1_0`` was written by that version's own commands: two synthetic videos and their instructions, shards made of them,
-a LoRA of rank 2 that was trained on them until it knew both answers, a table made without videos, and a numbered clip.
+the tiny model that it came with, a LoRA of rank 2 that was trained on them until it knew both answers, a table made without videos, and
+a numbered clip.
 """
 
 from __future__ import annotations
@@ -10,7 +11,6 @@ import json
 import shutil
 import subprocess
 import sys
-from importlib.resources import files
 from pathlib import Path
 
 import pytest
@@ -18,7 +18,7 @@ import pytest
 from numpro_plugin.clips.clip import read_clip_info
 
 OLD = Path(__file__).parent / "data" / "made_by_0_1_0"
-TINY_MODEL = Path(str(files("numpro_plugin") / "data" / "tiny_longva"))
+TINY_MODEL = OLD / "tiny_longva"
 
 
 def run(module: str, *arguments: object) -> str:

@@ -96,13 +96,13 @@ RECIPE_KEYS = """
     model adapter output tuning seed resume
     numpro.fps numpro.frame_size numpro.max_frames numpro.numbers numpro.prompt
     numpro.style.position numpro.style.font_size numpro.style.color numpro.style.stroke_width numpro.style.stroke_color
-    data.shards data.held_out data.streaming data.shuffle_buffer data.group_by_length data.numbering data.highest_number
+    data.shards data.sources data.held_out data.streaming data.shuffle_buffer data.group_by_length data.numbering data.highest_number
     data.font_size_jitter data.max_tokens data.max_unreadable data.workers
     lora.rank lora.alpha lora.dropout lora.projector
     optimizer.lr optimizer.schedule optimizer.warmup optimizer.weight_decay optimizer.betas optimizer.max_grad_norm
     optimizer.batch_size optimizer.micro_batch_size optimizer.epochs optimizer.max_steps
     memory.dtype memory.attention memory.gradient_checkpointing memory.tiling memory.tile_tokens memory.deepspeed memory.quantize
-    run.log_steps run.save_steps run.save_total_limit run.eval_steps run.max_new_tokens run.report_to
+    run.log_steps run.save_steps run.save_total_limit run.eval_steps run.held_out run.max_new_tokens run.report_to
 """
 RECIPES = {"longva_7b", "qwen2_vl_7b", "qwen2_5_vl_7b", "tiny", "tiny_ft", "tiny_base"}
 
@@ -177,7 +177,7 @@ def test_recipe_keys(capsys: pytest.CaptureFixture[str]):
 
 def flat(values: dict[str, object], before: str = "") -> Iterator[str]:
     for key, value in values.items():
-        if isinstance(value, dict):
+        if isinstance(value, dict) and value:
             yield from flat(value, f"{before}{key}.")
         else:
             yield before + key

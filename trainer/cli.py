@@ -50,7 +50,8 @@ def _add_shards(verbs: Any) -> None:
         "inputs",
         nargs="+",
         metavar="INPUT",
-        help="NumPro's or VTimeLLM's instructions (.json), or a prepared table (charades:train, or its .parquet)",
+        help="instructions (.json, .jsonl) in the layout of NumPro, VTimeLLM, TimeChat, ms-swift, LLaMA-Factory, TimeLens, Time-R1, "
+        "InternVid or E.T. Instruct, or a prepared table (charades:train, or its .parquet)",
     )
     verb.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder for the shards")
     verb.add_argument(
@@ -60,7 +61,8 @@ def _add_shards(verbs: Any) -> None:
         default=[],
         type=_named_folder,
         metavar="SOURCE=DIR",
-        help="folders of the instructions' videos, e.g. anet=DIR didemo=DIR internvid=DIR (tables name their own videos)",
+        help="folders of the instructions' videos, e.g. anet=DIR didemo=DIR internvid=DIR; any=DIR for all other sources (tables name "
+        "their own videos)",
     )
     verb.add_argument("--yfcc-hash", type=Path, metavar="FILE", help="yfcc100m_hash.txt, if DiDeMo's videos have hashed names")
     frames = verb.add_argument_group("frames")

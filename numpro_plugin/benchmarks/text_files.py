@@ -48,6 +48,15 @@ def read_lines(path: Path) -> Iterator[tuple[int, str]]:
             yield number, line.removesuffix("\n")
 
 
+def first_character(path: Path) -> str:
+    """The first character of a text file that is not blank; empty if there is none. Raises NumProError as `read_lines`."""
+    with _opened(path) as file:
+        while chunk := file.read(_CHUNK):
+            if found := chunk.lstrip(" \t\n\r")[:1]:
+                return found
+    return ""
+
+
 def read_json(path: Path) -> Any:
     """The content of a JSON file.
 

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 import tempfile
 import time
 from contextlib import contextmanager
@@ -15,25 +12,14 @@ from typing import TYPE_CHECKING, Any
 from numpro_plugin.benchmarks import BENCHMARKS
 from numpro_plugin.benchmarks.prepare import prepare
 from numpro_plugin.cli import tables
-from numpro_plugin.demo.world import (
-    ENVIRONMENT,
-    best_visible,
-    blind,
-    render,
-    tiny_model_folder,
-    tiny_videos,
-    write_instructions,
-    write_queries,
-)
+from numpro_plugin.demo.evaluation import METRICS, RANDOM, Evaluated, evaluate, write_demo_report
+from numpro_plugin.demo.training import TRAINING_SEED, make_shards, train_adapter, write_training_videos
+from numpro_plugin.demo.world import best_visible, blind, render, tiny_videos, write_queries
 from numpro_plugin.errors import NumProError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-
-TASKS = {"with numbers": "numpro_custom", "without": "numpro_custom_plain"}
-METRICS = ("R@0.3", "R@0.5", "R@0.7", "mIoU", "parse_fail")
-
-_TRAINING_SEED = 1_000_000  # added to the seed of the training videos, so that they differ from those that are evaluated
+    import os
+    from collections.abc import Iterator, Mapping, Sequence
 
 
 @dataclass(frozen=True)
@@ -47,6 +33,9 @@ class DemoResult:
     settings: dict[str, Any] = field(default_factory=dict)
     """How many videos, the seed, which model, and how long each step took in seconds."""
 
+    report: str = ""
+    """Path of the page that shows every answer."""
+
 
 def run_demo(
     folder: str | os.PathLike[str] | None = None,
@@ -57,7 +46,7 @@ def run_demo(
     training_videos: int = 2000,
     overrides: Sequence[str] = (),
 ) -> DemoResult:
-    """Render videos, prepare a table, evaluate the tiny model with and without numbers through lmms-eval, and print the scores.
+    """Render videos, prepare a table, evaluate the tiny model with and without numbers through lmms-eval, print the scores, write a report.
 
     Args:
         folder: where everything goes; a new temporary folder if None.
@@ -86,105 +75,58 @@ def run_demo(
         )
     models: dict[str, Path | None] = {"tiny model": None}
     if train:
-        models["fine-tuned model"] = _train(root, took, videos=training_videos, seed=seed, overrides=overrides)
-    scores: dict[str, dict[str, float]] = {}
+        with took.step(f"rendering {training_videos} videos to train on"):
+            write_training_videos(root / "training", training_videos, seed=TRAINING_SEED + seed)
+        with took.step("making shards"):
+            make_shards(root / "training")
+        with took.step("training"):
+            models["fine-tuned model"] = train_adapter(root / "training", seed=seed, overrides=overrides)
+    evaluated: dict[str, Evaluated] = {}
     for name, adapter in models.items():
-        with took.step(f"evaluating the {name} through lmms-eval: {report.n_used} queries, with numbers and without"):
-            scores |= {f"{name}, {kind}": row for kind, row in _evaluate(root, adapter).items()}
+        with took.step(f"evaluating the {name} through lmms-eval: {report.n_used} queries, with numbers, random numbers and without"):
+            evaluated[name] = evaluate(root, name, made, adapter)
+    with took.step("writing the report"):
+        page = write_demo_report(evaluated, root / "report.html")
+    scores = {f"{name}, {kind}": row for name, one in evaluated.items() for kind, row in one.scores.items()}
     scores |= {"best answer in shown numbers": best_visible(table), "perfect order, no numbers": blind(table)}
     print("\n" + tables.table(scores, METRICS))
-    print(_EXPLANATION + (_OF_TRAINING if train else _NEXT) + f"\n\neverything is in {root}")
+    print(_EXPLANATION)
+    print("\n" + conclusion(scores, name))
+    print(_NEXT_AFTER_TRAINING if train else _NEXT)
+    print(f"\nlook at every answer: open {page} in a browser\neverything is in {root}")
     settings = {"videos": videos, "seed": seed, "train": train, "training_videos": training_videos if train else 0}
-    return DemoResult(report.n_used, scores, {**settings, "seconds": took.seconds})
+    return DemoResult(report.n_used, scores, {**settings, "seconds": took.seconds}, str(page))
 
 
 _EXPLANATION = """
-The tiny model is LongVA's architecture with 0.9 million parameters; it sees 12 frames of a video and is asked when a shape is there.
+The tiny model is LongVA's architecture with 0.8 million parameters; it sees 12 frames of a video and is asked when a shape is there.
+'random ascending numbers' are drawn instead of the usual ones: a model that guesses from the order of frames fails on them.
 'best answer in shown numbers' is the upper limit of every answer. 'perfect order, no numbers' knows which two of the twelve frames are
 right, but not how far apart frames are, and assumes the one distance that scores best."""
 
-_NEXT = " `numpro demo --train` fine-tunes the model first."
+_NEXT = "Next: `numpro demo --train` fine-tunes the model on other videos first (about 4 minutes)."
 
-_OF_TRAINING = """
-The model had learned to read numbers on sequences of pictures; fine-tuning taught it videos. This shows that the loop works and that
-the numbers are read. It does not estimate what numbers do for a real video LLM."""
-
-
-def _train(root: Path, took: _Steps, *, videos: int, seed: int, overrides: Sequence[str]) -> Path:
-    """Fine-tune with the commands that a user would type; returns the adapter's folder."""
-    with took.step(f"rendering {videos} videos to train on"):
-        made = tiny_videos(videos, seed=_TRAINING_SEED + seed, prefix="train")
-        render(made, root / "training" / "videos")
-        write_instructions(made, root / "training" / "instructions.json")
-    training = root / "training"
-    size, frames = ENVIRONMENT["NUMPRO_FRAME_SIZE"], ENVIRONMENT["NUMPRO_MAX_FRAMES"]
-    with took.step("making shards"):
-        _call(
-            *("shards", training / "instructions.json", "--videos", f"tiny={training / 'videos'}", "--out", training / "shards"),
-            *("--frame-size", size, "--max-frames", frames),
-        )
-    with took.step("training"):
-        given = (f"model={tiny_model_folder()}", f"data.shards={training / 'shards'}", f"output={training / 'out'}", f"seed={seed}")
-        _call("run", "tiny_ft", *given, *overrides)
-    return training / "out" / "adapter"
+_NEXT_AFTER_TRAINING = """\
+This shows that the loop works; it does not estimate what numbers do for a real video LLM.
+Next: `numpro ask VIDEO.mp4 "a person opens a door" --model FOLDER` asks a real one about a video of yours."""
 
 
-_NUMPRO_TRAIN = """
-import sys
-from numpro_plugin.processes import end_with_standard_input
-end_with_standard_input()
-from numpro_plugin.trainer.cli import main
-sys.exit(main())
-"""
+def conclusion(scores: Mapping[str, Mapping[str, float]], name: str) -> str:
+    """What the numbers show, in one sentence.
 
-
-def _call(*arguments: object) -> None:
-    """Print and run ``numpro-train ...`` in a separate process."""
-    words = [str(argument) for argument in arguments]
-    print(f"   numpro-train {' '.join(words)}", flush=True)
-    command = [sys.executable, "-c", _NUMPRO_TRAIN, *words]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as process:
-        assert process.stderr is not None
-        said = process.stderr.read()  # while its standard input stays open: it ends with this process
-    if process.returncode:
-        last = "\n".join(said.strip().splitlines()[-5:])
-        raise NumProError(f"numpro-train {words[0]} failed:\n{last}")
-
-
-def _evaluate(root: Path, adapter: Path | None) -> dict[str, dict[str, float]]:
-    """Kind of task -> metric -> score in percent."""
-    paths = {
-        "NUMPRO_DATA": str(root / "data"),
-        "NUMPRO_CACHE": str(root / "cache"),
-        "LMMS_EVAL_DATASETS_CACHE": str(root / "cache" / "datasets"),
-    }
-    arguments = f"pretrained={tiny_model_folder()},dtype=float32" + (f",adapter={adapter}" if adapter else "")
-    with _environment(**ENVIRONMENT, **paths):
-        from lmms_eval.evaluator import simple_evaluate
-
-        try:
-            results: Any = simple_evaluate(
-                model="numpro_hf", model_args=arguments, tasks=list(TASKS.values()), batch_size=64, log_samples=False, bootstrap_iters=0
-            )
-        except Exception as error:  # lmms-eval tries again when a task cannot be loaded, and then speaks of that
-            if isinstance(cause := error.__cause__, OSError):  # a full disk, a folder that has become read-only
-                raise OSError(cause.errno, cause.strerror or str(cause), cause.filename or str(root)) from error
-            raise
-    return {kind: {metric: float(results["results"][task][f"{metric},none"]) for metric in METRICS} for kind, task in TASKS.items()}
-
-
-@contextmanager
-def _environment(**values: str) -> Iterator[None]:
-    """Set these variables and unset all other ``NUMPRO_*``: the user's settings are for real models."""
-    before = dict(os.environ)
-    for name in [name for name in before if name.startswith("NUMPRO_")]:
-        del os.environ[name]
-    os.environ.update(values)
-    try:
-        yield
-    finally:
-        os.environ.clear()
-        os.environ.update(before)
+    Args:
+        scores: the rows of the demo's table.
+        name: the model that the sentence is about.
+    """
+    usual, random, without = (scores[f"{name}, {kind}"]["mIoU"] for kind in ("with numbers", RANDOM, "without"))
+    order = scores["perfect order, no numbers"]["mIoU"]
+    what = f"The {name} reaches {usual:.1f} mIoU with numbers, {random:.1f} with random ones and {without:.1f} without"
+    if without >= 0.5 * usual:
+        return f"{what}: it does without them, so these figures do not show that it reads them."
+    if random < 0.5 * usual:
+        return f"{what}: it needs them, but leans on their usual pattern more than it reads them."
+    beats = "more" if usual > order else "less"
+    return f"{what}: it tells time by reading them, and gets {beats} than perfect order without numbers ({order:.1f})."
 
 
 class _Steps:

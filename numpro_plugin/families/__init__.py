@@ -23,6 +23,7 @@ from numpro_plugin.families.llava_next_video import LlavaNextVideo
 from numpro_plugin.families.llava_onevision import LlavaOnevision
 from numpro_plugin.families.longva import LongVA
 from numpro_plugin.families.qwen import Qwen2VL, Qwen3VL, Qwen25VL
+from numpro_plugin.families.written import check_blocks
 from numpro_plugin.weights.adapter import refuse_adapter, refuse_second_time
 from numpro_plugin.weights.folder import local_folder, read_config
 
@@ -64,22 +65,28 @@ def load_model(
     device_map: Any = None,
     merge: bool = False,
     trainable: bool = False,
+    blocks: str = "frame",
     **options: Any,
 ) -> Loaded:
     """Open a checkpoint of any family (folder or hub id), with an adapter on it if one is given; the options are ``load_longva``'s.
 
+    Args:
+        blocks: how many frames stand behind a text that is written before frames, ``frame`` or ``pair``; see ``Family.with_blocks``.
+
     Raises:
-        NumProError: not a model, a type that is not supported, missing weights, an adapter that does not fit or was already merged.
+        NumProError: not a model, a type that is not supported, missing weights, an adapter that does not fit or was already merged;
+            ``blocks`` that the family does not have.
     """
     place = local_folder(folder)
     refuse_adapter(place)
     kind = _class_of(read_config(place).get("model_type"))
+    check_blocks(blocks, kind.model_types[0], shares_tokens=kind.shares_tokens)
     options |= {"dtype": _dtype(dtype), "attn_implementation": attn_implementation, "device_map": device_map}
     adapter_folder = None if adapter is None else local_folder(adapter)
     if adapter_folder is not None:
         refuse_second_time(place, adapter_folder)
     model, processor = kind.load(place, adapter_folder, merge=merge, trainable=trainable, **options)
-    return Loaded(model, processor, family_of(model))
+    return Loaded(model, processor, family_of(model).with_blocks(blocks))
 
 
 def _dtype(dtype: str | torch.dtype) -> str | torch.dtype:

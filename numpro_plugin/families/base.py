@@ -6,15 +6,15 @@ from __future__ import annotations
 
 import copy
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 import torch
 from torch.nn import functional
 
 from numpro_plugin.errors import NumProError
 from numpro_plugin.families.conversation import conversation_pieces
-from numpro_plugin.weights.adapter import check_base_model
-from numpro_plugin.weights.folder import UNREADABLE, first_line, some
+from numpro_plugin.families.opening import open_checkpoint
+from numpro_plugin.families.written import Around, Blocks, check_blocks, check_encoding, check_texts, estimated_tokens, prompt_ids
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from numpro_plugin.encoding import TimeEncoding
     from numpro_plugin.video.sampling import Frames
 
 IGNORED = -100
@@ -45,6 +46,9 @@ class PreparedVideo:
     repeat: int
     """How often a video token of ``text`` is repeated."""
 
+    texts: tuple[str, ...] | None = None
+    """The caller's texts. Then ``text`` is not used: each of these stands before ``repeat`` video tokens and the marks around them."""
+
 
 class Family:
     """One family; ``family_of`` finds it. The methods here fit most families; a subclass holds what differs.
@@ -62,8 +66,18 @@ class Family:
     keeps_features: ClassVar[bool] = False
     """Whether the model's ``forward`` holds the video's features until the language model has run."""
 
+    shares_tokens: ClassVar[bool] = False
+    """Whether neighbouring frames share their tokens."""
+
+    writes_texts: ClassVar[bool] = True
+    """Whether texts can stand between frames."""
+
+    closing_tokens: ClassVar[int] = 0
+    """How many video tokens the model puts after a video's frames."""
+
     def __init__(self, config: Any) -> None:
         self.config = config
+        self.blocks: Blocks = "frame"
         self._chosen_size: tuple[int, int] | None = None
 
     @property
@@ -77,18 +91,54 @@ class Family:
         """How many frames share their tokens."""
         return 1
 
+    @property
+    def frames_per_text(self) -> int:
+        """How many frames share their tokens where texts are written before frames."""
+        return 1 if self.blocks == "frame" else self.frames_per_step
+
+    def steps(self, pictures: int, *, written: bool = False) -> int:
+        """How many groups of tokens stand for so many frames or grids; ``written``: with texts before them."""
+        return -(-pictures // (self.frames_per_text if written else self.frames_per_step))
+
+    def with_blocks(self, blocks: str) -> Family:
+        """The same family with another number of frames behind each written text: ``frame`` or ``pair``, see ``written.Blocks``.
+
+        Raises:
+            NumProError: another word, or ``pair`` for a family whose frames do not share tokens.
+        """
+        check_blocks(blocks, self.model_types[0], shares_tokens=self.shares_tokens)
+        changed = copy.copy(self)
+        changed.blocks = cast("Blocks", blocks)
+        return changed
+
+    def check_encoding(self, encoding: TimeEncoding) -> None:
+        """Check that the model can be shown time in this way.
+
+        Raises:
+            NumProError: it has no place for texts between frames, or two grids would share their tokens.
+        """
+        check_encoding(encoding, self.model_types[0], writes_texts=self.writes_texts, blocks=self.blocks)
+
     def prepare(self, frames: Frames, processor: Any, texts: Sequence[str] | None = None) -> PreparedVideo:
         """Exactly these frames as pixels for the model; it is checked that none is dropped, sampled again or resized.
 
         Args:
             frames: with everything drawn.
             processor: the model's.
-            texts: what is written before each frame, in place of whatever the family's own processor writes; None leaves that.
+            texts: what is written before each frame, in place of whatever the family's own processor writes; None leaves that. Empty
+                ones write nothing.
+
+        Raises:
+            NumProError: the vision tower does not take frames of this size, or the processor would change them; as many texts as frames
+                are needed, and a family that has a place for them.
         """
-        self.check_size(frames)
+        self._check(frames, texts)
         made = self._pixels(frames.pixels, processor)
         check_pixels(made["pixel_values_videos"].shape, (1, len(frames), 3, *frames.pixels.shape[1:3]))
-        return PreparedVideo(made, processor.video_token, processor.replace_video_token(made, video_idx=0).count(processor.video_token))
+        tokens = processor.replace_video_token(made, video_idx=0).count(processor.video_token)
+        if texts is None:
+            return PreparedVideo(made, processor.video_token, tokens)
+        return PreparedVideo(made, processor.video_token, (tokens - self.closing_tokens) // len(frames), tuple(texts))
 
     def encode(self, video: Frames | PreparedVideo, turns: str | Sequence[Mapping[str, str]], processor: Any) -> Sample:
         """The inputs of one sample, as a batch of one.
@@ -146,25 +196,7 @@ class Family:
     @classmethod
     def load(cls, folder: Path, adapter: Path | None, *, merge: bool, trainable: bool, **options: Any) -> tuple[Any, Any]:
         """The model and its processor; see ``load_model``."""
-        from peft import PeftModel
-        from transformers import AutoModelForImageTextToText, AutoProcessor
-
-        try:
-            loaded: Any = AutoModelForImageTextToText.from_pretrained(folder, output_loading_info=True, **options)
-            model, info = loaded
-            processor = AutoProcessor.from_pretrained(folder)
-        except (*UNREADABLE, KeyError, TypeError) as error:
-            raise NumProError(f"{folder} cannot be loaded: {first_line(error)}") from error
-        if info["missing_keys"]:
-            raise NumProError(f"{folder}: weights are missing: {some(info['missing_keys'])}. Is every shard of the checkpoint there?")
-        if adapter is not None:
-            check_base_model(adapter, model)
-            try:
-                model = PeftModel.from_pretrained(model, str(adapter), is_trainable=trainable)
-            except (*UNREADABLE, KeyError, TypeError) as error:
-                raise NumProError(f"the adapter {adapter} does not fit {folder}: {first_line(error)}") from error
-            model = model.merge_and_unload() if merge else model
-        return model.eval(), processor
+        return open_checkpoint(folder, adapter, merge=merge, trainable=trainable, **options)
 
     def takes(self, size: tuple[int, int]) -> bool:
         """Whether the vision tower takes frames of this (width, height)."""
@@ -203,13 +235,29 @@ class Family:
         """Frame sizes that the vision tower takes, for errors."""
         return "{} x {}".format(*self.frame_size)
 
-    def video_tokens(self, frames: int) -> int:
-        """How many tokens of the prompt stand for a video of ``frames`` frames, with the marks around it."""
-        side = self.config.vision_config.image_size // self.config.vision_config.patch_size
-        return int(frames * (side // self.config.spatial_pool_stride) ** 2)
+    def video_tokens(self, frames: int, texts: Sequence[str] | None = None) -> int:
+        """How many tokens of the prompt stand for a video, with the marks around it. Those of texts are estimated without a tokenizer.
 
-    def empty_pixels(self, frames: int, dtype: torch.dtype) -> torch.Tensor:
-        """``pixel_values_videos`` of a video of ``frames`` frames, all zero: their shape is what counts (planning memory)."""
+        Args:
+            frames: or grids, of the family's ``frame_size``.
+            texts: what is written before each of them, as for ``prepare``.
+        """
+        return frames * self._tokens_of_step + self.closing_tokens + estimated_tokens(texts or ())
+
+    @property
+    def _tokens_of_step(self) -> int:
+        """Video tokens of frames that share their tokens."""
+        side = self.config.vision_config.image_size // self.config.vision_config.patch_size
+        return int(side // self.config.spatial_pool_stride) ** 2
+
+    def empty_pixels(self, frames: int, dtype: torch.dtype, *, written: bool = False) -> torch.Tensor:
+        """``pixel_values_videos`` of a video, all zero: their shape is what counts (planning memory).
+
+        Args:
+            frames: or grids, of the family's ``frame_size``.
+            dtype: of the pixels.
+            written: texts stand before the frames.
+        """
         width, height = self.frame_size
         return torch.zeros(1, frames, 3, height, width, dtype=dtype)
 
@@ -228,6 +276,12 @@ class Family:
         config.vision_config.num_hidden_layers = 1
         return config
 
+    def _check(self, frames: Frames, texts: Sequence[str] | None) -> None:
+        """Check frames and texts before ``prepare`` makes anything of them."""
+        if texts is not None:
+            check_texts(texts, len(frames), self.model_types[0], writes_texts=self.writes_texts)
+        self.check_size(frames)
+
     def _pixels(self, pixels: NDArray[np.uint8], processor: Any, **options: Any) -> Sample:
         """Pixels normalised by the family's own video processor, with everything else that it may do switched off."""
         clip = torch.from_numpy(pixels).permute(0, 3, 1, 2)
@@ -237,9 +291,15 @@ class Family:
 
     def _opening_ids(self, text: str, video: PreparedVideo, processor: Any) -> list[int]:
         """Token ids up to the first answer, the video's tokens among them."""
+        if video.texts is not None:
+            return prompt_ids(text, video.texts, video.repeat, processor, self._around(processor), self.closing_tokens)
         token = processor.video_token_id
         ids = processor.tokenizer(text.replace(processor.video_token, video.text))["input_ids"]
         return [out for one in ids for out in ([token] * video.repeat if one == token else [one])]
+
+    def _around(self, processor: Any) -> Around:
+        """What stands around the tokens of a frame that a text stands before."""
+        return Around()
 
     def _end_of_answer(self, closing: str, processor: Any) -> str:
         """What closes an answer in training; ``closing`` is what the chat template puts there."""

@@ -18,11 +18,13 @@ class LlavaOnevision(Family):
     """LLaVA-OneVision. The model puts one more token after a video's frames."""
 
     model_types = ("llava_onevision",)
+    closing_tokens = 1
 
-    def video_tokens(self, frames: int) -> int:
-        """As in ``Family``: the patches of a frame pooled two by two, rounded up, and one token after all frames."""
+    @property
+    def _tokens_of_step(self) -> int:
+        """The patches of a frame pooled two by two, rounded up."""
         side = self.config.vision_config.image_size // self.config.vision_config.patch_size
-        return int(frames * (-(-side // 2)) ** 2 + 1)
+        return int(-(-side // 2)) ** 2
 
     def batch(self, samples: Sequence[Sample], processor: Any) -> Sample:
         """As in ``Family``. The model takes videos of equal length only, so shorter ones get copies of their last frame.

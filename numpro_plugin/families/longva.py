@@ -24,14 +24,18 @@ class LongVA(Family):
 
     def prepare(self, frames: Frames, processor: Any, texts: Sequence[str] | None = None) -> PreparedVideo:
         """As in ``Family``."""
-        self.check_size(frames)
+        self._check(frames, texts)
         crop = processor.image_processor.crop_size
         check_pixels((crop["height"], crop["width"]), frames.pixels.shape[1:3])
         pixels = processor.pixel_values(frames.pixels)[None]
         check_pixels(pixels.shape, (1, len(frames), 3, *frames.pixels.shape[1:3]))
+        if texts is not None:
+            return PreparedVideo({"pixel_values_videos": pixels}, processor.video_token, processor.tokens_per_frame, tuple(texts))
         return PreparedVideo({"pixel_values_videos": pixels}, processor.video_token, len(frames))
 
     def _opening_ids(self, text: str, video: PreparedVideo, processor: Any) -> list[int]:
+        if video.texts is not None:
+            return super()._opening_ids(text, video, processor)
         return list(processor.token_ids(text, [video.repeat]))
 
     @classmethod

@@ -5,13 +5,16 @@
 from __future__ import annotations
 
 import copy
+import itertools
 import re
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 
 from numpro_plugin.families.base import Family, PreparedVideo, Sample, base_model_of, check_pixels
+from numpro_plugin.families.written import Around, estimated_tokens
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -25,6 +28,7 @@ class _Qwen(Family):
     """What the Qwen-VL families share: frames of any size that patches divide, taken in pairs and cut into patches."""
 
     keeps_features = True
+    shares_tokens = True
 
     @property
     def frame_size(self) -> tuple[int, int]:
@@ -46,19 +50,35 @@ class _Qwen(Family):
         return int(vision.patch_size * vision.spatial_merge_size)
 
     def prepare(self, frames: Frames, processor: Any, texts: Sequence[str] | None = None) -> PreparedVideo:
-        """As in ``Family``; a last frame without a partner is shown twice."""
-        self.check_size(frames)
-        pixels, numbers = frames.pixels, frames.numbers
+        """As in ``Family``; a last frame without a partner is shown twice.
+
+        With texts every frame stands alone in its temporal patch, which holds it twice (or, with ``blocks=pair``, two frames behind the
+        first one's text). Each of these is a video of its own to the model. Its positions are those of a picture.
+        """
+        self._check(frames, texts)
+        pixels, numbers, step = frames.pixels, frames.numbers, self.frames_per_step
         vision, (height, width) = self.config.vision_config, frames.pixels.shape[1:3]
-        if lacking := -len(pixels) % self.frames_per_step:
+        if texts is not None and self.frames_per_text == 1:
+            pixels, numbers = np.repeat(pixels, step, axis=0), np.repeat(numbers, step)
+        elif lacking := -len(pixels) % step:
             pixels = np.concatenate([pixels, *[pixels[-1:]] * lacking])
             numbers = np.concatenate([numbers, *[numbers[-1:]] * lacking])
         # Nothing is resized, so no pixel budget applies. It is set all the same, in case the checkpoint's processor checks it.
         budget = {"shortest_edge": height * width, "longest_edge": len(pixels) * height * width}
         made = self._pixels(pixels, processor, size=budget, cap_pixels_per_frame=False)
-        grid = (len(pixels) // self.frames_per_step, height // vision.patch_size, width // vision.patch_size)
+        grid = (len(pixels) // step, height // vision.patch_size, width // vision.patch_size)
         check_pixels(tuple(made["video_grid_thw"][0].tolist()), grid)
-        return self._video(made, frames, numbers.reshape(-1, self.frames_per_step) / frames.timeline.fps, processor)
+        video = self._video(made, frames, numbers.reshape(-1, step) / frames.timeline.fps, processor)
+        return video if texts is None else self._apart(video, tuple(texts[:: self.frames_per_text]))
+
+    def _apart(self, video: PreparedVideo, texts: tuple[str, ...]) -> PreparedVideo:
+        """The video cut into one of a single temporal patch for each text."""
+        inputs = {**video.inputs, "video_grid_thw": video.inputs["video_grid_thw"].repeat(len(texts), 1)}
+        inputs["video_grid_thw"][:, 0] = 1
+        return PreparedVideo(inputs, video.text, self._tokens(inputs), texts)
+
+    def _around(self, processor: Any) -> Around:
+        return Around(*processor.tokenizer.convert_ids_to_tokens([self.config.vision_start_token_id, self.config.vision_end_token_id]))
 
     def takes(self, size: tuple[int, int]) -> bool:
         """As in ``Family``."""
@@ -73,14 +93,16 @@ class _Qwen(Family):
         names = [name for name, _ in model.named_modules()]
         return [name for name in names if re.fullmatch(r"model\.visual\.(merger|deepstack_merger_list\.\d+)", name)]
 
-    def video_tokens(self, frames: int) -> int:
-        """As in ``Family``; a mark stands before and after the video."""
-        return -(-frames // self.frames_per_step) * self._tokens_per_pair + 2
+    def video_tokens(self, frames: int, texts: Sequence[str] | None = None) -> int:
+        """As in ``Family``; a mark stands before and after the video, or with texts each frame's tokens."""
+        if texts is None:
+            return self.steps(frames) * self._tokens_of_step + 2
+        return self.steps(frames, written=True) * (self._merged_patches + 2) + estimated_tokens(texts[:: self.frames_per_text])
 
-    def empty_pixels(self, frames: int, dtype: torch.dtype) -> torch.Tensor:
+    def empty_pixels(self, frames: int, dtype: torch.dtype, *, written: bool = False) -> torch.Tensor:
         """As in ``Family``: (patches, values of a patch)."""
         (width, height), vision = self.frame_size, self.config.vision_config
-        patches = -(-frames // self.frames_per_step) * (height // vision.patch_size) * (width // vision.patch_size)
+        patches = self.steps(frames, written=written) * (height // vision.patch_size) * (width // vision.patch_size)
         return torch.zeros(patches, 3 * self.frames_per_step * vision.patch_size**2, dtype=dtype)
 
     def video_features(self, model: Any, pixels: torch.Tensor) -> torch.Tensor:
@@ -108,10 +130,14 @@ class _Qwen(Family):
         return config
 
     @property
-    def _tokens_per_pair(self) -> int:
-        """Tokens of a pair of frames in the prompt."""
+    def _merged_patches(self) -> int:
+        """Video tokens of a temporal patch."""
         width, height = self.frame_size
         return (width // self._merged_patch) * (height // self._merged_patch)
+
+    @property
+    def _tokens_of_step(self) -> int:
+        return self._merged_patches
 
     def _tower_arguments(self, pixels: torch.Tensor, pairs: int, merged: list[int]) -> dict[str, Any]:
         """What the tower is given beside positions and lengths; ``merged``: (height, width) in tokens."""
@@ -134,18 +160,24 @@ class Qwen2VL(_Qwen):
     def _positions(self, sample: Sample) -> Sample:
         """(4, 1, L): the token's place in the text, then time, height and width by the release's rule.
 
-        A video's token is at (start + its time, start + its row, start + its column); text continues after the LARGEST of them.
+        A video's token is at (start + its time, start + its row, start + its column); text continues after the LARGEST of them. A video
+        is a run of video tokens; where texts are written before frames there are many, each of one temporal patch.
         """
-        ids, grid = sample["input_ids"][0], sample["video_grid_thw"][0].tolist()
+        is_video = (sample["input_ids"][0] == self.config.video_token_id).tolist()
+        grids, step = iter(sample["video_grid_thw"].tolist()), self._time_step(sample)
+        runs, start = [], 0
+        for video, tokens in itertools.groupby(is_video):
+            count = len(list(tokens))
+            runs.append(self._video_positions(next(grids), step) + start if video else torch.arange(start, start + count).expand(3, -1))
+            start = int(runs[-1].max()) + 1
+        return {"position_ids": torch.cat([torch.arange(len(is_video))[None], torch.cat(runs, 1)])[:, None]}
+
+    def _video_positions(self, grid: list[int], step: torch.Tensor) -> torch.Tensor:
+        """(3, tokens) of a video that starts at 0."""
         merge = self.config.vision_config.spatial_merge_size
-        places = (ids == self.config.video_token_id).nonzero()
-        start, count = int(places[0]), len(places)
-        times = (torch.arange(grid[0]) * self._time_step(sample)).long()
+        times = (torch.arange(grid[0]) * step).long()
         axes = [times, torch.arange(grid[1] // merge), torch.arange(grid[2] // merge)]
-        video = torch.stack(torch.meshgrid(axes, indexing="ij")).flatten(1) + start  # (3, count)
-        after = torch.arange(len(ids) - start - count) + int(video.max()) + 1
-        rows = torch.cat([torch.arange(start).expand(3, -1), video, after.expand(3, -1)], 1)  # (3, L)
-        return {"position_ids": torch.cat([torch.arange(len(ids))[None], rows])[:, None]}
+        return torch.stack(torch.meshgrid(axes, indexing="ij")).flatten(1)
 
     def _time_step(self, sample: Sample) -> torch.Tensor:
         """Distance in time positions between pairs of frames."""
@@ -180,6 +212,10 @@ class Qwen25VL(Qwen2VL):
         made["second_per_grid_ts"] = torch.tensor([step / frames.timeline.fps * times_s.shape[1]], dtype=torch.float32)
         return super()._video(made, frames, times_s, processor)
 
+    def _apart(self, video: PreparedVideo, texts: tuple[str, ...]) -> PreparedVideo:
+        made = super()._apart(video, texts)
+        return replace(made, inputs={**made.inputs, "second_per_grid_ts": made.inputs["second_per_grid_ts"].repeat(len(texts))})
+
     def _time_step(self, sample: Sample) -> torch.Tensor:
         return sample["second_per_grid_ts"][0] * self.config.vision_config.tokens_per_second
 
@@ -198,8 +234,8 @@ class Qwen3VL(_Qwen):
         return config
 
     @property
-    def _tokens_per_pair(self) -> int:
-        return super()._tokens_per_pair + 12  # <12.5 seconds> and the marks around the pair
+    def _tokens_of_step(self) -> int:
+        return self._merged_patches + 12  # <12.5 seconds> and the marks around the pair
 
     def _tower_arguments(self, pixels: torch.Tensor, pairs: int, merged: list[int]) -> dict[str, Any]:
         return {"interp_indices": torch.zeros(len(pixels), 4, dtype=torch.long), "interp_weights": torch.zeros(len(pixels), 4)}
@@ -210,6 +246,8 @@ class Qwen3VL(_Qwen):
 
     def _opening_ids(self, text: str, video: PreparedVideo, processor: Any) -> list[int]:
         # The template puts marks around the whole video; those around each pair replace them.
+        if video.texts is not None:
+            return super()._opening_ids(text, video, processor)
         marked = processor.vision_start_token + processor.video_token + processor.vision_end_token
         return super()._opening_ids(text.replace(marked, processor.video_token), video, processor)
 

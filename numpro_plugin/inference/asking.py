@@ -130,8 +130,10 @@ class Asker:
         """Answers as they come: videos with the most frames first, so that what does not fit into memory shows at once.
 
         Raises:
-            NumProError: an input that is too long for the model, or for the memory.
+            NumProError: an encoding that the model cannot be shown; an input that is too long for the model, or for the memory.
         """
+        for encoding in {asked.settings.encoding for asked in work}:
+            self.loaded.family.check_encoding(encoding)
         longest_first = sorted(work, key=lambda asked: -asked.frames)
         pending: list[tuple[Question, Sample]] = []
         prefetched = prefetch(longest_first, self._encode, workers=self.workers, weight=lambda asked: asked.frames, limit=FRAMES_AHEAD)
@@ -142,7 +144,7 @@ class Asker:
                 continue
             by_options: dict[GenerationOptions, list[tuple[Question, Sample]]] = {}
             for question, sample in zip(asked.questions, encoded.samples, strict=True):
-                self.generator.check_context(sample, encoded.frames, question.options, asked.video)
+                self.generator.check_context(sample, encoded.frames, question.options, asked.video, asked.settings.encoding)
                 by_options.setdefault(question.options, []).append((question, sample))
             for options, group in by_options.items():
                 if self.share_prefix and len(group) > 1:
@@ -174,7 +176,7 @@ class Asker:
         pixels: torch.Tensor = video.inputs["pixel_values_videos"]
         video = replace(video, inputs={**video.inputs, "pixel_values_videos": pixels.to(model.dtype)})
         with self._tokenizing:
-            return _Encoded([family.encode(video, question.turns, processor) for question in asked.questions], len(shown))
+            return _Encoded([family.encode(video, question.turns, processor) for question in asked.questions], len(shown.numbers))
 
 
 class _Encoded(NamedTuple):

@@ -12,12 +12,14 @@ import torch
 from torch.nn import functional
 from transformers import DynamicCache
 
+from numpro_plugin.encoding import NUMBER
 from numpro_plugin.errors import NumProError
 from numpro_plugin.internals.of_transformers import CACHE_ARGUMENT, copy_cache
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
+    from numpro_plugin.encoding import TimeEncoding
     from numpro_plugin.families import Loaded, Sample
 
 log = logging.getLogger(__name__)
@@ -118,8 +120,15 @@ class Generator:
         in_count = self.batch_size is None or len(lengths) <= self.batch_size
         return len(lengths) == 1 or (in_count and (self.token_budget is None or padded <= self.token_budget))
 
-    def check_context(self, sample: Sample, frames: int, options: GenerationOptions, what: str) -> None:
-        """Check that input and answer fit the model's context; nothing is ever cut off. ``what``: names the input in the error.
+    def check_context(self, sample: Sample, frames: int, options: GenerationOptions, what: str, encoding: TimeEncoding = NUMBER) -> None:
+        """Check that input and answer fit the model's context; nothing is ever cut off.
+
+        Args:
+            sample: the input.
+            frames: how many of the video it shows, in grids or one by one.
+            options: how the answer is generated.
+            what: names the input in the error.
+            encoding: how the frames are shown.
 
         Raises:
             NumProError: they do not; the message names the largest ``max_frames`` that fits.
@@ -127,12 +136,20 @@ class Generator:
         length = sample["input_ids"].shape[1]
         if length + options.max_new_tokens <= self.context:
             return
-        # Everything between the first and the last video token grows with the frames: Qwen3-VL has times there.
-        places = (sample["input_ids"][0] == self.processor.video_token_id).nonzero()
+
+        def steps(count: int) -> int:
+            pictures = count if encoding.grid is None else len(encoding.grid.parts(count))
+            return self.family.steps(pictures, written=encoding.text != "native")
+
+        # Everything between the first and the last video token grows with the frames: there may be times.
+        places = (sample["input_ids"][0] == self.processor.video_token_id).nonzero().flatten()
         video = int(places[-1] - places[0]) + 1
-        step = self.family.frames_per_step
-        room = (self.context - options.max_new_tokens - (length - video)) * -(-frames // step) // video * step
-        advice = f"the largest max_frames that fits is {room}" if room >= 1 else "not even one frame fits beside the answer"
+        gaps = places.diff()
+        starts = places[1:][gaps > 1]  # of all groups of video tokens but the first, where something is written between them
+        longest = int(torch.cat([places[:1], starts]).diff().max()) if len(starts) else -(-video // steps(frames))
+        room = (self.context - options.max_new_tokens - (length - video)) // longest
+        fits = next((count for count in range(frames, 0, -1) if steps(count) <= room), 0)
+        advice = f"the largest max_frames that fits is {fits}" if fits else "not even one frame fits beside the answer"
         raise NumProError(
             f"{what}: {frames} frames and the question are {length} tokens; with max_new_tokens={options.max_new_tokens} that is more than "
             f"the {self.context} that the model was made for; {advice}"

@@ -29,6 +29,20 @@ def read_number(frame: np.ndarray, *, strength: int = 185) -> int | None:
     return int("".join(map(str, digits))) if digits else None
 
 
+def read_mark(ink: np.ndarray) -> str:
+    """The digits, points and colons in a mask (H, W) that is true where something is written; "" if nothing is."""
+    columns = np.flatnonzero(ink.any(axis=0))
+    if not len(columns):
+        return ""
+    blocks = []
+    for part in np.split(columns, np.flatnonzero(np.diff(columns) > 1) + 1):
+        block = ink[:, part[0] : part[-1] + 1]
+        rows = np.flatnonzero(block.any(axis=1))
+        blocks.append(block[rows[0] : rows[-1] + 1])
+    tall = max(map(len, blocks))
+    return "".join("." if len(block) < tall / 2 else ":" if not block.any(axis=1).all() else str(_closest(block)) for block in blocks)
+
+
 def _closest(block: np.ndarray) -> int:
     shape = _normal(Image.fromarray(block.astype(np.uint8) * 255), block.shape[1] / block.shape[0])
     return int(np.argmin([np.abs(shape - template).mean() for template in _templates()]))

@@ -53,9 +53,10 @@ def write_shard(
     size: tuple[int, int] = (336, 336),
     max_frames: int = 240,
     row_group_size: int = 4,
+    times: bool = False,
 ) -> Path:
-    """One parquet file of these rows."""
+    """One parquet file of these rows; ``times``: their turns say for which times their numbers stand."""
     file.parent.mkdir(parents=True, exist_ok=True)
-    schema = ShardInfo(fps, size, max_frames).schema()
+    schema = ShardInfo(fps, size, max_frames, times).schema()
     pq.write_table(pa.Table.from_pylist(rows, schema=schema), file, row_group_size=row_group_size, compression="NONE")
     return file

@@ -49,7 +49,9 @@ def pixels_of(loaded: Loaded, sample: Mapping[str, torch.Tensor]) -> np.ndarray:
         clip_mean, clip_std = torch.tensor([[0.48145466, 0.4578275, 0.40821073], [0.26862954, 0.26130258, 0.27577711]])[..., None]
         colours = values.reshape(len(values), 3, -1) * std[:, None] + mean[:, None]
         values = ((colours - clip_mean) / clip_std).reshape(values.shape)
-        return frames_of(values, sample["video_grid_thw"][0], patch=loaded.model.config.vision_config.patch_size)
+        grids = sample["video_grid_thw"]  # of one size: a video, or one a frame where texts stand between them
+        whole = torch.stack([grids[:, 0].sum(), *grids[0, 1:]])
+        return frames_of(values, whole, patch=loaded.model.config.vision_config.patch_size)
     return ((values[0].permute(0, 2, 3, 1) * std + mean) * 255).round().clamp(0, 255).to(torch.uint8).numpy()
 
 

@@ -14,18 +14,20 @@ import torch
 
 from numpro_plugin.errors import NumProError
 from numpro_plugin.families import IGNORED
-from numpro_plugin.numbering import REFERENCE_HEIGHT, draw_numbers
-from numpro_plugin.prompts import NUMBERS_SENTENCE
+from numpro_plugin.numbering import REFERENCE_HEIGHT
+from numpro_plugin.showing import show
 from numpro_plugin.timeline import Timeline, kept_numbers
 from numpro_plugin.video.sampling import Frames
 
-from ..shard_format import renumbered, shown_numbers
+from ..shard_format import shown_numbers
+from .encoded import Shown, conversation_in
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from numpy.typing import NDArray
 
+    from numpro_plugin.encoding import TimeEncoding
     from numpro_plugin.families import Family, PreparedVideo, Sample
 
     from ..recipe.record import Recipe
@@ -72,6 +74,7 @@ class Collator:
         self.pixels_dtype = pixels_dtype
         self._blank: dict[int, PreparedVideo] = {}
         family.with_frame_size(self.settings.frame_size)  # checks that the model takes it
+        family.check_encoding(self.settings.encoding)
 
     def __call__(self, raw_samples: Sequence[RawSample]) -> dict[str, Any]:
         """A batch of one or more samples. An unreadable sample is replaced with a filler and listed under ``unreadable``."""
@@ -97,14 +100,15 @@ class Collator:
         """
         row, rng = self._row_and_rng(raw)
         turns, shown = row["conversations"][raw.conversation], shown_numbers(row)
-        count = min(len(shown), self.settings.max_frames, self._frames_that_fit(len(shown), self._learned_turns(turns, None)))
+        whole = self._learned_turns(row, turns, shown, None)
+        count = min(len(shown), self.settings.max_frames, self._frames_that_fit(len(shown), whole))
         start_state = rng.bit_generator.state
         while True:
             rng.bit_generator.state = start_state  # the random choices must not depend on the number of attempts
             kept = _kept_indices(row, shown, count)
             drawn, change = self._numbering(shown[kept], turns, rng)
-            learned = self._learned_turns(turns, change)
-            sample = self.family.encode(self._frames(row, kept, shown, drawn, rng), learned, self.processor)
+            learned = self._learned_turns(row, turns, shown[kept], change)
+            sample = self.family.encode(self._video(row, kept, shown, drawn, rng), learned, self.processor)
             if "labels" not in sample:
                 raise NumProError("the conversation does not end with an answer")
             length = sample["input_ids"].shape[1]
@@ -123,12 +127,12 @@ class Collator:
         """Inputs for generating the answer to a sample's first question, with the grid's numbers."""
         row, rng = self._row_and_rng(raw)
         shown = shown_numbers(row)
-        turns = self._learned_turns(row["conversations"][raw.conversation], None)
+        turns = self._learned_turns(row, row["conversations"][raw.conversation], shown, None)
         start = next(k for k, turn in enumerate(turns) if turn["role"] == "user") + 1
         count = min(len(shown), self.settings.max_frames, self._frames_that_fit(len(shown), turns))
         kept = _kept_indices(row, shown, count)
-        frames = self._frames(row, kept, shown, shown[kept], rng, jitter=False)
-        sample = self.family.encode(frames, turns[:start], self.processor)
+        video = self._video(row, kept, shown, shown[kept], rng, jitter=False)
+        sample = self.family.encode(video, turns[:start], self.processor)
         sample["pixel_values_videos"] = sample["pixel_values_videos"].to(self.pixels_dtype)
         return sample
 
@@ -151,38 +155,38 @@ class Collator:
         self, shown: NDArray[np.int64], turns: Sequence[Turn], rng: np.random.Generator
     ) -> tuple[NDArray[np.int64], Callable[[int], int] | None]:
         """The number to draw on each of the frames ``shown``, and the function that changes the answers' numbers (None: unchanged)."""
-        highest = self.data.highest_number
-        if self.data.numbering == "offset":
+        highest, numbering = self.data.highest_number, self.data.numbering
+        if self.data.sorted_share and rng.random() < self.data.sorted_share:
+            numbering = "sorted"
+        if numbering == "offset":
             last = max([int(shown[-1]), *(int(t["content"][n["start"] : n["end"]]) for t in turns for n in t["numbers"] or ())])
             offset = int(rng.integers(0, max(0, highest - last) + 1))
             return shown + offset, lambda number: number + offset
-        if self.data.numbering == "random":
+        if numbering in ("random", "sorted"):
             drawn = rng.choice(highest + 1, size=len(shown), replace=False).astype(np.int64)
+            drawn = np.sort(drawn) if numbering == "sorted" else drawn
             new = dict(zip(shown.tolist(), drawn.tolist(), strict=True))
 
             def change(number: int) -> int:
                 if number not in new:
                     raise NumProError(
                         f"the answer names frame {number}, which is not among the {len(shown)} frames that are shown, so it has no number "
-                        "with data.numbering=random: raise numpro.max_frames or data.max_tokens, or use data.numbering=offset"
+                        f"with data.numbering={numbering}: raise numpro.max_frames or data.max_tokens, or use data.numbering=offset"
                     )
                 return new[number]
 
             return drawn, change
         return shown, None
 
-    def _learned_turns(self, turns: Sequence[Turn], change: Callable[[int], int] | None) -> list[dict[str, str]]:
-        """The conversation to train on: with changed numbers, and without the sentence about numbers if none are drawn."""
-        if change is not None:
-            turns = renumbered([{**turn, "numbers": turn["numbers"] or ()} for turn in turns], change)
-        learned = [{"role": turn["role"], "content": turn["content"]} for turn in turns]
-        if not self.settings.numbers:
-            for turn in learned:
-                if turn["role"] == "user":
-                    turn["content"] = turn["content"].replace(NUMBERS_SENTENCE + " ", "").replace(NUMBERS_SENTENCE, "")
-        return learned
+    def _learned_turns(
+        self, row: Mapping[str, Any], turns: Sequence[Turn], shown: NDArray[np.int64], change: Callable[[int], int] | None
+    ) -> list[dict[str, str]]:
+        """The conversation to train on, in the words of the recipe's encoding and with changed numbers."""
+        shift_s = 0.0 if change is None or self.settings.encoding.answer == "frames" else change(0) / row["fps"]  # numbers are only shifted
+        of_video = Shown(Timeline(row["duration_s"], row["fps"]), shown, change, shift_s)
+        return conversation_in(turns, self.settings, of_video, snap=self.data.snap)
 
-    def _frames(
+    def _video(
         self,
         row: Mapping[str, Any],
         kept: NDArray[np.int64],
@@ -191,26 +195,28 @@ class Collator:
         rng: np.random.Generator,
         *,
         jitter: bool = True,
-    ) -> Frames:
-        """The kept frames, each with one of the numbers ``drawn`` on it. Their times do not depend on the drawn numbers."""
-        pixels = decode_frames([row["frames"][k] for k in kept.tolist()], self.settings.frame_size)
-        if self.settings.numbers:
-            style, jitter_share = self.settings.style, self.data.font_size_jitter if jitter else 0
-            if jitter_share:
-                size = style.font_size * (1 + jitter_share * (2 * int(rng.integers(_FONT_SIZES)) / (_FONT_SIZES - 1) - 1))
-                style = replace(style, font_size=min(max(size, 4), REFERENCE_HEIGHT))
-            draw_numbers(pixels, drawn, style)
-        return Frames(pixels, shown[kept], Timeline(row["duration_s"], row["fps"]))
+    ) -> PreparedVideo:
+        """The kept frames with the marks of the numbers ``drawn``. Their times do not depend on these numbers."""
+        pixels = decode_frames([row["frames"][k] for k in kept.tolist()], self.settings.stored_size)
+        settings = self.settings
+        if settings.encoding.draws and (share := self.data.font_size_jitter if jitter else 0):
+            size = settings.style.font_size * (1 + share * (2 * int(rng.integers(_FONT_SIZES)) / (_FONT_SIZES - 1) - 1))
+            settings = replace(settings, style=replace(settings.style, font_size=min(max(size, 4), REFERENCE_HEIGHT)))
+        seen = show(Frames(pixels, shown[kept], Timeline(row["duration_s"], row["fps"])), settings, numbers=drawn)
+        return self.family.prepare(seen.pictures, self.processor, seen.texts)
 
     def _frames_that_fit(self, count: int, turns: Sequence[Mapping[str, str]]) -> int:
         """An upper bound of the frames that fit the token budget, computed without decoding any; with long times in the text fewer fit."""
         budget = self.data.max_tokens
-        per_frame = self._tokens(4) - self._tokens(3) or (self._tokens(4) - self._tokens(2)) / 2
         text_bytes = sum(len(turn["content"].encode()) for turn in turns)
-        if count * per_frame + text_bytes + 500 <= budget:  # no token is shorter than a byte
+        per_frame = self._tokens(4) - self._tokens(3) or (self._tokens(4) - self._tokens(2)) / 2
+        written = self.settings.encoding.text != "native"
+        if not written and count * per_frame + text_bytes + 500 <= budget:  # no token is shorter than a byte
             return count
+        if self.settings.encoding.grid is not None:
+            return count  # what a grid costs does not depend on how many frames it holds
         two, four = (self.family.encode(self._blank_video(n), turns, self.processor)["input_ids"].shape[1] for n in (2, 4))
-        return max(1, 2 + int((budget - two) // ((four - two) / 2)))
+        return max(1, 2 + int((budget - two) // max(1e-9, (four - two) / 2)))
 
     def _tokens(self, frames: int) -> float:
         video = self._blank_video(frames)
@@ -218,13 +224,18 @@ class Collator:
 
     def _blank_video(self, frames: int) -> PreparedVideo:
         if frames not in self._blank:
-            width, height = self.settings.frame_size
+            width, height = self.settings.stored_size
             pixels = np.zeros((frames, height, width, 3), dtype=np.uint8)
             numbers = np.arange(frames, dtype=np.int64)
-            self._blank[frames] = self.family.prepare(
-                Frames(pixels, numbers, Timeline(frames / self.settings.fps, self.settings.fps)), self.processor
-            )
+            blank = Frames(pixels, numbers, Timeline(frames / self.settings.fps, self.settings.fps))
+            seen = show(blank, replace(self.settings, encoding=_undrawn(self.settings.encoding)))
+            self._blank[frames] = self.family.prepare(seen.pictures, self.processor, seen.texts)
         return self._blank[frames]
+
+
+def _undrawn(encoding: TimeEncoding) -> TimeEncoding:
+    """The same texts and layout with nothing drawn: fillers are black."""
+    return replace(encoding, drawn="none", answer="seconds")
 
 
 def _kept_indices(row: Mapping[str, Any], shown: NDArray[np.int64], count: int) -> NDArray[np.int64]:

@@ -1,4 +1,4 @@
-"""The samples of shards and their order: every sample exactly once per epoch, with any number of processes and workers.
+"""The samples of shards and their order: every sample of an epoch exactly once, with any number of processes and workers.
 
 A row of a shard is a video; each of its conversations is one sample. The order depends on seed and epoch only. It is divided into
 micro-batches that are distributed to the processes in turn, so that an optimizer step sees the same samples on one process or many::
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from ..shards.index import ShardIndex
+    from ..shards.mixture import Mixture
 
 FILLER = -1
 """Index of a sample that completes the last batches."""
@@ -45,7 +46,8 @@ class ArrowRows:
     def __init__(self, files: Sequence[str], *, cache: str | None = None) -> None:
         import datasets
 
-        self._rows = datasets.load_dataset("parquet", data_files=list(files), split="train", cache_dir=cache)
+        features = datasets.Features.from_arrow_schema(SCHEMA)  # shards of version 1 lack times, which are None then
+        self._rows = datasets.load_dataset("parquet", data_files=list(files), split="train", cache_dir=cache, features=features)
 
     def __getitem__(self, row: int) -> dict[str, Any]:
         values: dict[str, Any] = self._rows[row]
@@ -122,8 +124,10 @@ def shuffled_order(lengths: NDArray[np.int64], *, seed: int, epoch: int, batch_s
     return order
 
 
-def streaming_order(index: ShardIndex, *, seed: int, epoch: int, streams: int, rows: int) -> list[NDArray[np.int64]]:
-    """The samples as ``streams`` sequences that each read one row group after the other, for shards that are not copied.
+def streaming_order(
+    index: ShardIndex, *, seed: int, epoch: int, streams: int, rows: int, mixture: Mixture | None = None
+) -> list[NDArray[np.int64]]:
+    """The samples of an epoch as ``streams`` sequences that each read one row group after the other, for shards that are not copied.
 
     Row groups are in random order, and samples are shuffled within about ``rows`` videos. The sequences differ in length by at most one.
     """
@@ -132,6 +136,8 @@ def streaming_order(index: ShardIndex, *, seed: int, epoch: int, streams: int, r
     first = np.concatenate([[0], np.cumsum(index.conversations)])
     groups = rng.permutation(len(index.group_rows))
     sequence = np.concatenate([np.arange(first[starts[g]], first[starts[g + 1]]) for g in groups])
+    if mixture is not None:
+        sequence = np.repeat(sequence, mixture.counts(epoch)[sequence])
     window_samples = max(1, round(len(sequence) / max(1, len(index.conversations)) * rows))
     sequences = []
     for stream in np.array_split(sequence, streams):
@@ -141,7 +147,7 @@ def streaming_order(index: ShardIndex, *, seed: int, epoch: int, streams: int, r
 
 
 class ShuffledBatches(Sampler[list[Key]]):
-    """The micro-batches of one process in ``shuffled_order``."""
+    """The micro-batches of one process in ``shuffled_order``; ``mixture``: which samples an epoch has (None: all, once)."""
 
     def __init__(
         self,
@@ -153,8 +159,10 @@ class ShuffledBatches(Sampler[list[Key]]):
         rank: int = 0,
         world: int = 1,
         group: bool = True,
+        mixture: Mixture | None = None,
     ) -> None:
         self._lengths, self._seed, self._batch, self._micro, self._group = lengths, seed, batch_size, micro_batch_size, group
+        self._mixture, self._samples = mixture, len(lengths) if mixture is None else mixture.samples
         self._rank, self._world, self.epoch = rank, world, 0
 
     def set_epoch(self, epoch: int) -> None:
@@ -162,10 +170,13 @@ class ShuffledBatches(Sampler[list[Key]]):
         self.epoch = epoch
 
     def __len__(self) -> int:
-        return math.ceil(len(self._lengths) / (self._micro * self._world))
+        return math.ceil(self._samples / (self._micro * self._world))
 
     def __iter__(self) -> Iterator[list[Key]]:
-        order = shuffled_order(self._lengths, seed=self._seed, epoch=self.epoch, batch_size=self._batch, group=self._group)
+        chosen = None if self._mixture is None else self._mixture.epoch(self.epoch)
+        lengths = self._lengths if chosen is None else self._lengths[chosen]
+        order = shuffled_order(lengths, seed=self._seed, epoch=self.epoch, batch_size=self._batch, group=self._group)
+        order = order if chosen is None else chosen[order]
         padded = np.full(len(self) * self._micro * self._world, FILLER)
         padded[: len(order)] = order
         for batch in padded.reshape(-1, self._micro)[self._rank :: self._world].tolist():
@@ -176,22 +187,32 @@ class StreamingBatches(Sampler[list[Key]]):
     """The micro-batches of one process in ``streaming_order``; each of its workers reads its own share of the shards."""
 
     def __init__(
-        self, index: ShardIndex, *, seed: int, micro_batch_size: int, rows: int, workers: int, rank: int = 0, world: int = 1
+        self,
+        index: ShardIndex,
+        *,
+        seed: int,
+        micro_batch_size: int,
+        rows: int,
+        workers: int,
+        rank: int = 0,
+        world: int = 1,
+        mixture: Mixture | None = None,
     ) -> None:
         self._index, self._seed, self._micro, self._rows, self._workers = index, seed, micro_batch_size, rows, max(1, workers)
         self._rank, self._world, self.epoch = rank, world, 0
+        self._mixture, self._samples = mixture, index.samples if mixture is None else mixture.samples
 
     def set_epoch(self, epoch: int) -> None:
         """Set the epoch of the next iteration."""
         self.epoch = epoch
 
     def __len__(self) -> int:
-        longest = math.ceil(self._index.samples / (self._world * self._workers))
+        longest = math.ceil(self._samples / (self._world * self._workers))
         return math.ceil(longest / self._micro) * self._workers
 
     def __iter__(self) -> Iterator[list[Key]]:
         streams = self._world * self._workers
-        sequences = streaming_order(self._index, seed=self._seed, epoch=self.epoch, streams=streams, rows=self._rows)
+        sequences = streaming_order(self._index, seed=self._seed, epoch=self.epoch, streams=streams, rows=self._rows, mixture=self._mixture)
         own = sequences[self._rank * self._workers : (self._rank + 1) * self._workers]
         padded = np.full((self._workers, len(self) // self._workers, self._micro), FILLER)
         for sequence, batches in zip(own, padded, strict=True):

@@ -9,10 +9,11 @@ from numpro_plugin.answers.highlights import format_highlights
 from numpro_plugin.metrics.highlights import CLIP_S
 from numpro_plugin.timeline import Timeline
 
-from ..shard_format import Turn, turn
+from ..shard_format import FrameNumber, Turn, turn
+from .spans import answer_spans
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Sequence
 
 INSTRUCTION_FPS = 0.5
 """The grid of frame numbers in NumPro's instruction data."""
@@ -57,6 +58,20 @@ class TurnTemplate:
     parts: tuple[Part, ...]
 
 
+def moment_answer(start_s: float, end_s: float) -> tuple[Part, ...]:
+    """The answer that `moment_prompt` asks for: ``From Frame x to Frame y.`` A span whose ends are reversed is turned round."""
+    start_s, end_s = sorted((start_s, end_s))
+    return "From Frame ", TimePoint(start_s, is_start=True), " to Frame ", TimePoint(end_s, is_start=False), "."
+
+
+def set_answer(spans_s: Sequence[tuple[float, float]]) -> tuple[Part, ...]:
+    """The answer that `set_prompt` asks for: ``[[3, 9], [12, 15]]``."""
+    parts: list[Part] = ["["]
+    for position, (start_s, end_s) in enumerate(map(sorted, spans_s)):
+        parts += [", [" if position else "[", TimePoint(start_s, is_start=True), ", ", TimePoint(end_s, is_start=False), "]"]
+    return (*parts, "]")
+
+
 @dataclass(frozen=True)
 class Conversation:
     """Turns about one video, the user's first, the assistant's last."""
@@ -67,7 +82,10 @@ class Conversation:
     turns: tuple[TurnTemplate, ...]
 
     unsure: tuple[str, ...] = ()
-    """Pieces of its text with digits that may or may not be frame numbers."""
+    """Pieces of its text with digits that may or may not be frame numbers or times of the video."""
+
+    remarks: tuple[str, ...] = ()
+    """What was changed in it, in words that are the same for all such conversations; the manifest counts them."""
 
 
 @dataclass(frozen=True)
@@ -116,7 +134,7 @@ class NumberingNotes:
 def numbered_turns(
     conversation: Conversation, timeline: Timeline, shown: Collection[int], notes: NumberingNotes, *, past_last: int = 0
 ) -> list[Turn]:
-    """The turns of a conversation with the numbers of a video's frames in them.
+    """The turns of a conversation with the numbers of a video's frames in them, and the times for which they stand.
 
     Args:
         conversation: the templates.
@@ -128,17 +146,21 @@ def numbered_turns(
     Raises:
         RowError: a frame after the video's end is named, a span starts after it, or no highlight starts on a frame that is shown.
     """
-    return [
-        turn(template.role, *(piece for part in template.parts for piece in _pieces(part, timeline, shown, notes, past_last)))
-        for template in conversation.turns
-    ]
+    turns = []
+    for template in conversation.turns:
+        pieces = [piece for part in template.parts for piece in _pieces(part, timeline, shown, notes, past_last)]
+        made = turn(template.role, *pieces)
+        if template.role == "assistant":
+            made["spans_s"] = answer_spans(made)
+        turns.append(made)
+    return turns
 
 
-def _pieces(part: Part, timeline: Timeline, shown: Collection[int], notes: NumberingNotes, past_last: int) -> list[str | int]:
+def _pieces(part: Part, timeline: Timeline, shown: Collection[int], notes: NumberingNotes, past_last: int) -> list[str | FrameNumber]:
     if isinstance(part, Highlights):
         return _highlights(part, timeline, shown)
     if isinstance(part, TimePoint):
-        return [_number_at(part, timeline, notes)]
+        return [FrameNumber(_number_at(part, timeline, notes), part.time_s)]
     if isinstance(part, int):
         return [_number_of(part, timeline, notes, past_last)]
     return [part]
@@ -152,7 +174,7 @@ def _number_at(time: TimePoint, timeline: Timeline, notes: NumberingNotes) -> in
     return timeline.number(time.time_s)
 
 
-def _number_of(number: int, timeline: Timeline, notes: NumberingNotes, past_last: int) -> int:
+def _number_of(number: int, timeline: Timeline, notes: NumberingNotes, past_last: int) -> FrameNumber:
     grid = timeline if timeline.fps == INSTRUCTION_FPS else Timeline(timeline.duration_s, INSTRUCTION_FPS)
     last = grid.count - 1
     if number > last + past_last:
@@ -162,10 +184,11 @@ def _number_of(number: int, timeline: Timeline, notes: NumberingNotes, past_last
     if number > last:
         notes.past_last += 1
         number = last
-    return number if grid is timeline else timeline.number(grid.seconds(number))
+    time_s = float(grid.seconds(number))
+    return FrameNumber(number if grid is timeline else timeline.number(time_s), time_s)
 
 
-def _highlights(highlights: Highlights, timeline: Timeline, shown: Collection[int]) -> list[str | int]:
+def _highlights(highlights: Highlights, timeline: Timeline, shown: Collection[int]) -> list[str | FrameNumber]:
     """Clip c covers [2c, 2c + 2) seconds; it is named by the frame at its start, if that frame is shown."""
     named: list[tuple[int, float]] = []
     for clip, score in zip(highlights.clips, highlights.scores, strict=True):
@@ -176,7 +199,8 @@ def _highlights(highlights: Highlights, timeline: Timeline, shown: Collection[in
         raise RowError("none of its highlights starts on a frame that is shown")
     listed = ", ".join(str(number) for number, _ in named)
     head, _, tail = format_highlights(*zip(*named, strict=True)).partition(listed)
-    pieces: list[str | int] = [head]
+    pieces: list[str | FrameNumber] = [head]
     for position, (number, _) in enumerate(named):
-        pieces += [", ", number] if position else [number]
+        time = FrameNumber(number, float(timeline.seconds(number)))
+        pieces += [", ", time] if position else [time]
     return [*pieces, tail]

@@ -35,11 +35,11 @@ def find_frame_numbers(text: str, *, about_frames: bool = False) -> FrameNumbers
         about_frames: whether the text answers a question about frames; then an answer of bare numbers ("3 - 9") names frames.
     """
     numbers: list[TextRange] = []
-    unsure = [match.span() for match in _THOUSANDS.finditer(text) if not _are_consecutive(match)]
     # Whatever is certainly not a frame number is blanked out at the same length, so that positions stay valid.
-    remaining = _SCORES.sub(_blank, text)
+    remaining = SCORES.sub(_blank, text)
     remaining = _WITH_UNIT.sub(lambda m: _blank(m) if m["unit"] else m[0], remaining)
     remaining = _NOT_WHOLE.sub(_blank, remaining)
+    unsure = [match.span() for match in _THOUSANDS.finditer(remaining) if not _are_consecutive(match)]
     remaining = _THOUSANDS.sub(lambda m: m[0] if _are_consecutive(m) else _blank(m), remaining)
     bare = about_frames and not _WORD.search(remaining)
     for run in _runs(remaining):
@@ -56,7 +56,7 @@ def _blank(match: re.Match[str]) -> str:
 
 _N = r"\d++(?:[.:/]\d++)*+"
 _MORE = rf"(?:\s*(?:,(?:\s*and)?|and|&|to|[-–])\s*{_N})*+"
-_SCORES = re.compile(
+SCORES = re.compile(
     "|".join(
         (
             ECHO.pattern,

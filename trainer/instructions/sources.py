@@ -27,7 +27,7 @@ class TrainingInputs:
     """Everything that is in the inputs."""
 
     inputs: list[dict[str, Any]] = field(default_factory=list)
-    """``file``, ``sha256`` and ``rows`` of each input."""
+    """``file``, ``sha256`` and ``rows`` of each input; a row that lists several events counts as one for each."""
 
     videos: list[TrainingVideo] = field(default_factory=list)
     """In the order in which the inputs first name them."""
@@ -52,10 +52,11 @@ def read_inputs(inputs: list[str], files: VideoFiles) -> TrainingInputs:
         path, rows = _open_input(name, files)
         count = 0
         for row in rows:
-            count += 1
             if isinstance(row, BadRow):
+                count += 1
                 training.bad_rows.append(row)
                 continue
+            count += len(row.conversations)
             key = (row.source, row.name, row.start_s, row.end_s)
             if key in by_part:
                 by_part[key].conversations.extend(row.conversations)

@@ -9,7 +9,7 @@ from numpro_plugin.benchmarks.table import read_report
 from numpro_plugin.errors import NumProError
 from numpro_plugin.prompts import highlight_prompt, moment_prompt
 
-from .conversations import BadRow, Conversation, Highlights, Part, RowError, TimePoint, TrainingVideo, TurnTemplate
+from .conversations import BadRow, Conversation, Highlights, Part, RowError, TrainingVideo, TurnTemplate, moment_answer
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -58,14 +58,7 @@ def _read_table_row(source: str, where: str, row: dict[str, Any]) -> TrainingVid
 def _moment_texts(row: dict[str, Any]) -> tuple[str, tuple[Part, ...]]:
     if len(row["spans_s"]) != 1:
         raise RowError(f"has {len(row['spans_s'])} spans; the answer 'From Frame x to Frame y.' has room for one")
-    start_s, end_s = sorted(row["spans_s"][0])  # a few annotations are reversed
-    return moment_prompt(row["query"]), (
-        "From Frame ",
-        TimePoint(start_s, is_start=True),
-        " to Frame ",
-        TimePoint(end_s, is_start=False),
-        ".",
-    )
+    return moment_prompt(row["query"]), moment_answer(*row["spans_s"][0])
 
 
 def _highlight_texts(row: dict[str, Any]) -> tuple[str, tuple[Part, ...]]:

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from numpro_plugin.errors import NumProError
 
+from ..run.loader import mixture_of
 from .known_models import model_config
 from .result import CARDS_GIB, GIB, MOST_FRAMES, USABLE, ConstantMemory, Hours, Option, Plan
 from .simulate import Simulation
@@ -24,6 +25,7 @@ from .simulate import Simulation
 if TYPE_CHECKING:
     from ..recipe.record import Recipe
     from ..shards.index import ShardIndex
+    from ..shards.mixture import Mixture
     from .simulate import Weights
 
 _NF4_BYTES = 0.5 + 0.127 / 8  # a 4-bit weight, and its share of a block's quantized scale
@@ -48,11 +50,12 @@ def plan(recipe: Recipe, *, gpus: int = 8, utilisation: float | None = None) -> 
     if not recipe.model:
         raise NumProError("model is missing: set it in the recipe or pass model=...")
     index = _checked_index(recipe)
-    samples = _samples_of_run(recipe, index) if utilisation is not None else 0
+    mixture = mixture_of(recipe, index)[0] if index is not None else None
+    samples = _samples_of_run(recipe, mixture) if utilisation is not None else 0
     simulation = Simulation(model_config(recipe.model), recipe)
     longest_frames, longest_source = _longest(simulation)
     weights, memory = simulation.weights, recipe.memory
-    mean_frames, mean_source = _mean_frames(recipe, index, most=longest_frames)
+    mean_frames, mean_source = _mean_frames(recipe, index, mixture, most=longest_frames)
     longest, mean = simulation.step(longest_frames), simulation.step(mean_frames)
     setups = {"1 GPU": constant_memory(weights, recipe)}
     if recipe.tuning == "lora" and memory.quantize == "none":
@@ -69,6 +72,7 @@ def plan(recipe: Recipe, *, gpus: int = 8, utilisation: float | None = None) -> 
         mean=mean,
         mean_source=mean_source,
         gpus=gpus,
+        mixture=str(mixture) if mixture is not None else "",
         options=tuple(_options_of(simulation, setups, longest_frames)),
         hours=Hours(samples, mean.flops / recipe.optimizer.micro_batch_size * samples, utilisation) if utilisation is not None else None,
         largest={
@@ -153,15 +157,15 @@ def _checked_index(recipe: Recipe) -> ShardIndex | None:
     return ShardIndex.read(recipe.data.shards, recipe.numpro) if recipe.data.shards else None
 
 
-def _samples_of_run(recipe: Recipe, index: ShardIndex | None) -> int:
+def _samples_of_run(recipe: Recipe, mixture: Mixture | None) -> int:
     """How many samples the whole run trains on."""
     if recipe.memory.dtype != "bfloat16":
         raise NumProError(f"--hours is for memory.dtype=bfloat16, whose speed cards are rated by, not {recipe.memory.dtype}")
     if recipe.optimizer.max_steps:
         return recipe.optimizer.max_steps * recipe.optimizer.batch_size
-    if index is None:
+    if mixture is None:
         raise NumProError("--hours needs the length of the run: pass data.shards=... or optimizer.max_steps=...")
-    return math.ceil(index.samples * recipe.optimizer.epochs)
+    return math.ceil(mixture.samples * recipe.optimizer.epochs)
 
 
 def _longest(simulation: Simulation) -> tuple[int, str]:
@@ -187,10 +191,11 @@ def _options_of(simulation: Simulation, setups: dict[str, ConstantMemory], frame
     return options
 
 
-def _mean_frames(recipe: Recipe, index: ShardIndex | None, *, most: int) -> tuple[int, str]:
+def _mean_frames(recipe: Recipe, index: ShardIndex | None, mixture: Mixture | None, *, most: int) -> tuple[int, str]:
     """The mean number of frames of a sample, and its source."""
-    if index is not None:
-        return max(1, round(float(index.sample_frames.clip(max=most).mean()))), "mean of the shards"
+    if index is not None and mixture is not None:
+        frames = index.sample_frames[mixture.epoch(0)].clip(max=most)
+        return max(1, round(float(frames.mean()))), "mean of data.sources" if mixture.parts else "mean of the shards"
     return min(most, max(1, math.ceil(60 * recipe.numpro.fps))), "a minute (no data.shards)"
 
 

@@ -83,13 +83,17 @@ class Plan:
 
     hours: Hours | None = None
 
+    mixture: str = ""
+    """The samples of an epoch by source, for people; empty without shards."""
+
     def peak(self, step: Step) -> float:
         """Bytes on one GPU."""
         return self.constant.total + step.peak
 
     def __str__(self) -> str:
         hours = ["", *_hours(self)] if self.hours else []
-        return "\n".join([*_heading(self), "", *_samples(self), "", *_options(self), "", *_cards(self), *hours])
+        mixture = ["", self.mixture] if self.mixture else []
+        return "\n".join([*_heading(self), *mixture, "", *_samples(self), "", *_options(self), "", *_cards(self), *hours])
 
 
 def _heading(plan: Plan) -> list[str]:

@@ -24,6 +24,7 @@ import torch
 
 from numpro_plugin.families import base_model_of, family_of
 from numpro_plugin.internals.of_torch import FakeTensorMode
+from numpro_plugin.showing import picture_count
 
 from ..run.loss import answer_loss
 from ..run.model import weights_dtype
@@ -113,7 +114,8 @@ class Simulation:
 
     def tokens(self, frames: int) -> int:
         """Number of tokens of a sample with ``frames`` frames."""
-        return _family(self.config, self.recipe).video_tokens(frames) + self.text_tokens + self.answer_tokens
+        pictures, texts = _pictures(self.recipe, frames)
+        return _family(self.config, self.recipe).video_tokens(pictures, texts) + self.text_tokens + self.answer_tokens
 
     def step(self, frames: int, *, layers: tuple[int, int] | None = (1, 2)) -> Step:
         """The step of a sample with ``frames`` frames. ``layers``: the depths to simulate; None: the real depth."""
@@ -125,19 +127,32 @@ class Simulation:
         depth = self.config.text_config.num_hidden_layers
         depths = layers if layers is not None and max(layers) < depth else (depth,)
         with_tower = self.recipe.tuning == "full"  # the tower then has an autograd graph
-        sizes = (frames, self.tokens(frames), self.answer_tokens)
+        pictures, _ = _pictures(self.recipe, frames)
+        sizes = (pictures, self.tokens(frames), self.answer_tokens)
         runs = [_run(self.config, self.recipe, *sizes, n, with_tower=with_tower) for n in depths]
         memory, flops = ({phase: _extrapolated(depths, [run[k][phase] for run in runs], depth) for phase in runs[0][k]} for k in (0, 1))
         if not with_tower:
             few = (16, 20)  # enough frames that pixels need more memory than everything of constant size
             self._tower = self._tower or [_run_tower(self.config, self.recipe, n) for n in few]
-            memory["vision"], flops["vision"] = (_extrapolated(few, [tower[k] for tower in self._tower], frames) for k in (0, 1))
+            memory["vision"], flops["vision"] = (_extrapolated(few, [tower[k] for tower in self._tower], pictures) for k in (0, 1))
         return Step(frames, sizes[1], memory, sum(flops.values()))
 
 
 def _family(config_or_model: Any, recipe: Recipe) -> Family:
     """The model's family for frames of the recipe's size."""
-    return family_of(config_or_model).with_frame_size(recipe.numpro.frame_size)
+    family = family_of(config_or_model).with_frame_size(recipe.numpro.frame_size)
+    family.check_encoding(recipe.numpro.encoding)
+    return family
+
+
+def _pictures(recipe: Recipe, frames: int) -> tuple[int, tuple[str, ...] | None]:
+    """How many pictures stand for so many frames, and the texts before them."""
+    return picture_count(frames, recipe.numpro), recipe.numpro.encoding.texts(range(frames), recipe.numpro.fps)
+
+
+def _written(recipe: Recipe) -> bool:
+    """Whether texts stand before the pictures."""
+    return recipe.numpro.encoding.text != "native"
 
 
 def _extrapolated(at: tuple[int, ...], values: list[float], target: int) -> float:
@@ -163,7 +178,7 @@ def _run(
         tracker.phase = "vision"
         with _autocast(recipe):
             # The steps of the model's own forward, which itself cannot be used: it reads the values of the ids, and fake tensors have none.
-            pixels = family.empty_pixels(rows * frames, getattr(torch, weights_dtype(recipe)))
+            pixels = family.empty_pixels(rows * frames, getattr(torch, weights_dtype(recipe)), written=_written(recipe))
             ids = torch.zeros(rows, length, dtype=torch.long)
             features = family.video_features(model, pixels)
             embeds = base_model_of(model).get_input_embeddings()(ids)
@@ -191,7 +206,9 @@ def _run_tower(config: Any, recipe: Recipe, frames: int) -> tuple[float, float]:
         _track_phases(model, tracker)
         tracker.phase = "vision"
         with _autocast(recipe), torch.no_grad():
-            family.video_features(model, family.empty_pixels(rows * frames, getattr(torch, weights_dtype(recipe))))
+            family.video_features(
+                model, family.empty_pixels(rows * frames, getattr(torch, weights_dtype(recipe)), written=_written(recipe))
+            )
     return tracker.peaks["vision"] - constant, tracker.flops("vision")
 
 

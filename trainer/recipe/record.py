@@ -22,12 +22,26 @@ from .yaml_text import parse_yaml, read_yaml
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-Numbering = Literal["grid", "offset", "random"]
+Numbering = Literal["grid", "offset", "random", "sorted"]
+HeldOutScore = Literal["mIoU", "loss"]
 Dtype = Literal["bfloat16", "float32"]
 Tiling = Literal["none", "mlp", "all"]
 Beta = Annotated[float, Field(ge=0, lt=1)]
 
+_SOURCES = "data.sources"  # the keys below it are names of sources
+
 _CHECKED = ConfigDict(extra="forbid", allow_inf_nan=False)
+
+
+@dataclass(frozen=True, kw_only=True, config=_CHECKED)
+class SourceShare:
+    """How much of a source is used. A number in its place is the weight."""
+
+    weight: float = Field(default=1.0, ge=0, le=1000)
+    """How often an epoch uses each of its samples: 0.5 uses every other one, and the others in the next epoch; 0 uses none."""
+
+    limit: int = Field(default=0, ge=0)
+    """Use at most this many of its samples, chosen at random by the seed; 0: all."""
 
 
 @dataclass(frozen=True, kw_only=True, config=_CHECKED)
@@ -37,8 +51,12 @@ class Data:
     shards: tuple[str, ...] = ()
     """Files, folders or patterns (``*.parquet``) of shards made by ``numpro-train shards``."""
 
+    sources: dict[str, SourceShare] = field(default_factory=dict)
+    """Weight, and limit if there is one, of each source in the shards: ``{anet: 1.0, didemo: {weight: 0.5, limit: 10000}}``. All sources
+    must be named. Empty: every sample once."""
+
     held_out: tuple[str, ...] = ()
-    """Shards that are not trained on. Every ``run.eval_steps`` steps the model answers their questions, scored by mIoU."""
+    """Shards that are not trained on; see ``run.held_out``. A video that is in ``shards`` as well is refused."""
 
     streaming: bool = False
     """Read shards in order through a shuffle buffer, not at random: for sets too large for a copy in the cache of ``datasets``."""
@@ -51,11 +69,19 @@ class Data:
 
     numbering: Numbering = "grid"
     """``grid``: the grid's frame numbers. ``offset``: each sample's numbers start at a random number and its answers are shifted by it, so
-    that numbers must be read, not counted. ``random``: every frame has a random number and answers are changed to match."""
+    that numbers must be read, not counted. ``random``: every frame has a random number and answers are changed to match. ``sorted``: the
+    same with ascending numbers, so that neither their distances nor their beginning can be guessed."""
+
+    sorted_share: float = Field(default=0.0, ge=0, le=1)
+    """The share of samples, drawn anew in each epoch, that are numbered as with ``sorted`` instead of ``numbering``. It keeps a model that
+    is fine-tuned on usual numbers from guessing them."""
 
     highest_number: int = Field(default=999, ge=1, le=1_000_000)
-    """The largest number that ``numbering: offset`` or ``random`` may draw. With ``offset``, a video whose own numbers are larger keeps
+    """The largest number that ``offset``, ``random`` or ``sorted`` may draw. With ``offset``, a video whose own numbers are larger keeps
     them."""
+
+    snap: bool = False
+    """With answers in seconds or clock times: widen spans to times that are shown, as TimeLens does."""
 
     font_size_jitter: float = Field(default=0.0, ge=0, le=0.5)
     """Each sample's font size differs from ``numpro.style.font_size`` by at most this fraction, e.g. 0.1: 36 to 44 instead of 40."""
@@ -158,7 +184,10 @@ class Run:
     """The number of newest checkpoints to keep; 0: all."""
 
     eval_steps: int = Field(default=0, ge=0)
-    """Steps between evaluations (mIoU) on ``data.held_out``; there is always one at the end. 0: only at the end."""
+    """Steps between evaluations on ``data.held_out``; there is always one at the end. 0: only at the end."""
+
+    held_out: tuple[HeldOutScore, ...] = ("mIoU", "loss")
+    """What is computed on ``data.held_out``: ``mIoU`` of generated answers to its moment questions, ``loss`` of all its answers."""
 
     max_new_tokens: int = Field(default=64, ge=1)
     """Longest answer to a held-out question, in tokens."""
@@ -218,18 +247,34 @@ class Recipe:
             raise NumProError(f"adapter={self.adapter} does not work with memory.deepspeed=zero3: use zero2 or none")
         if self.memory.quantize != "none" and self.memory.deepspeed == "zero3":
             raise NumProError("memory.quantize=4bit does not work with memory.deepspeed=zero3: use zero2 or none")
-        if self.data.numbering != "grid" and not self.numpro.numbers:
+        encoding = self.numpro.encoding
+        shows = encoding.draws or encoding.text not in ("native", "none")
+        if not shows and (self.data.numbering != "grid" or self.data.sorted_share):
+            key = (
+                f"data.numbering={self.data.numbering}"
+                if self.data.numbering != "grid"
+                else f"data.sorted_share={self.data.sorted_share:g}"
+            )
             raise NumProError(
-                f"data.numbering={self.data.numbering} does not work with numpro.numbers=false, where frames have no numbers: use "
-                "data.numbering=grid"
+                f"{key} does not work with numpro.numbers=false, where frames have no numbers: use data.numbering=grid and "
+                "data.sorted_share=0"
+            )
+        sorts = self.data.numbering in ("random", "sorted") or self.data.sorted_share
+        if sorts and encoding.answer != "frames":
+            raise NumProError(
+                f"data.numbering={self.data.numbering} with data.sorted_share={self.data.sorted_share:g} changes frame numbers, but "
+                f"numpro.encoding={encoding.name} answers in {encoding.answer}: use data.numbering=grid or offset, and data.sorted_share=0"
             )
         if self.run.eval_steps and not self.data.held_out:
             raise NumProError(
                 f"run.eval_steps={self.run.eval_steps} needs held-out questions: set data.held_out to shards, or run.eval_steps to 0"
             )
-        if self.data.numbering == "random" and self.data.highest_number + 1 < self.numpro.max_frames:
+        if self.data.held_out and not self.run.held_out:
+            raise NumProError("run.held_out=[] computes nothing on data.held_out: name mIoU, loss or both, or set data.held_out to []")
+        if sorts and self.data.highest_number + 1 < self.numpro.max_frames:
+            key = f"data.sorted_share={self.data.sorted_share:g}" if self.data.sorted_share else f"data.numbering={self.data.numbering}"
             raise NumProError(
-                f"data.numbering=random with data.highest_number={self.data.highest_number} has too few numbers for "
+                f"{key} with data.highest_number={self.data.highest_number} has too few numbers for "
                 f"numpro.max_frames={self.numpro.max_frames} frames: raise data.highest_number or lower numpro.max_frames"
             )
 
@@ -240,7 +285,7 @@ class Recipe:
         Raises:
             NumProError: an unknown key (the message names the nearest known one), or a value of the wrong type or out of range.
         """
-        check_known(flat(values), known_keys())
+        check_known([key for key in flat(values) if not key.startswith(f"{_SOURCES}.")], known_keys())
         try:
             return cls(**_normalized(values))
         except ValidationError as error:
@@ -313,9 +358,11 @@ def _recipes_folder() -> Any:
 def _normalized(values: Mapping[str, Any]) -> dict[str, Any]:
     """Values in the types of the records: a single path becomes a tuple, ``frame_size: 336`` becomes (width, height)."""
     sections = {key: dict(value) if isinstance(value, dict) else value for key, value in values.items()}
-    for name, key in (("data", "shards"), ("data", "held_out"), ("run", "report_to")):
+    for name, key in (("data", "shards"), ("data", "held_out"), ("run", "held_out"), ("run", "report_to")):
         if isinstance(section := sections.get(name), dict) and isinstance(section.get(key), str):
             section[key] = (section[key],)
+    if isinstance(data := sections.get("data"), dict) and isinstance(data.get("sources"), dict):
+        data["sources"] = {str(name): _share(name, share) for name, share in data["sources"].items()}
     numpro = {"prompt": "ft", **(sections.get("numpro") or {})}
     if "frame_size" in numpro:
         numpro["frame_size"] = parse_frame_size(numpro["frame_size"], name="numpro.frame_size")
@@ -327,3 +374,12 @@ def _normalized(values: Mapping[str, Any]) -> dict[str, Any]:
     elif numbers is not None and numbers != encoding.draws:
         raise NumProError(f"numpro.numbers={numbers!r} contradicts numpro.encoding={encoding.name}: leave numpro.numbers out")
     return {**sections, "numpro": {**numpro, "encoding": encoding}}
+
+
+def _share(name: Any, share: Any) -> Any:
+    """A source's share as a mapping; a number is its weight."""
+    if isinstance(share, (int, float)) and not isinstance(share, bool):
+        return {"weight": share}
+    if not isinstance(share, dict):
+        raise NumProError(f"{_SOURCES}.{name}={share!r} must be a weight (1.0) or {{weight: 1.0, limit: 1000}}")
+    return share

@@ -1,20 +1,25 @@
-"""Evaluation on held-out shards: answers are generated and scored against the annotated ones."""
+"""Evaluation on held-out shards: answers are generated and scored against the annotated ones, and the loss of all answers."""
 
 # mypy: allow-untyped-calls
 
 from __future__ import annotations
 
+import math
 import re
 from typing import TYPE_CHECKING, Any
 
+import torch
+
 from numpro_plugin.answers.moments import parse_moment
 from numpro_plugin.errors import NumProError
+from numpro_plugin.families import IGNORED
 from numpro_plugin.inference.generation import GenerationOptions, Generator
 from numpro_plugin.metrics.moments import moment_scores, span_iou
 from numpro_plugin.timeline import Timeline
 
 from ..batches.dataset import ParquetRows, Samples
 from ..shards.index import conversations_of
+from .loss import answer_loss, next_labels
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -22,6 +27,7 @@ if TYPE_CHECKING:
     from numpro_plugin.families import Loaded
 
     from ..batches.collator import Collator
+    from ..recipe.record import HeldOutScore
     from ..shard_format import Turn
     from ..shards.index import ShardIndex
 
@@ -50,22 +56,100 @@ def moment_in(conversation: Sequence[Turn]) -> tuple[int, int] | None:
 
 
 class HeldOut:
-    """The moment questions of held-out shards (see ``moment_in``).
+    """The conversations of held-out shards, and the moment questions among them (see ``moment_in``).
+
+    Args:
+        index: the held-out shards.
+        collator: of the training.
+        max_new_tokens: longest answer to a question.
+        scores: what is computed.
 
     Raises:
-        NumProError: there are none.
+        NumProError: mIoU is to be computed, and there is no moment question.
     """
 
-    def __init__(self, index: ShardIndex, collator: Collator, *, max_new_tokens: int) -> None:
-        self._collator, self._max_new_tokens = collator, max_new_tokens
+    def __init__(
+        self, index: ShardIndex, collator: Collator, *, max_new_tokens: int, scores: Sequence[HeldOutScore] = ("mIoU", "loss")
+    ) -> None:
+        self._collator, self._max_new_tokens, self._scores = collator, max_new_tokens, tuple(scores)
         self.samples = Samples(index, ParquetRows(index, keep=1))
+        self._questions: list[tuple[int, tuple[int, int]]] = []
+        if "mIoU" not in self._scores:
+            return
         spans = [moment_in(conversation) for conversation in conversations_of(index)]
         self._questions = [(sample, span) for sample, span in enumerate(spans) if span is not None]
         if not self._questions:
             raise NumProError(
                 f"none of the {len(spans)} held-out conversations in {', '.join(index.files[:3])} asks for a moment (an answer such as "
-                "'From Frame 3 to Frame 9.'): set data.held_out to shards with moments, or to []"
+                "'From Frame 3 to Frame 9.'): set data.held_out to shards with moments, or to [], or run.held_out to [loss]"
             )
+
+    def evaluate(
+        self,
+        loaded: Loaded,
+        *,
+        rank: int = 0,
+        world: int = 1,
+        gather: Callable[[list[Any]], list[Any]] = list,
+        equal_rounds: bool = False,
+        stop: Callable[[], int] = int,
+        **generate_options: Any,
+    ) -> dict[str, float] | None:
+        """What is to be computed of ``scores`` and ``loss``; arguments as there. None: it was interrupted."""
+        rounds: dict[str, Any] = {"rank": rank, "world": world, "gather": gather, "equal_rounds": equal_rounds, "stop": stop}
+        found: dict[str, float] = {}
+        if "mIoU" in self._scores:
+            scores = self.scores(loaded, **rounds, **generate_options)
+            if scores is None:
+                return None
+            found |= scores
+        if "loss" in self._scores:
+            loss = self.loss(loaded, **rounds)
+            if loss is None:
+                return None
+            found |= loss
+        return found
+
+    def loss(
+        self,
+        loaded: Loaded,
+        *,
+        rank: int = 0,
+        world: int = 1,
+        gather: Callable[[list[Any]], list[Any]] = list,
+        equal_rounds: bool = False,
+        stop: Callable[[], int] = int,
+    ) -> dict[str, float] | None:
+        """``loss``: the mean cross entropy per learned token over all answers of all held-out conversations; ``loss_tokens``: their number.
+
+        Frames and numbers are made as in training, always as in its first epoch, so that evaluations can be compared. The result does
+        not depend on the number of processes. Arguments as for ``scores``.
+
+        Raises:
+            NumProError: a sample cannot be read.
+        """
+        count = len(self.samples)
+        device = next(loaded.model.parameters()).device
+        results: list[tuple[float, int]] = []
+        for k in range(rank, -(-count // world) * world, world):
+            if stop():
+                return None
+            if k >= count and not equal_rounds:
+                continue
+            raw = self.samples[0, k % count]
+            try:
+                sample, _ = self._collator.sample(raw)
+            except NumProError as error:
+                raise NumProError(f"held-out sample {raw.id}: {error}") from None
+            sample["pixel_values_videos"] = sample["pixel_values_videos"].to(self._collator.pixels_dtype)
+            inputs = {name: value.to(device) if torch.is_tensor(value) else value for name, value in sample.items()}
+            with torch.no_grad():
+                total = float(answer_loss(loaded.model, inputs, num_items=1))
+            if k < count:
+                results.append((total, int((next_labels(sample["labels"]) != IGNORED).sum())))
+        results = gather(results)
+        tokens = sum(count for _, count in results)
+        return {"loss": math.fsum(total for total, _ in results) / max(1, tokens), "loss_tokens": tokens}
 
     def scores(
         self,

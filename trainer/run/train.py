@@ -26,6 +26,7 @@ from ..output.status import write_status
 from ..shards.index import ShardIndex
 from .arguments import deepspeed_used, processes, training_arguments
 from .callbacks import LOG, read_log
+from .loader import mixture_of
 from .model import check_adapter, open_for_training
 from .preemption import StopCallback
 from .stop import Stopped
@@ -47,6 +48,7 @@ def train(recipe: Recipe, *, lock: OutputLock | None, requests: StopRequests) ->
     if recipe.adapter and not (recipe.resume and checkpoints(output)):
         check_adapter(recipe)
     index = ShardIndex.read(recipe.data.shards, recipe.numpro)
+    mixture_of(recipe, index)  # refuses what does not fit before the model is loaded
     held_out = ShardIndex.read(recipe.data.held_out, recipe.numpro) if recipe.data.held_out else None
     checkpoint = None
     if lock is not None:
@@ -64,7 +66,7 @@ def train(recipe: Recipe, *, lock: OutputLock | None, requests: StopRequests) ->
         trainer.train_from(run.checkpoint)
         trainer.export(result)
         last = trainer.state.global_step
-        if held_out is not None and not any("eval_mIoU" in entry and entry["step"] == last for entry in trainer.state.log_history):
+        if held_out is not None and not any("eval_seconds" in entry and entry["step"] == last for entry in trainer.state.log_history):
             trainer.evaluate()  # after the export, so that the result exists even if this fails
         if lock is not None:
             lock.check()

@@ -15,6 +15,7 @@ import torch.distributed as dist
 from accelerate.utils import gather_object
 from transformers import Trainer
 
+from numpro_plugin.cli.terminal import say
 from numpro_plugin.errors import NumProError
 from numpro_plugin.families import base_model_of
 from numpro_plugin.weights.record import read_record
@@ -27,7 +28,7 @@ from ..output.status import write_status
 from .arguments import deepspeed_used, processes
 from .callbacks import CurveCallback, JsonLog, Meter, summarise
 from .held_out import HeldOut
-from .loader import training_loader, training_samples
+from .loader import mixture_of, training_loader, training_samples
 from .loss import answer_loss
 from .preemption import LOST_LOCK
 from .stop import Stopped, request_name
@@ -63,11 +64,14 @@ class NumProTrainer(Trainer):
         stopping: StopCallback,
     ) -> None:
         self.recipe, self.loaded, self.index = recipe, loaded, index
+        self.mixture, self._left_out = mixture_of(recipe, index)
         self.run_state, self.stopping = run, stopping
         self.meter = Meter()
         base = base_model_of(loaded.model)
         self.collator = Collator(loaded.family, loaded.processor, recipe, pixels_dtype=next(base.parameters()).dtype)
-        self.held_out = None if held_out is None else HeldOut(held_out, self.collator, max_new_tokens=recipe.run.max_new_tokens)
+        self.held_out = None
+        if held_out is not None:
+            self.held_out = HeldOut(held_out, self.collator, max_new_tokens=recipe.run.max_new_tokens, scores=recipe.run.held_out)
         self.samples = training_samples(recipe, index)
         self._saving_to: str | None = None
         self._unreadable: dict[str, Any] = {}
@@ -86,7 +90,8 @@ class NumProTrainer(Trainer):
         """This process's micro-batches. The loader is not passed to accelerate, which would divide them again."""
         process = {"rank": self.args.process_index, "world": self.args.world_size}
         workers = self.args.dataloader_num_workers
-        return training_loader(self.recipe, self.index, self.samples, self.collator, workers=workers, **process)
+        mixture = self.mixture if self.mixture.parts else None
+        return training_loader(self.recipe, self.index, self.samples, self.collator, mixture=mixture, workers=workers, **process)
 
     def train_from(self, checkpoint: str | None) -> None:
         """Train to the end, from a checkpoint or from the beginning. The checkpoint's record of unreadable samples is restored."""
@@ -96,6 +101,10 @@ class NumProTrainer(Trainer):
             self.meter.unreadable_in_epoch = data.get("unreadable_in_epoch", 0) if self.is_world_process_zero() else 0
         if self.stopping.lock is not None:
             write_status(Path(self.recipe.output), "running", resumed_from=checkpoint and Path(checkpoint).name)
+        if self.is_world_process_zero():
+            say(str(self.mixture))
+            for reason, count in self._left_out.items():
+                say(f"  left out: {count:,} samples, because {reason}")
         self.train(resume_from_checkpoint=checkpoint)
         if self.stopping.code == LOST_LOCK:
             if self.stopping.lock is not None:
@@ -133,9 +142,9 @@ class NumProTrainer(Trainer):
             if count > self._unreadable_logged:
                 self.log({"unreadable": count})
         self._unreadable_logged = count
-        if count > self.recipe.data.max_unreadable * self.index.samples:
+        if count > self.recipe.data.max_unreadable * self.mixture.samples:
             raise NumProError(
-                f"{count} of {self.index.samples} samples are unreadable, more than data.max_unreadable="
+                f"{count} of {self.mixture.samples} samples are unreadable, more than data.max_unreadable="
                 f"{self.recipe.data.max_unreadable:g} allows; {_example(self.meter.unreadable)}. Make their shards again, or raise "
                 "data.max_unreadable"
             )
@@ -183,7 +192,7 @@ class NumProTrainer(Trainer):
         super().log(logs, start_time)
 
     def evaluate(self, *_: Any, **__: Any) -> dict[str, float]:
-        """mIoU on the held-out questions, from generated answers."""
+        """mIoU on the held-out questions, from generated answers, and the loss of the held-out answers."""
         if self.held_out is None:
             return {}
         start = time.perf_counter()
@@ -191,7 +200,7 @@ class NumProTrainer(Trainer):
         process = {"rank": self.args.process_index, "world": self.args.world_size}
         self.loaded.model.eval()
         with self.accelerator.autocast():
-            scores = self.held_out.scores(
+            scores = self.held_out.evaluate(
                 self.loaded,
                 **process,
                 gather=gather_object,
@@ -276,6 +285,8 @@ class NumProTrainer(Trainer):
             if self.run_state.contains:
                 record["contains"] = list(self.run_state.contains)
             record["data"] |= self._unreadable
+            record["data"]["samples_per_epoch"] = self.mixture.samples
+            record["data"]["left_out"] = dict(self._left_out)
             write_record(folder, record)
 
     def export(self, folder: Path) -> None:

@@ -124,8 +124,9 @@ class ChunkWriter:
         self._pending: list[dict[str, Any]] = []
         self._record: ChunkRecord = {
             **{"source": chunk.source, "rows_in": chunk.rows_in, "videos_in": len(chunk.videos)},
-            **dict.fromkeys(("rows_written", "conversations", "frames", "thinned", "spans_beyond_end", "past_last", "rows_unsure"), 0),
-            **{"files": {}, "skipped_videos": {}, "skipped_rows": [], "warnings": {}, "other_lengths": {}, "unsure": []},
+            **dict.fromkeys(("rows_written", "conversations", "answers_with_spans", "frames", "thinned"), 0),
+            **dict.fromkeys(("spans_beyond_end", "past_last", "rows_unsure"), 0),
+            **{"files": {}, "skipped_videos": {}, "skipped_rows": [], "warnings": {}, "other_lengths": {}, "remarks": {}, "unsure": []},
         }
 
     def add(self, video: TrainingVideo, made: MadeRow) -> None:
@@ -142,8 +143,11 @@ class ChunkWriter:
         unsure = [text for conversation in video.conversations for text in conversation.unsure[:1]]
         record["rows_unsure"] += len(unsure)
         record["unsure"] = (record["unsure"] + unsure)[:_EXAMPLES]
+        for remark in (remark for conversation in video.conversations for remark in conversation.remarks):
+            record["remarks"][remark] = record["remarks"].get(remark, 0) + 1
         record["rows_written"] += 1
         record["conversations"] += len(made.row["conversations"])
+        record["answers_with_spans"] += sum(turn["spans_s"] is not None for talk in made.row["conversations"] for turn in talk)
         record["frames"] += len(made.row["frames"])
         record["thinned"] += made.thinned
         record["spans_beyond_end"] += notes.spans_beyond_end

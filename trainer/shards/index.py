@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import glob
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,7 +23,7 @@ from ..shard_format import ShardInfo
 from .manifest import MANIFEST, read_manifest
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from numpy.typing import NDArray
 
@@ -43,6 +43,12 @@ class ShardIndex:
     """(R,) conversations of each row."""
     sizes: tuple[int, ...] = ()
     """Bytes of each file."""
+    without_times: tuple[str, ...] = ()
+    """Files whose answers do not say for which times their frame numbers stand: shards of version 1."""
+    sources: tuple[str, ...] = ()
+    """Names of the sources."""
+    row_sources: NDArray[np.int32] = field(default_factory=lambda: np.zeros(0, dtype=np.int32))
+    """(R,) the index of each row's source in ``sources``."""
 
     @classmethod
     def read(cls, patterns: Sequence[str], settings: NumProSettings) -> ShardIndex:
@@ -53,23 +59,35 @@ class ShardIndex:
                 or fewer frames than the settings need.
         """
         files = find_shards(patterns)
-        groups, frames, conversations, rows = [], [], [], 0
+        groups, frames, conversations, without_times = [], [], [], []
+        names: dict[str, int] = {}
+        sources = []
+        rows = 0
         for number, file in enumerate(files):
             opened = open_shard(file)
             info = ShardInfo.of(opened.schema_arrow, file)
             _check_settings(info, settings, file)
+            without_times += [] if info.times else [file]
             for group in range(opened.num_row_groups):
                 groups.append((number, group, rows))
                 rows += opened.metadata.row_group(group).num_rows
             # One small column is enough to count the conversations.
-            columns = ["duration_s", "fps", "conversations.list.element.list.element.role"]
-            table = opened.read(columns=columns)
+            table = opened.read(columns=["source", "duration_s", "fps", "conversations.list.element.list.element.role"])
             counts = [Timeline(d, f).count for d, f in zip(table["duration_s"].to_pylist(), table["fps"].to_pylist(), strict=True)]
             frames.append(np.minimum(np.array(counts, dtype=np.int64), info.max_frames))
             conversations.append(pc.list_value_length(table["conversations"]).to_numpy())
-        counted = np.concatenate(frames), np.concatenate(conversations)
-        sizes = tuple(os.path.getsize(file) for file in files)
-        index = cls(tuple(files), np.array(groups, dtype=np.int64).reshape(-1, 3), *counted, sizes)
+            codes = [names.setdefault(name, len(names)) for name in table["source"].to_pylist()]
+            sources.append(np.array(codes, dtype=np.int32))
+        index = cls(
+            tuple(files),
+            np.array(groups, dtype=np.int64).reshape(-1, 3),
+            np.concatenate(frames),
+            np.concatenate(conversations),
+            tuple(os.path.getsize(file) for file in files),
+            tuple(without_times),
+            tuple(names),
+            np.concatenate(sources),
+        )
         if not index.samples:
             raise NumProError(f"the shards {_first_names(files)} hold no conversation at all: make them from inputs that have some")
         return index
@@ -133,8 +151,16 @@ def _check_complete(files: Sequence[str]) -> None:
 
 def conversations_of(index: ShardIndex) -> list[list[Any]]:
     """(N,) the conversation of each sample, read without pictures."""
-    tables = [open_shard(file).read(columns=["conversations"]) for file in index.files]
-    return [conversation for table in tables for row in table["conversations"].to_pylist() for conversation in row]
+    return list(each_conversation(index))
+
+
+def each_conversation(index: ShardIndex) -> Iterator[list[Any]]:
+    """The conversations one after the other, with those of one row group in memory."""
+    for file in index.files:
+        opened = open_shard(file)
+        for group in range(opened.num_row_groups):
+            for row in opened.read_row_group(group, columns=["conversations"])["conversations"].to_pylist():
+                yield from row
 
 
 def open_shard(file: str) -> pq.ParquetFile:
@@ -148,7 +174,7 @@ def open_shard(file: str) -> pq.ParquetFile:
 
 
 def _check_settings(info: ShardInfo, settings: NumProSettings, file: str) -> None:
-    for name, there, wanted in (("fps", info.fps, settings.fps), ("frame_size", info.frame_size, settings.frame_size)):
+    for name, there, wanted in (("fps", info.fps, settings.fps), ("frame_size", info.frame_size, settings.stored_size)):
         if there != wanted:
             raise NumProError(
                 f"{file} has frames of {name}={there}, the recipe says numpro.{name}={wanted}: change the recipe, or make the shards again"

@@ -49,9 +49,9 @@ def make_shards(
     """Make the shards of the inputs, or what is still missing of them.
 
     Args:
-        inputs: instruction files of NumPro or VTimeLLM, prepared tables, or their names (``charades:train``).
+        inputs: instruction files in one of the layouts of the field (docs/shards.md), prepared tables, or their names (``charades:train``).
         out: folder of the shards; created if it does not exist.
-        videos: folder of videos by source; tables name their own videos.
+        videos: folder of videos by source, ``any`` for all others; tables name their own videos.
         yfcc_hash: DiDeMo's ``yfcc100m_hash.txt``.
         options: what determines the content of a row.
         rows_per_file: videos per file.
@@ -76,7 +76,7 @@ def make_shards(
     (folder / RECORDS_FOLDER).mkdir(parents=True, exist_ok=True)
     settings = {"shard_version": SHARD_VERSION, **options.to_dict(), "rows_per_file": rows_per_file, "file_mb": file_mb}
     with Job(folder, shard, len(chunks)) as job:
-        claim(folder, settings, training.inputs)
+        settings = claim(folder, settings, training.inputs)
         own = chunks[shard[0] :: shard[1]]
         missing = [chunk for chunk in own if not _is_done(folder, chunk, retry_skipped)]
         with _progress_bar(own, missing, shown=progress) as bar:

@@ -12,6 +12,7 @@ from numpro_plugin.errors import NumProError
 from numpro_plugin.files import write_text_whole
 
 from ..instructions.conversations import AFTER_LAST
+from ..shard_format import READABLE_VERSIONS
 from .chunks import RECORDS_FOLDER, Chunk, ChunkRecord, read_chunk_record
 
 if TYPE_CHECKING:
@@ -22,13 +23,20 @@ if TYPE_CHECKING:
     from ..instructions.sources import TrainingInputs
 
 MANIFEST = "manifest.json"
-_COUNTS = ("rows_in", "videos_in", "rows_written", "conversations", "frames", "thinned", "spans_beyond_end", "past_last", "rows_unsure")
+_COUNTS = (
+    *("rows_in", "videos_in", "rows_written", "conversations", "answers_with_spans", "frames", "thinned"),
+    *("spans_beyond_end", "past_last", "rows_unsure"),
+)
 _LISTS = ("skipped_videos", "warnings", "other_lengths", "files")
 _EXAMPLES = 20  # texts with unclear digits that the manifest quotes per source
 
 
-def claim(out: Path, settings: Mapping[str, Any], inputs: Sequence[Mapping[str, Any]]) -> None:
+def claim(out: Path, settings: Mapping[str, Any], inputs: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """Write a folder's first manifest, or check that its manifest fits, so that shards of two kinds never mix.
+
+    Returns:
+        The settings of the folder: those given, but with the version of the shards that are there. Complete shards of an earlier version
+        stay as they are.
 
     Raises:
         NumProError: the folder holds shards made with other settings or from other inputs, or parquet files without a manifest.
@@ -38,10 +46,13 @@ def claim(out: Path, settings: Mapping[str, Any], inputs: Sequence[Mapping[str, 
         if strange := next(out.glob("*.parquet"), None):
             raise NumProError(f"{strange.name} is in {out}, but no {MANIFEST} that says how it was made; choose an empty folder")
         write_text_whole(path, json.dumps({"settings": dict(settings), "inputs": list(inputs), "complete": False}, indent=1) + "\n")
-        return
+        return dict(settings)
     before = read_manifest(out)
+    if before.get("complete") and before["settings"].get("shard_version") in READABLE_VERSIONS:
+        settings = {**settings, "shard_version": before["settings"]["shard_version"]}
     for what, then, now in _differences(before, settings, inputs):
         raise NumProError(f"{out} holds shards made with {what} {then}, now it is {now}; choose another folder, or empty this one")
+    return dict(settings)
 
 
 def read_manifest(out: Path) -> dict[str, Any]:
@@ -97,10 +108,12 @@ def _sources(records: Iterable[ChunkRecord], bad_rows: Sequence[BadRow]) -> dict
     for record in records:
         one = _source(sources, record["source"])
         for key in _COUNTS:
-            one[key] += record[key]
+            one[key] += record.get(key, 0)  # earlier releases counted less
         for key in _LISTS:
             one[key].update(record[key])
         one["skipped_rows"] += record["skipped_rows"]
+        for remark, count in record.get("remarks", {}).items():
+            one["remarks"][remark] = one["remarks"].get(remark, 0) + count
         one["unsure"] = (one["unsure"] + record["unsure"])[:_EXAMPLES]
     for one in sources.values():
         one["rows_skipped"] = one["rows_in"] - one["conversations"]
@@ -108,7 +121,7 @@ def _sources(records: Iterable[ChunkRecord], bad_rows: Sequence[BadRow]) -> dict
 
 
 def _source(sources: dict[str, dict[str, Any]], name: str) -> dict[str, Any]:
-    empty = {**dict.fromkeys(_COUNTS, 0), "rows_skipped": 0, **{key: {} for key in _LISTS}, "skipped_rows": [], "unsure": []}
+    empty = {**dict.fromkeys(_COUNTS, 0), "rows_skipped": 0, **{key: {} for key in _LISTS}, "remarks": {}, "skipped_rows": [], "unsure": []}
     return sources.setdefault(name, empty)
 
 
@@ -120,6 +133,7 @@ def report(manifest: Mapping[str, Any], out: Path) -> str:
         lines.append(f"{name}: {one['conversations']} of {one['rows_in']} rows in {videos}")
         lines += [f"  {text}: {one[key]}" for key, text in _COUNT_TITLES.items() if one[key]]
         lines += [f"  {title}: {len(one[key])}" for key, title in _LIST_TITLES.items() if one[key]]
+        lines += [f"  {remark}: {count}" for remark, count in sorted(one["remarks"].items())]
         for reason, count in reasons(one).most_common(_MOST_REASONS):
             lines.append(f"  left out, {reason}: {count}")
     done = "complete" if manifest["complete"] else f"{manifest['units']['done']} of {manifest['units']['all']} files so far"
@@ -130,7 +144,7 @@ _COUNT_TITLES = {
     "thinned": "videos with more numbers than frames",
     "spans_beyond_end": "times after their video's end (normal; they became its last number)",
     "past_last": "frame numbers just past the last one (replaced by it)",
-    "rows_unsure": "rows with digits that may or may not be frame numbers (left as they are)",
+    "rows_unsure": "rows with digits that may or may not be frame numbers or times (left as they are)",
 }
 _LIST_TITLES = {"warnings": "videos read with a warning", "other_lengths": "videos of another length than annotated"}
 _MOST_REASONS = 5

@@ -62,7 +62,7 @@ class FrameOptions:
     @property
     def info(self) -> ShardInfo:
         """The record in the shards' metadata."""
-        return ShardInfo(fps=self.fps, frame_size=self.frame_size, max_frames=self.max_frames)
+        return ShardInfo(fps=self.fps, frame_size=self.frame_size, max_frames=self.max_frames, times=True)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON values."""

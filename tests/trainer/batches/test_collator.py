@@ -75,7 +75,9 @@ def drawn_numbers(collator: Collator, raw: RawSample) -> tuple[list[int], dict[s
     with pytest.MonkeyPatch.context() as patch:
         prepare = type(collator.family).prepare
         patch.setattr(
-            type(collator.family), "prepare", lambda self, frames, p: prepared.append(frames.pixels.copy()) or prepare(self, frames, p)
+            type(collator.family),
+            "prepare",
+            lambda self, frames, *given: prepared.append(frames.pixels.copy()) or prepare(self, frames, *given),
         )
         sample, count = collator.sample(raw)
     assert len(prepared[-1]) == count
@@ -166,6 +168,26 @@ def test_answers_name_the_random_numbers_of_their_frames(families: dict[str, Loa
         collator.sample(raw_sample(loaded, 4, conversation=not_shown))
 
 
+def test_sorted_numbers_ascend_and_answers_name_them(families: dict[str, Loaded]) -> None:
+    loaded = families["longva"]
+    collator = collator_of(loaded, data__numbering="sorted", data__highest_number=99, numpro__max_frames=8)
+    steps = set()
+    for epoch in range(6):
+        numbers, sample = drawn_numbers(collator, raw_sample(loaded, 4, epoch=epoch))
+        assert numbers == sorted(set(numbers))
+        assert max(numbers) <= 99
+        assert learned(loaded, sample) == f"From Frame {numbers[0]} to Frame {numbers[3]}.<|im_end|>\n"
+        steps |= set(np.diff(numbers).tolist())
+    assert len(steps) > 6  # neither the first number nor the distances can be guessed
+
+
+def test_a_share_of_the_samples_is_numbered_as_sorted_and_the_rest_as_usual(families: dict[str, Loaded]) -> None:
+    loaded = families["longva"]
+    collator = collator_of(loaded, data__sorted_share=0.5, data__highest_number=99, numpro__max_frames=8)
+    usual = [drawn_numbers(collator, raw_sample(loaded, 4, epoch=epoch))[0] == [0, 1, 2, 3] for epoch in range(40)]
+    assert 10 < sum(usual) < 30
+
+
 def test_answers_name_the_random_numbers_of_a_thinned_videos_frames(families: dict[str, Loaded]) -> None:
     """Of 20 frames 8 are shown, and fewer numbers are allowed than there are frames."""
     loaded = families["longva"]
@@ -198,11 +220,12 @@ def test_drawn_numbers_do_not_change_times(families: dict[str, Loaded]) -> None:
 
 def test_font_size_jitter_stays_within_its_range(families: dict[str, Loaded], monkeypatch: pytest.MonkeyPatch) -> None:
     loaded, sizes = families["longva"], set()
-    draw = collator_module.draw_numbers
-    monkeypatch.setattr(collator_module, "draw_numbers", lambda p, n, style: sizes.add(style.font_size) or draw(p, n, style))
+    show = collator_module.show
+    monkeypatch.setattr(collator_module, "show", lambda f, s, **given: sizes.add(s.style.font_size) or show(f, s, **given))
     collator = collator_of(loaded, data__font_size_jitter=0.1)
     for epoch in range(40):
         collator.sample(raw_sample(loaded, 1, epoch=epoch))
+    sizes.discard(40)  # of the blank videos that lengths are estimated with
     assert min(sizes) == pytest.approx(36)
     assert max(sizes) == pytest.approx(44)
     assert len(sizes) > 5

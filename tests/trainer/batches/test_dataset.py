@@ -85,6 +85,26 @@ def test_arrow_and_parquet_rows_give_the_same_samples(index: ShardIndex) -> None
     assert copied[0, FILLER].row is None
 
 
+@pytest.mark.usefixtures("datasets_cache")
+def test_shards_of_before_are_read_beside_new_ones_and_say_what_they_lack(tmp_path: Path) -> None:
+    old = Path(__file__).parents[2] / "data" / "made_by_0_1_0" / "shards" / "tiny-00000-of-00001.parquet"
+    new = video_row("new", 4.0, size=(48, 48), max_frames=12)
+    new["conversations"][0][1]["spans_s"] = [[0.5, 3.25]]
+    files = [str(old), str(write_shard(tmp_path / "new.parquet", [new], size=(48, 48), max_frames=12, times=True))]
+    for order in (files, files[::-1]):
+        both = ShardIndex.read(order, NumProSettings(frame_size=(48, 48), max_frames=12))
+        assert both.without_times == (str(old),)
+        assert [both.sources[code] for code in both.row_sources] == [
+            Samples(both, ArrowRows(order))[0, k].id.split("/")[0] for k in range(3)
+        ]
+        for rows in (ArrowRows(order), ParquetRows(both, keep=2)):
+            samples = [Samples(both, rows)[0, k] for k in range(both.samples)]
+            spans = {raw.id: raw.row["conversations"][raw.conversation][1].get("spans_s") for raw in samples}
+            assert spans.pop("made/new#0") == [[0.5, 3.25]]
+            assert set(spans.values()) == {None}
+            assert all(raw.row["conversations"][raw.conversation][1]["numbers"] for raw in samples)
+
+
 def test_shards_are_found_by_pattern_folder_and_file(folder: Path) -> None:
     files = [str(file) for file in sorted(folder.iterdir())]
     assert find_shards([str(folder)]) == find_shards([str(folder / "*.parquet")]) == find_shards([*files, str(folder)]) == files
@@ -224,7 +244,7 @@ def test_shards_that_do_not_fit_the_recipe_are_refused(folder: Path, tmp_path: P
     table = pq.read_table(source)
     other = tmp_path / "other.parquet"
     pq.write_table(table.replace_schema_metadata({"numpro_shard": '{"version": 0}'}), other)
-    with pytest.raises(NumProError, match=r"other\.parquet is a shard of version 0, this release reads version 1"):
+    with pytest.raises(NumProError, match=r"other\.parquet is a shard of version 0, this release reads versions 1 and 2"):
         ShardIndex.read([str(other)], SETTINGS)
     pq.write_table(table.replace_schema_metadata(None), other)
     with pytest.raises(NumProError, match="is not a shard of this project"):

@@ -56,6 +56,7 @@ def found(text, **kwargs):
         ("they walk from 3 to 4 feet", "", "3 4"),
         ("frame -3", "", "3"),
         ("frames 99,150", "", "99,150"),
+        ("a c0,000", "", "000"),
         ("3 - 9", "", "3 9"),
         # is something else
         ("From 3 to 9 seconds", "", ""),

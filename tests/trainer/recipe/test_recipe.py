@@ -96,7 +96,8 @@ def test_the_command_line_changes_values(change: str, key: str, value: object) -
         ("optimizer.betas=[0.9, 1.0]", r"^optimizer\.betas\.1=1\.0 must be below 1"),
         ("optimizer.betas=[0.9]", r"^optimizer\.betas=\[0\.9\] has too few values"),
         ("tuning=lorra", r"^tuning='lorra' must be 'lora' or 'full'; did you mean 'lora'\?$"),
-        ("data.numbering=rand", r"^data\.numbering='rand' must be 'grid', 'offset' or 'random'; did you mean 'random'\?$"),
+        ("data.numbering=rand", r"^data\.numbering='rand' must be 'grid', 'offset', 'random' or 'sorted'; did you mean 'random'\?$"),
+        ("data.sorted_share=2", r"^data\.sorted_share=2 must be 0 to 1$"),
         ("numpro.fps=0", r"fps=0.*above 0"),
         ("numpro.frame_size=wide", r"^numpro\.frame_size='wide' must be pixels as N or WIDTHxHEIGHT, for example 336 or 448x336$"),
         ("numpro.frame_size=8", r"frame_size=\(8, 8\) must be .* 16 to 4096"),
@@ -117,6 +118,10 @@ def test_settings_that_exclude_each_other_are_refused() -> None:
         load_recipe("tiny", ["memory.deepspeed=zero3", "memory.quantize=4bit"])
     with pytest.raises(NumProError, match="numbering=offset does not work with numpro.numbers=false"):
         load_recipe("tiny", ["data.numbering=offset", "numpro.numbers=false"])
+    with pytest.raises(NumProError, match="sorted_share=0.5 does not work with numpro.numbers=false"):
+        load_recipe("tiny", ["data.sorted_share=0.5", "numpro.numbers=false"])
+    with pytest.raises(NumProError, match="sorted_share=0.5.*highest_number=100.*max_frames=240"):
+        load_recipe("tiny", ["data.sorted_share=0.5", "data.highest_number=100"])
     with pytest.raises(NumProError, match="eval_steps=10 needs held-out questions"):
         load_recipe("tiny", ["run.eval_steps=10"])
     with pytest.raises(NumProError, match="highest_number=100.*max_frames=240"):

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from support.shards import question, video_row, write_shard
 from support.tiny_longva import save_tiny_longva
 
@@ -48,12 +49,13 @@ def test_conversations_without_an_answer_are_not_moments() -> None:
     assert moment_in([]) is moment_in([QUESTION]) is moment_in([{**turn("user", "?"), "numbers": None}]) is None
 
 
-def held_out_of(folder: Path, conversations: list[Any]) -> tuple[HeldOut, Any]:
+def held_out_of(folder: Path, conversations: list[Any], **more: Any) -> tuple[HeldOut, Any]:
     row = {**video_row("h", 40.0, size=SIZE), "conversations": conversations}
     shards = [str(write_shard(folder / "held.parquet", [row], size=SIZE))]
     recipe = load_recipe("tiny").replace(numpro__frame_size=list(SIZE))
     loaded = load_model(save_tiny_longva(folder / "model"), dtype="float32")
-    return HeldOut(ShardIndex.read(shards, recipe.numpro), Collator(loaded.family, loaded.processor, recipe), max_new_tokens=4), loaded
+    index, collator = ShardIndex.read(shards, recipe.numpro), Collator(loaded.family, loaded.processor, recipe)
+    return HeldOut(index, collator, max_new_tokens=4, **more), loaded
 
 
 def test_every_process_generates_equally_often_and_no_answer_counts_twice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -69,6 +71,31 @@ def test_every_process_generates_equally_often_and_no_answer_counts_twice(tmp_pa
         scores = held_out.scores(loaded, rank=rank, world=2, gather=collect, equal_rounds=True)
         assert len(calls) - before == 2
     assert (scores["samples"], scores["parse_fail"], scores["mIoU"]) == (3, 0, pytest.approx(100 * (1 + 1 + 0.5) / 3))
+
+
+def test_the_loss_is_that_of_all_answers_on_any_number_of_processes(tmp_path: Path) -> None:
+    caption = [QUESTION, turn("assistant", "A man runs.")]
+    held_out, loaded = held_out_of(tmp_path, [question(0, 3, 3), caption, question(1, 2, 6)])
+    whole = held_out.loss(loaded)
+    assert whole is not None
+    sums, tokens = [], []
+    for k in range(3):  # computed from transformers' own loss
+        sample, _ = held_out._collator.sample(held_out.samples[0, k])
+        learned = int((sample["labels"][:, 1:] != -100).sum())
+        with torch.no_grad():
+            sums.append(float(loaded.model(**sample).loss) * learned)
+        tokens.append(learned)
+    assert whole == {"loss": pytest.approx(sum(sums) / sum(tokens), rel=1e-5), "loss_tokens": sum(tokens)}
+    gathered: list[Any] = []
+    collect = lambda results: gathered.extend(results) or list(gathered)  # noqa: E731
+    assert held_out.loss(loaded, rank=0, world=2, gather=collect, equal_rounds=True)["loss_tokens"] < sum(tokens)
+    assert held_out.loss(loaded, rank=1, world=2, gather=collect, equal_rounds=True) == whole
+    assert held_out.loss(loaded, stop=lambda: 15) is None
+
+
+def test_captions_have_a_loss_where_no_moments_are_needed(tmp_path: Path) -> None:
+    held_out, loaded = held_out_of(tmp_path, [[QUESTION, turn("assistant", "A man runs.")]], scores=("loss",))
+    assert set(held_out.evaluate(loaded)) == {"loss", "loss_tokens"}
 
 
 def test_held_out_shards_without_moments_are_refused(tmp_path: Path) -> None:

@@ -104,9 +104,11 @@ def test_a_row_holds_the_frames_on_the_grid_and_the_conversations(uninterrupted,
         assert shown_numbers(row).tolist() == list(range(len(frames)))
     first = rows[0]["conversations"]
     assert [[turn["content"] for turn in conversation] for conversation in first] == [["When?", "From 0 to 0."], ["When?", "From 0 to 0."]]
-    assert first[0][1] == {"role": "assistant", "content": "From 0 to 0.", "numbers": [{"start": 5, "end": 6}, {"start": 10, "end": 11}]}
+    numbers = [{"start": start, "end": start + 1, "time_s": 0.0} for start in (5, 10)]
+    assert first[0][1] == {"role": "assistant", "content": "From 0 to 0.", "numbers": numbers, "spans_s": [[0.0, 0.0]]}
+    assert first[0][0] == {"role": "user", "content": "When?", "numbers": [], "spans_s": None}
     info = ShardInfo.of(pq.read_schema(uninterrupted / "anet-00000-of-00003.parquet"), "file")
-    assert info == ShardInfo(fps=0.5, frame_size=(96, 48), max_frames=240)
+    assert info == ShardInfo(fps=0.5, frame_size=(96, 48), max_frames=240, times=True)
 
 
 def test_datasets_reads_shards(uninterrupted):
@@ -124,7 +126,15 @@ def test_the_manifest(uninterrupted):
     assert manifest["complete"]
     assert manifest["settings"]["frame_size"] == [96, 48]
     anet = manifest["sources"]["anet"]
-    expected = {"rows_in": 12, "videos_in": 8, "rows_written": 8, "conversations": 12, "rows_skipped": 0, "thinned": 0}
+    expected = {
+        "rows_in": 12,
+        "videos_in": 8,
+        "rows_written": 8,
+        "conversations": 12,
+        "answers_with_spans": 12,
+        "rows_skipped": 0,
+        "thinned": 0,
+    }
     assert {key: anet[key] for key in expected} == expected
     assert anet["frames"] == sum(-(-length_s // 2) for length_s in LENGTHS_S.values())
     assert anet["files"] == {name: len(data) for name, data in content(uninterrupted).items()}
@@ -321,6 +331,54 @@ def test_answers_beyond_the_video_leave_out_their_conversation_only(videos, tmp_
     assert (anet["conversations"], anet["past_last"]) == (2, 1)
     (row,) = shard_rows(tmp_path / "kept")
     assert [conversation[1]["content"] for conversation in row["conversations"]] == ["From 1 to 3."] * 2
+
+
+def test_what_was_changed_and_what_was_left_out_is_counted_and_printed(videos, tmp_path, capsys):
+    """Rows of another project, with everything that can go wrong in one of them."""
+    rows = [
+        {
+            "messages": [{"role": "system", "content": "Be brief."}, *swift("In which seconds?", "From 9 to 4.2 seconds.")],
+            "videos": ["a.mp4"],
+        },
+        {"messages": swift("When?", "20 - 40.5 seconds."), "videos": ["anet/a.mp4"]},
+        {"messages": swift("When?", "50 - 60 seconds."), "videos": ["a.mp4"]},
+        {"messages": swift("When?", "1 - 2 s"), "videos": ["a.mp4", "b.mp4"]},
+        {"messages": swift("When?", "1 - 2 s"), "images": ["a.jpg"]},
+        {"messages": swift("When?", ""), "videos": ["a.mp4"]},
+        {"messages": swift("When?", "1 - 2 s"), "videos": ["nowhere.mp4"]},
+    ]
+    (tmp_path / "swift.json").write_text("\n".join(map(json.dumps, rows)))
+    command = [
+        "shards",
+        str(tmp_path / "swift.json"),
+        "--videos",
+        f"anet={videos}",
+        "--out",
+        str(tmp_path / "out"),
+        "--frame-size",
+        "96x48",
+    ]
+    assert main([*command, "--workers", "0", "--allow-skipped", "0.8"]) == 0
+    anet = sources(tmp_path / "out")["anet"]
+    assert {key: anet[key] for key in ("rows_in", "conversations", "rows_skipped", "spans_beyond_end")} == {
+        **{"rows_in": 7, "conversations": 2, "rows_skipped": 5, "spans_beyond_end": 1}
+    }
+    assert list(anet["remarks"].values()) == [1, 1, 1]
+    printed = capsys.readouterr().out
+    for remark in anet["remarks"]:
+        assert f"  {remark}: 1" in printed
+    for reason in ("is about N videos", "has an image where a video is expected", "turn N (assistant) is empty", "a span starts at N s"):
+        assert f"left out, {reason}" in printed
+    assert "times after their video's end (normal; they became its last number): 1" in printed
+    (row,) = shard_rows(tmp_path / "out")
+    assert [(talk[1]["content"], talk[1]["spans_s"]) for talk in row["conversations"]] == [
+        ("From frame 2 to frame 5.", [[4.2, 9.0]]),
+        ("Frames 10 - 15.", [[20.0, 40.5]]),
+    ]
+
+
+def swift(question, answer):
+    return [{"role": "user", "content": f"<video>{question}"}, {"role": "assistant", "content": answer}]
 
 
 def test_parts_of_videos_and_thinned_ones(videos, tmp_path):
