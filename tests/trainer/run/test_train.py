@@ -246,10 +246,10 @@ def test_every_sample_is_trained_on_once_per_epoch(world: World, monkeypatch: py
 @pytest.mark.slow
 @pytest.mark.parametrize("streaming", [False, True])
 def test_a_killed_and_resumed_run_equals_an_uninterrupted_one(world: World, streaming: bool) -> None:
-    """With dropout, random offsets and font sizes, and a checkpoint every two steps."""
+    """With dropout, random offsets and font sizes, a source that an epoch uses 1.2 times, and a checkpoint every two steps."""
     name = f"stream{streaming}"
     changes = {"data__streaming": streaming, "data__shuffle_buffer": 3, "data__workers": 1, "data__numbering": "offset"}
-    changes |= {"data__font_size_jitter": 0.1, "lora__dropout": 0.2, "optimizer__epochs": 3}
+    changes |= {"data__font_size_jitter": 0.1, "lora__dropout": 0.2, "optimizer__epochs": 3, "data__sources": {"made": 1.2}}
     whole = world.recipe(f"{name}-whole", **changes)
     run(whole)
     stopped = world.recipe(f"{name}-stopped", **changes, resume=True)
