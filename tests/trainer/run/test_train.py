@@ -87,6 +87,8 @@ def test_a_run_writes_adapter_checkpoints_log_curve_and_recipe(plain: Recipe, wo
     output = Path(plain.output)
     files = {"adapter", "checkpoint-6", "checkpoint-8", "log.jsonl", "loss.png", "recipe.yaml", "status.json"}
     assert {p.name for p in output.iterdir()} == files
+    shared = output.stat().st_mode & 0o666  # as the umask says, also what safetensors writes for its owner alone
+    assert {path.stat().st_mode & 0o777 for path in output.rglob("*") if path.is_file()} == {shared}
     assert load_recipe(output / "recipe.yaml") == plain
     lines = [line for line in read_log(output / "log.jsonl") if "loss" in line]
     assert [line["step"] for line in lines] == list(range(1, 9))
