@@ -26,6 +26,10 @@ Numbering = Literal["grid", "offset", "random", "sorted"]
 HeldOutScore = Literal["mIoU", "loss"]
 Dtype = Literal["bfloat16", "float32"]
 Tiling = Literal["none", "mlp", "all"]
+Reporter = Literal[
+    Literal["all", "none", "azure_ml", "clearml", "codecarbon", "comet_ml", "dagshub", "dvclive", "flyte", "kubeflow", "mlflow"],
+    Literal["neptune", "swanlab", "tensorboard", "trackio", "wandb"],
+]
 Beta = Annotated[float, Field(ge=0, lt=1)]
 
 _SOURCES = "data.sources"  # the keys below it are names of sources
@@ -192,8 +196,12 @@ class Run:
     max_new_tokens: int = Field(default=64, ge=1)
     """Longest answer to a held-out question, in tokens."""
 
-    report_to: tuple[str, ...] = ()
-    """``wandb``, ``tensorboard``, ...: any integration of transformers' ``Trainer``."""
+    report_to: tuple[Reporter, ...] = ()
+    """``wandb``, ``tensorboard``, ...: integrations of transformers' ``Trainer``, which must be installed. ``all``: those that are."""
+
+    def __post_init__(self) -> None:
+        if len(self.report_to) > 1 and {"all", "none"} & set(self.report_to):
+            raise NumProError(f"run.report_to={list(self.report_to)}: all and none stand alone, or name what is to be used")
 
 
 @dataclass(frozen=True, kw_only=True, config=_CHECKED)
