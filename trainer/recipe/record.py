@@ -27,8 +27,22 @@ HeldOutScore = Literal["mIoU", "loss"]
 Dtype = Literal["bfloat16", "float32"]
 Tiling = Literal["none", "mlp", "all"]
 Reporter = Literal[
-    Literal["all", "none", "azure_ml", "clearml", "codecarbon", "comet_ml", "dagshub", "dvclive", "flyte", "kubeflow", "mlflow"],
-    Literal["neptune", "swanlab", "tensorboard", "trackio", "wandb"],
+    "all",
+    "none",
+    "azure_ml",
+    "clearml",
+    "codecarbon",
+    "comet_ml",
+    "dagshub",
+    "dvclive",
+    "flyte",
+    "kubeflow",
+    "mlflow",
+    "neptune",
+    "swanlab",
+    "tensorboard",
+    "trackio",
+    "wandb",
 ]
 Beta = Annotated[float, Field(ge=0, lt=1)]
 

@@ -40,13 +40,9 @@ def check_reporters(names: Sequence[str]) -> None:
         missing = [package for modules, package in MODULES.get(name, {}).items() if not any(map(_is_installed, modules.split()))]
         if missing:
             packages = " ".join(missing)
-            raise NumProError(
-                f"run.report_to={name} needs {packages}, which is not installed here: pip install {packages}, or leave it out"
-            )
+            raise NumProError(f"run.report_to={name} needs {packages}, which is not installed: pip install {packages}, or leave it out")
         if name == "kubeflow" and not os.environ.get("KUBEFLOW_TRAINER_SERVER_URL"):
-            raise NumProError(
-                "run.report_to=kubeflow works in a job of Kubeflow only, which sets KUBEFLOW_TRAINER_SERVER_URL: leave it out"
-            )
+            raise NumProError("run.report_to=kubeflow works only in a job of Kubeflow, which sets KUBEFLOW_TRAINER_SERVER_URL")
 
 
 def _is_installed(module: str) -> bool:

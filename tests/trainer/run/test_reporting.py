@@ -22,7 +22,7 @@ def test_the_names_are_those_of_transformers() -> None:
 def test_a_missing_package_is_named_before_anything_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(reporting, "find_spec", lambda name: None)
     recipe = load_recipe("tiny", ["model=nowhere", f"output={tmp_path / 'out'}", "data.shards=nowhere", "run.report_to=wandb"])
-    with pytest.raises(NumProError, match=r"^run\.report_to=wandb needs wandb, which is not installed here: pip install wandb, or leave"):
+    with pytest.raises(NumProError, match=r"^run\.report_to=wandb needs wandb, which is not installed: pip install wandb, or leave"):
         run(recipe)
     assert not (tmp_path / "out").exists()
     with pytest.raises(NumProError, match="pip install dagshub mlflow"):
