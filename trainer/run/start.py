@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from numpro_plugin.errors import NumProError
 
 from ..output.lock import OutputLock
-from .reporting import check_reporters
+from ..recipe.reporting import check_reporters
 from .stop import Interrupted, Stopped, StopRequests, request_name
 
 if TYPE_CHECKING:

@@ -9,9 +9,9 @@ import pytest
 from transformers.integrations.integration_utils import INTEGRATION_TO_CALLBACK
 
 from numpro_plugin.errors import NumProError
+from numpro_plugin.trainer.recipe import reporting
 from numpro_plugin.trainer.recipe.record import Reporter, load_recipe
-from numpro_plugin.trainer.run import reporting
-from numpro_plugin.trainer.run.reporting import MODULES, check_reporters
+from numpro_plugin.trainer.recipe.reporting import MODULES, check_reporters
 from numpro_plugin.trainer.run.start import run
 
 
