@@ -21,6 +21,7 @@ from numpro_plugin.weights.record import read_record
 from ..output.checkpoints import checkpoints, delete_leftovers
 from ..output.curve import draw_curve
 from ..output.export import training_record
+from ..output.hub import make_repository, push
 from ..output.resume import claim_output
 from ..output.status import write_status
 from ..shards.evaluated import EvaluatedVideos, check_not_evaluated
@@ -60,6 +61,8 @@ def train(recipe: Recipe, *, lock: OutputLock | None, requests: StopRequests) ->
         )
         delete_leftovers(output, lock.dead)
     with _failure_recorded(output, lock):
+        if lock is not None and recipe.run.push_to_hub:
+            make_repository(recipe)
         args = training_arguments(recipe)  # before the model: ZeRO-3 partitions weights while they are loaded
         [run] = broadcast_object_list([RunState.of(recipe, checkpoint, lock)])
         set_seed(recipe.seed)
@@ -74,7 +77,10 @@ def train(recipe: Recipe, *, lock: OutputLock | None, requests: StopRequests) ->
         if lock is not None:
             lock.check()
             draw_curve(read_log(output / LOG), output)
-            write_status(output, "finished", step=last, max_steps=trainer.state.max_steps, result=result.name)
+            finished = {"step": last, "max_steps": trainer.state.max_steps, "result": result.name}
+            write_status(output, "finished", **finished)
+    if lock is not None and recipe.run.push_to_hub:  # the run is finished, whatever becomes of this
+        push(recipe, result, **finished)
     return result
 
 
