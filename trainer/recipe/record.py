@@ -218,6 +218,9 @@ class Run:
     report_to: tuple[Reporter, ...] = ()
     """``wandb``, ``tensorboard``, ...: integrations of transformers' ``Trainer``, which must be installed. ``all``: those that are."""
 
+    profile: int = Field(default=0, ge=0, le=1000)
+    """Trace this many steps after the first two with torch's profiler, to ``output/profile``; 0: none."""
+
     push_to_hub: str = ""
     """Repository of the hub, ``NAME`` or ``ORG/NAME``, for result, model card and recipe. It is made before training; empty: none."""
 
@@ -299,6 +302,11 @@ class Recipe:
             raise NumProError(
                 f"data.numbering={self.data.numbering} with data.sorted_share={self.data.sorted_share:g} changes frame numbers, but "
                 f"numpro.encoding={encoding.name} answers in {encoding.answer}: use data.numbering=grid or offset, and data.sorted_share=0"
+            )
+        if self.run.profile and 0 < self.optimizer.max_steps <= 2:
+            raise NumProError(
+                f"run.profile={self.run.profile} traces steps after the first two, but optimizer.max_steps={self.optimizer.max_steps}: "
+                "raise it"
             )
         if self.run.eval_steps and not self.data.held_out:
             raise NumProError(
