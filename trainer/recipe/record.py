@@ -169,7 +169,7 @@ class Optimizer:
 
 @dataclass(frozen=True, kw_only=True, config=_CHECKED)
 class Memory:
-    """Memory saved at the cost of time. Only ``dtype`` and ``quantize`` change the result."""
+    """Memory saved at the cost of time, and time saved. Only ``dtype`` and ``quantize`` change the result, beyond the order of sums."""
 
     dtype: Dtype = "bfloat16"
 
@@ -192,6 +192,19 @@ class Memory:
 
     quantize: Literal["none", "4bit"] = "none"
     """``4bit``: QLoRA, the base model's linear layers in NF4 (needs bitsandbytes)."""
+
+    liger: bool = False
+    """Norms, MLPs and rotary embeddings of the language model by Liger's kernels (needs liger-kernel and a GPU)."""
+
+    compile: bool = False
+    """Compile the language model's layers with torch.compile, for training only. Not with ``tiling``."""
+
+    def __post_init__(self) -> None:
+        if self.compile and self.tiling != "none":
+            raise NumProError(f"memory.compile=true does not work with memory.tiling={self.tiling}, as tiles cannot be compiled: use none")
+        if self.compile and (self.quantize != "none" or self.deepspeed == "zero3"):
+            key = f"quantize={self.quantize}" if self.quantize != "none" else "deepspeed=zero3"
+            raise NumProError(f"memory.compile=true does not work with memory.{key}, which changes layers as they run: set it to false")
 
 
 @dataclass(frozen=True, kw_only=True, config=_CHECKED)
