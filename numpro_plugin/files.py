@@ -100,9 +100,13 @@ def new_part(path: AnyPath) -> Path:
 
 
 def put_in_place(part: Path, path: AnyPath) -> None:
-    """Rename a finished part (a file or a folder) to ``path``, and return when both the content and the name are on the disk."""
+    """Rename a finished part (a file or a folder) to ``path``, and return when both the content and the name are on the disk.
+
+    What is in a folder can be read by whoever may read the folder: libraries such as safetensors write files for their owner alone.
+    """
     if part.is_dir():
         target = Path(path)
+        _share_content(part)
         for folder, _, files in os.walk(part):
             for file in files:
                 _flush_to_disk(Path(folder, file))
@@ -115,6 +119,21 @@ def put_in_place(part: Path, path: AnyPath) -> None:
     os.replace(part, target)
     with suppress(OSError):  # some network file systems cannot flush a folder
         _flush_to_disk(target.parent)
+
+
+def _share_content(folder: Path) -> None:
+    """Give everything in a folder the permissions that the user's umask gave the folder itself; no file becomes executable.
+
+    The umask cannot be read without changing it for all threads.
+    """
+    allowed = folder.stat().st_mode & 0o777
+    for place, folders, names in os.walk(folder):
+        for path in (Path(place, name) for name in (*folders, *names)):
+            found = path.lstat().st_mode
+            mode = allowed if found & 0o100 else allowed & 0o666
+            if not stat.S_ISLNK(found) and found & 0o777 != mode:
+                with suppress(PermissionError):  # a file system without permissions of its own
+                    path.chmod(stat.S_IMODE(found) & ~0o777 | mode)
 
 
 def check_target(path: AnyPath) -> Path:

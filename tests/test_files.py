@@ -192,6 +192,23 @@ def test_a_folder_is_whole_or_not_there(tmp_path):
     assert os.listdir(tmp_path / "deep") == ["out"]
 
 
+@pytest.mark.parametrize(("umask", "of_files", "of_folders"), [(0o002, 0o664, 0o775), (0o077, 0o600, 0o700)])
+def test_all_that_is_in_a_folder_obeys_the_umask(tmp_path, umask, of_files, of_folders):
+    """Also what a library writes for its owner alone, as safetensors does."""
+    before = os.umask(umask)
+    try:
+        with files.folder_written_whole(tmp_path / "out") as part:
+            (part / "deep").mkdir(mode=0o700)
+            os.close(os.open(part / "deep" / "weights", os.O_CREAT | os.O_WRONLY, 0o600))
+            (part / "open").touch()
+            (part / "open").chmod(0o666)
+    finally:
+        os.umask(before)
+    modes = {path.name: path.stat().st_mode & 0o777 for path in (tmp_path / "out").rglob("*")}
+    assert modes == {"deep": of_folders, "weights": of_files, "open": of_files}
+    assert (tmp_path / "out").stat().st_mode & 0o777 == of_folders
+
+
 def test_an_identity_follows_links_and_changes(tmp_path):
     file, link = tmp_path / "a", tmp_path / "link"
     file.write_text("abc")

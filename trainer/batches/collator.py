@@ -129,12 +129,21 @@ class Collator:
         shown = shown_numbers(row)
         turns = self._learned_turns(row, row["conversations"][raw.conversation], shown, None)
         start = next(k for k, turn in enumerate(turns) if turn["role"] == "user") + 1
-        count = min(len(shown), self.settings.max_frames, self._frames_that_fit(len(shown), turns))
-        kept = _kept_indices(row, shown, count)
+        kept = self._kept_for_question(row, shown, turns)
         video = self._video(row, kept, shown, shown[kept], rng, jitter=False)
         sample = self.family.encode(video, turns[:start], self.processor)
         sample["pixel_values_videos"] = sample["pixel_values_videos"].to(self.pixels_dtype)
         return sample
+
+    def question_numbers(self, raw: RawSample) -> NDArray[np.int64]:
+        """The numbers (N,) of the frames that `question` shows."""
+        row, _ = self._row_and_rng(raw)
+        shown = shown_numbers(row)
+        turns = self._learned_turns(row, row["conversations"][raw.conversation], shown, None)
+        return shown[self._kept_for_question(row, shown, turns)]
+
+    def _kept_for_question(self, row: Mapping[str, Any], shown: NDArray[np.int64], turns: Sequence[Mapping[str, str]]) -> NDArray[np.int64]:
+        return _kept_indices(row, shown, min(len(shown), self.settings.max_frames, self._frames_that_fit(len(shown), turns)))
 
     def filler(self) -> tuple[Sample, int]:
         """A sample of two black frames without labels, and its number of frames."""

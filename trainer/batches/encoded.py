@@ -119,6 +119,12 @@ def usable_samples(index: ShardIndex, settings: NumProSettings) -> tuple[NDArray
     return np.array([reason is None for reason in reasons]), counted
 
 
+def query_of(question: str) -> str:
+    """The query in a question in NumPro's words, or the whole question without the sentence about numbers."""
+    text = _without_sentence(question)
+    return match["query"] if (match := _MOMENT.fullmatch(text)) else text
+
+
 def _first_question(turns: Sequence[Mapping[str, object]]) -> int:
     return next((k for k, turn in enumerate(turns) if turn["role"] == "user"), -1)
 

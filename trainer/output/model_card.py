@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import yaml
@@ -55,10 +57,12 @@ def model_card(record: Mapping[str, Any]) -> ModelCard:
 
     settings, style, data = record["settings"], record["settings"]["style"], record["data"]
     is_adapter = record["tuning"] == "lora"
+    pushed_to = "" if record["tuning"] == "merged" else record["recipe"].get("run", {}).get("push_to_hub")
+    own = pushed_to or "THIS_FOLDER"
     drawn = f"drawn in {style['color']}, {style['position'].replace('_', ' ')}, size {style['font_size']:g} for a frame 336 pixels high"
     return ModelCard.from_template(
         ModelCardData(
-            base_model=record["base"],
+            base_model=record["base"] if _is_hub_id(record["base"]) else None,  # the hub refuses cards that name a folder
             library_name="peft" if is_adapter else "transformers",
             tags=["numpro", "temporal-grounding"],
         ),
@@ -68,8 +72,12 @@ def model_card(record: Mapping[str, Any]) -> ModelCard:
         data=data,
         trained="All parameters tuned" if record["tuning"] == "full" else "LoRA and the trained projector",
         drawn=drawn if settings["numbers"] else "not drawn (the ablation without numbers)",
-        model_args=f"pretrained={record['base']},adapter=THIS_FOLDER" if is_adapter else "pretrained=THIS_FOLDER",
+        model_args=f"pretrained={record['base']},adapter={own}" if is_adapter else f"pretrained={own}",
         unreadable=list(data["unreadable"].items())[:_MAX_LISTED],
         recipe=yaml.safe_dump(record["recipe"], sort_keys=False),
         max_listed=_MAX_LISTED,
     )
+
+
+def _is_hub_id(base: str) -> bool:
+    return re.fullmatch(r"[\w.-]+(/[\w.-]+)?", base) is not None and not Path(base).exists()

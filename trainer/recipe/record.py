@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 from dataclasses import field
 from importlib.resources import files
 from pathlib import Path
@@ -26,6 +27,24 @@ Numbering = Literal["grid", "offset", "random", "sorted"]
 HeldOutScore = Literal["mIoU", "loss"]
 Dtype = Literal["bfloat16", "float32"]
 Tiling = Literal["none", "mlp", "all"]
+Reporter = Literal[
+    "all",
+    "none",
+    "azure_ml",
+    "clearml",
+    "codecarbon",
+    "comet_ml",
+    "dagshub",
+    "dvclive",
+    "flyte",
+    "kubeflow",
+    "mlflow",
+    "neptune",
+    "swanlab",
+    "tensorboard",
+    "trackio",
+    "wandb",
+]
 Beta = Annotated[float, Field(ge=0, lt=1)]
 
 _SOURCES = "data.sources"  # the keys below it are names of sources
@@ -56,7 +75,11 @@ class Data:
     must be named. Empty: every sample once."""
 
     held_out: tuple[str, ...] = ()
-    """Shards that are not trained on; see ``run.held_out``. A video that is in ``shards`` as well is refused."""
+    """Shards that are not trained on; see ``run.held_out``. A video that is in ``shards`` as well is refused
+    (``evaluated``)."""
+
+    evaluated: Literal["refuse", "allow"] = "refuse"
+    """``refuse``: a run does not start if a video of ``shards`` is in ``held_out`` or in a prepared table that is evaluated."""
 
     streaming: bool = False
     """Read shards in order through a shuffle buffer, not at random: for sets too large for a copy in the cache of ``datasets``."""
@@ -192,8 +215,20 @@ class Run:
     max_new_tokens: int = Field(default=64, ge=1)
     """Longest answer to a held-out question, in tokens."""
 
-    report_to: tuple[str, ...] = ()
-    """``wandb``, ``tensorboard``, ...: any integration of transformers' ``Trainer``."""
+    report_to: tuple[Reporter, ...] = ()
+    """``wandb``, ``tensorboard``, ...: integrations of transformers' ``Trainer``, which must be installed. ``all``: those that are."""
+
+    push_to_hub: str = ""
+    """Repository of the hub, ``NAME`` or ``ORG/NAME``, for result, model card and recipe. It is made before training; empty: none."""
+
+    hub_private: bool = True
+    """Make the repository private, and refuse to write to a public one."""
+
+    def __post_init__(self) -> None:
+        if self.push_to_hub and not re.fullmatch(r"([A-Za-z0-9][\w.-]*/)?[A-Za-z0-9][\w.-]*", self.push_to_hub, re.ASCII):
+            raise NumProError(f"run.push_to_hub={self.push_to_hub!r} is not a repository of the hub: write NAME or ORG/NAME")
+        if len(self.report_to) > 1 and {"all", "none"} & set(self.report_to):
+            raise NumProError(f"run.report_to={list(self.report_to)}: all and none stand alone, or name what is to be used")
 
 
 @dataclass(frozen=True, kw_only=True, config=_CHECKED)

@@ -6,11 +6,13 @@ from __future__ import annotations
 
 import math
 import re
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
 import torch
 
 from numpro_plugin.answers.moments import parse_moment
+from numpro_plugin.answers.reading import read_moment
 from numpro_plugin.errors import NumProError
 from numpro_plugin.families import IGNORED
 from numpro_plugin.inference.generation import GenerationOptions, Generator
@@ -18,6 +20,7 @@ from numpro_plugin.metrics.moments import moment_scores, span_iou
 from numpro_plugin.timeline import Timeline
 
 from ..batches.dataset import ParquetRows, Samples
+from ..output.answers import answer_row
 from ..shards.index import conversations_of
 from .loss import answer_loss, next_labels
 
@@ -26,7 +29,7 @@ if TYPE_CHECKING:
 
     from numpro_plugin.families import Loaded
 
-    from ..batches.collator import Collator
+    from ..batches.collator import Collator, RawSample
     from ..recipe.record import HeldOutScore
     from ..shard_format import Turn
     from ..shards.index import ShardIndex
@@ -41,8 +44,7 @@ def moment_in(conversation: Sequence[Turn]) -> tuple[int, int] | None:
     A moment is two frame numbers that form a span ("3 to 9", "between 3 and 9"), and no other digit. Lists ("3, 9"), captions with a
     time ("From 3 to 9, a man runs.") and answers with more or fewer numbers are not moments.
     """
-    question = next((k for k, turn in enumerate(conversation) if turn["role"] == "user"), len(conversation))
-    turn = next((turn for turn in conversation[question + 1 :] if turn["role"] == "assistant"), None)
+    turn = _first_answer(conversation)
     if turn is None or len(turn["numbers"] or ()) != 2:
         return None
     text, (first, last) = turn["content"], turn["numbers"]
@@ -74,6 +76,9 @@ class HeldOut:
         self._collator, self._max_new_tokens, self._scores = collator, max_new_tokens, tuple(scores)
         self.samples = Samples(index, ParquetRows(index, keep=1))
         self._questions: list[tuple[int, tuple[int, int]]] = []
+        self.answers: list[dict[str, Any]] = []
+        """The answers of the last evaluation of all processes, as lines of a log (see ``output.answers``)."""
+
         if "mIoU" not in self._scores:
             return
         spans = [moment_in(conversation) for conversation in conversations_of(index)]
@@ -173,7 +178,7 @@ class HeldOut:
         generator = Generator(loaded)
         options = GenerationOptions(max_new_tokens=self._max_new_tokens, more=tuple(generate_options.items()))
         count = len(self._questions)
-        results: list[tuple[float, bool]] = []
+        results: list[tuple[int, dict[str, Any]]] = []
         for k in range(rank, -(-count // world) * world, world):
             if stop():
                 return None
@@ -185,16 +190,34 @@ class HeldOut:
                 sample = self._collator.question(raw)
             except NumProError as error:
                 raise NumProError(f"held-out sample {raw.id}: {error}") from None
-            last = Timeline(raw.row["duration_s"], raw.row["fps"]).count - 1 if raw.row else None
-            predicted = parse_moment(generator.batch([sample], options)[0].text, last_number=last).numbers
+            text = generator.batch([sample], options)[0].text
             if k < count:
-                results.append((_iou(predicted, truth), predicted is None))
-        results = gather(results)
-        failed = 100 * sum(failed for _, failed in results) / max(1, len(results))
-        return {**moment_scores([iou for iou, _ in results]), "parse_fail": failed, "samples": len(results)}
+                results.append((k, self._scored(raw, text, truth)))
+        self.answers = [row for _, row in sorted(gather(results), key=itemgetter(0))]
+        failed = sum(row["parse_fail"] for row in self.answers) / max(1, len(self.answers))
+        ious = [row["numpro"]["iou"] for row in self.answers]
+        return {**moment_scores(ious), "parse_fail": failed, "samples": len(self.answers)}
+
+    def _scored(self, raw: RawSample, text: str, truth: tuple[int, int]) -> dict[str, Any]:
+        """An answer with its scores. In seconds and clock times the truth is the annotation itself, if the shard has it."""
+        row, settings = raw.row or {}, self._collator.settings
+        timeline = Timeline(row["duration_s"], row["fps"])
+        answer = read_moment(text, settings.encoding.answer, timeline)
+        truth_s = timeline.span_seconds(*truth)
+        if settings.encoding.answer != "frames":
+            spans_s = (_first_answer(row["conversations"][raw.conversation]) or {}).get("spans_s")
+            truth_s = tuple(spans_s[0]) if spans_s else truth_s
+        numbers = self._collator.question_numbers(raw)
+        iou = _iou(answer.span_s, truth_s)
+        return answer_row(raw, text, answer, truth_s=truth_s, iou=iou, numbers=numbers, timeline=timeline, settings=settings)
 
 
-def _iou(predicted: tuple[float, float] | None, truth: tuple[int, int]) -> float:
+def _first_answer(conversation: Sequence[Turn]) -> Turn | None:
+    question = next((k for k, turn in enumerate(conversation) if turn["role"] == "user"), len(conversation))
+    return next((turn for turn in conversation[question + 1 :] if turn["role"] == "assistant"), None)
+
+
+def _iou(predicted: tuple[float, float] | None, truth: tuple[float, float]) -> float:
     if predicted is None:
         return 0.0
     return 1.0 if sorted(predicted) == sorted(truth) else float(span_iou(predicted, truth))

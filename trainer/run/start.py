@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from numpro_plugin.errors import NumProError
 
 from ..output.lock import OutputLock
+from ..recipe.reporting import check_reporters
 from .stop import Interrupted, Stopped, StopRequests, request_name
 
 if TYPE_CHECKING:
@@ -29,7 +30,7 @@ def run(recipe: Recipe, *, steal_lock: bool = False, time_limit_s: float | None 
 
     Returns:
         The folder of the result: ``output/adapter``, or ``output/model`` with ``tuning: full``. ``output`` also contains ``recipe.yaml``,
-        ``status.json``, ``log.jsonl``, ``loss.png`` and the last checkpoints.
+        ``status.json``, ``log.jsonl``, ``loss.png``, ``loss.svg`` and the last checkpoints.
 
     Raises:
         NumProError: the recipe, the shards or the output folder cannot be used, the loss is not finite, too many samples are unreadable,
@@ -39,6 +40,7 @@ def run(recipe: Recipe, *, steal_lock: bool = False, time_limit_s: float | None 
     for key, value in (("model", recipe.model), ("output", recipe.output), ("data.shards", recipe.data.shards)):
         if not value:
             raise NumProError(f"{key} is missing: set it in the recipe or pass {key}=...")
+    check_reporters(recipe.run.report_to)
     main = os.environ.get("RANK", "0") == "0"
     with StopRequests(time_limit_s) as requests:
         try:

@@ -19,12 +19,15 @@ from numpro_plugin.weights.folder import local_folder
 from numpro_plugin.weights.record import read_record
 
 from ..output.checkpoints import checkpoints, delete_leftovers
+from ..output.curve import draw_curve
 from ..output.export import training_record
+from ..output.hub import make_repository, push
 from ..output.resume import claim_output
 from ..output.status import write_status
+from ..shards.evaluated import EvaluatedVideos, check_not_evaluated
 from ..shards.index import ShardIndex
 from .arguments import deepspeed_used, processes, training_arguments
-from .callbacks import CURVE, LOG, draw_loss_curve, read_log
+from .callbacks import LOG, read_log
 from .loader import mixture_of
 from .model import check_adapter, open_for_training
 from .preemption import StopCallback
@@ -50,12 +53,16 @@ def train(recipe: Recipe, *, lock: OutputLock | None, requests: StopRequests) ->
     mixture_of(recipe, index)  # refuses what does not fit before the model is loaded
     held_out = ShardIndex.read(recipe.data.held_out, recipe.numpro) if recipe.data.held_out else None
     checkpoint = None
+    if lock is not None and recipe.data.evaluated == "refuse":
+        check_not_evaluated(index, held_out, EvaluatedVideos.of_tables())
     if lock is not None:
         checkpoint = claim_output(
             recipe, output, result, training_record(recipe, index, processes=processes(), deepspeed=deepspeed_used(recipe))
         )
         delete_leftovers(output, lock.dead)
     with _failure_recorded(output, lock):
+        if lock is not None and recipe.run.push_to_hub:
+            make_repository(recipe)
         args = training_arguments(recipe)  # before the model: ZeRO-3 partitions weights while they are loaded
         [run] = broadcast_object_list([RunState.of(recipe, checkpoint, lock)])
         set_seed(recipe.seed)
@@ -69,8 +76,11 @@ def train(recipe: Recipe, *, lock: OutputLock | None, requests: StopRequests) ->
             trainer.evaluate()  # after the export, so that the result exists even if this fails
         if lock is not None:
             lock.check()
-            draw_loss_curve(read_log(output / LOG), output / CURVE)
-            write_status(output, "finished", step=last, max_steps=trainer.state.max_steps, result=result.name)
+            draw_curve(read_log(output / LOG), output)
+            finished = {"step": last, "max_steps": trainer.state.max_steps, "result": result.name}
+            write_status(output, "finished", **finished)
+    if lock is not None and recipe.run.push_to_hub:  # the run is finished, whatever becomes of this
+        push(recipe, result, **finished)
     return result
 
 

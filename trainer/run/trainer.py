@@ -21,12 +21,13 @@ from numpro_plugin.families import base_model_of
 from numpro_plugin.weights.record import read_record
 
 from ..batches.collator import Collator
+from ..output.answers import write_answers
 from ..output.checkpoints import delete_old, save_whole
 from ..output.export import training_record, write_record
 from ..output.resume import extend_schedule
 from ..output.status import write_status
 from .arguments import deepspeed_used, processes
-from .callbacks import JsonLog, Meter, summarise
+from .callbacks import CurveCallback, JsonLog, Meter, summarise
 from .held_out import HeldOut
 from .loader import mixture_of, training_loader, training_samples
 from .loss import answer_loss
@@ -82,7 +83,7 @@ class NumProTrainer(Trainer):
             data_collator=self.collator,
             train_dataset=self.samples,
             eval_dataset=None if self.held_out is None else self.held_out.samples,
-            callbacks=[JsonLog(Path(recipe.output)), stopping],
+            callbacks=[JsonLog(Path(recipe.output)), CurveCallback(Path(recipe.output)), stopping],
         )
         self.model_accepts_loss_kwargs = True  # so that compute_loss gets the learned tokens of the whole accumulated batch
 
@@ -216,7 +217,12 @@ class NumProTrainer(Trainer):
             if self.state.global_step < self.state.max_steps:
                 self.stopping.end(code, self.control)
             return {}
-        metrics = {f"eval_{name}": value for name, value in scores.items()} | {"eval_seconds": round(time.perf_counter() - start, 2)}
+        took_s = round(time.perf_counter() - start, 2)
+        if self.held_out.answers and self.stopping.lock is not None:
+            self.stopping.lock.check()
+            step = self.state.global_step
+            write_answers(Path(self.recipe.output), self.held_out.answers, self.recipe, step=step, scores=scores, seconds=took_s)
+        metrics = {f"eval_{name}": value for name, value in scores.items()} | {"eval_seconds": took_s}
         self.log(metrics)
         self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
         self.meter.take()  # so that the time of the evaluation does not count as training time
