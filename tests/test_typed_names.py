@@ -73,7 +73,7 @@ METRICS = {
     },
 }
 HF_ARGUMENTS = (
-    "pretrained adapter dtype attn_implementation max_new_tokens batch_size max_frames device_map device token_budget share_prefix "
+    "pretrained adapter dtype attn_implementation max_new_tokens batch_size max_frames blocks device_map device token_budget share_prefix "
     "workers resume encoding"
 )
 WRAPPER_ARGUMENTS = "fps frame_size max_frames numbers encoding position font_size color stroke_width stroke_color resume requests_per_call"

@@ -90,6 +90,8 @@ class NumProHF(lmms):
         max_frames: instead of ``NUMPRO_MAX_FRAMES``; stands in the results' protocol.
         encoding: how time is shown and asked for, instead of ``NUMPRO_ENCODING``: a preset's name, or fields such as
             ``drawn:seconds;text:clock;answer:seconds``; stands in the results' protocol. Tasks with an encoding of their own keep it.
+        blocks: of Qwen models where texts stand before frames: "frame" puts one before each frame (twice the tokens of a pair), "pair"
+            one before two frames.
         device_map: "auto" spreads one model over all GPUs of a process.
         device: lmms-eval's ``--device``; default the first GPU, else the CPU.
         token_budget: tokens of a padded batch at most.
@@ -116,6 +118,7 @@ class NumProHF(lmms):
         batch_size: int | str = 1,
         max_frames: int | None = None,
         encoding: str | None = None,
+        blocks: str = "frame",
         device_map: str | None = None,
         device: str | None = None,
         token_budget: int = DEFAULT_TOKEN_BUDGET,
@@ -146,8 +149,15 @@ class NumProHF(lmms):
         place = device_map or (None if self._device.type == "cpu" else {"": str(self._device)})
         if loaded is None:
             loaded = load_model(
-                pretrained, adapter, dtype=dtype, attn_implementation=attn_implementation, device_map=place, merge=adapter is not None
+                pretrained,
+                adapter,
+                dtype=dtype,
+                attn_implementation=attn_implementation,
+                device_map=place,
+                merge=adapter is not None,
+                blocks=blocks,
             )
+        loaded = loaded._replace(family=loaded.family.with_blocks(blocks))
         self.loaded: Loaded | None = loaded
         self.answers_from_log = 0
         """How many answers were there before this object was asked."""
@@ -162,6 +172,7 @@ class NumProHF(lmms):
             "adapter": None if adapter is None else folder_state(local_folder(adapter), contents=True),
             "dtype": str(loaded.model.dtype),
             "attn_implementation": attn_implementation,
+            **({} if blocks == "frame" else {"blocks": blocks}),
         }
         decided = {**decided_by_model(loaded.family, max_frames), **chosen}
         announced = {**identity, **{key: value.name for key, value in chosen.items()}}
@@ -169,6 +180,7 @@ class NumProHF(lmms):
         self._session.model_class = type(self)
         self._settings = self._session.settings_by_video()
         check_trained(tuned, self._trained, self._settings)
+        loaded.family.check_encoding(self._settings.base.encoding)
         versions = {"numpro": __version__, **{library: version(library) for library in ("torch", "transformers")}}
         self._log = AnswerLog({**identity, **versions}) if resume else None
 
