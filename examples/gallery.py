@@ -1,8 +1,9 @@
-"""Render a video and ask about it with perfect frame numbers; make the pictures of the gallery.
+"""Render videos and ask about them with perfect frame numbers; make the pictures of README and of the gallery.
 
 python examples/gallery.py docs
 
-Writes gallery_*.png. Needs matplotlib (pip install 'numpro-plugin[train]').
+Writes sheet.png and gallery_*.png. Needs matplotlib (pip install 'numpro-plugin[train]') and text recognition
+(pip install 'numpro-plugin[ocr]').
 """
 
 from __future__ import annotations
@@ -12,12 +13,13 @@ import os
 import tempfile
 from pathlib import Path
 
-from PIL import Image
-from report_picture import made_runs
+from made_runs import made_runs, save_small
+from numbered_strip import DURATION_S, EVENTS
 
 from numpro_plugin.cli.main import main as numpro
+from numpro_plugin.demo.rendering import render_video
 
-MOST_WIDTH = 800
+MOST_WIDTH, WIDE = 800, 1200
 
 
 def main() -> None:
@@ -30,14 +32,16 @@ def main() -> None:
         made_runs(folder)
         os.environ["NUMPRO_DATA"] = str(folder / "data")
         os.chdir(folder)
+        render_video(folder / "rendered.mp4", EVENTS, duration_s=DURATION_S, size=(336, 336), greys=(52, 72), seed=4)
+        asked = ["--query", "a yellow circle", "--truth", "7.5", "15.5", "--answer", "From Frame 4 to Frame 7."]
+        take("sheet", "rendered.mp4", *asked, "-o", "sheet.png")
         take("sheet", "--samples", "two", "--id", first_id(folder), "-o", "gallery_sheet.png")
         take("ceiling", "custom", "--plot", "gallery_ceiling.png")
         take("compare", "four", "two", "--plot", "gallery_compare.png")
-        for picture in folder.glob("gallery_*.png"):
-            image = Image.open(picture).convert("RGB")
-            if image.width > MOST_WIDTH:
-                image = image.resize((MOST_WIDTH, image.height * MOST_WIDTH // image.width), Image.Resampling.LANCZOS)
-            image.quantize(256, Image.Quantize.FASTOCTREE).save(target / picture.name, optimize=True)
+        styles = ["--sizes", "10", "20", "40", "--plot", "gallery_design.png", "--sheet", "gallery_styles.png"]
+        take("design", "--benchmark", "custom", "--frames", "6", *styles)
+        for picture in (folder / "sheet.png", *folder.glob("gallery_*.png")):
+            save_small(picture, target / picture.name, colors=256, most_width=MOST_WIDTH if picture.name != "gallery_design.png" else WIDE)
 
 
 def first_id(folder: Path) -> str:

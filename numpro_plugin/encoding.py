@@ -139,6 +139,30 @@ class TimeEncoding:
             return tuple(_STAMPS[self.text].format(mark=mark) for mark in marks)
         return tuple(_RANGES[self.text].format(first=marks[part[0]], last=marks[part[-1]]) for part in grid.parts(len(numbers)))
 
+    @property
+    def shows_time(self) -> bool:
+        """Whether anything is drawn or written that an answer can be read from."""
+        return self.draws or self.text not in ("native", "none")
+
+    def answer_times(self, numbers: Sequence[int], fps: float) -> list[float]:
+        """The times in seconds that an answer in the asked unit can name by what is shown, ascending, each once; none if nothing is shown.
+
+        A mark is as exact as it is written: a clock counts whole seconds, and seconds have thousandths at most. In a grid every frame
+        counts, also where only the first and the last of them are named before it.
+
+        Args:
+            numbers: of all frames that are shown, ascending.
+            fps: numbers per second.
+        """
+        if not self.shows_time:
+            return []
+        times = [number / fps for number in numbers]
+        if {self.drawn, self.text} <= {"clock", "native", "none"} or self.answer == "clock":
+            times = [float(whole_seconds(time_s)) for time_s in times]
+        elif self.answer == "seconds":
+            times = [float(mark_of("seconds", time_s)) for time_s in times]
+        return list(dict.fromkeys(times))
+
     def check_rate(self, fps: float) -> None:
         """Raise NumProError if two neighbouring frames would carry the same clock time."""
         if fps > 1 and "clock" in (self.drawn, self.text):
@@ -168,9 +192,14 @@ def mark_of(kind: Literal["seconds", "clock"], time_s: float) -> str:
     if kind == "seconds":
         text = f"{time_s:.3f}"
         return text.rstrip("0").rstrip(".")
-    whole = int(time_s + 1e-9)  # 3 / 0.3 is a little less than 10
+    whole = whole_seconds(time_s)
     hours, minutes, seconds = whole // 3600, whole // 60 % 60, whole % 60
     return f"{hours}:{minutes:02}:{seconds:02}" if hours else f"{minutes:02}:{seconds:02}"
+
+
+def whole_seconds(time_s: float) -> int:
+    """How many whole seconds have passed: what a clock shows."""
+    return int(time_s + 1e-9)  # 3 / 0.3 is a little less than 10
 
 
 def parse_encoding(text: str, *, name: str = "encoding") -> TimeEncoding:
@@ -202,6 +231,31 @@ def parse_encoding(text: str, *, name: str = "encoding") -> TimeEncoding:
         return TimeEncoding.from_dict(values)
     except NumProError as error:
         raise NumProError(f"{name}={text!r}: {error}") from error
+
+
+def parse_encodings(text: str, *, name: str = "encodings") -> dict[str, TimeEncoding]:
+    """Several encodings by what they are called: ``native,number,drawn=seconds,answer=seconds``.
+
+    Fields of one that is written out stand together: it ends before a preset's name, or before a field that it already has. With semicolons
+    (``drawn:seconds;answer:seconds``) it is one part of the list. Arguments and errors as of `parse_encoding`; besides, none may be
+    there twice.
+    """
+    written: list[list[str]] = []
+    for part in (part.strip() for part in text.split(",")):
+        key = re.split(r"[=:]", part)[0]
+        last = [one for one in written[-1] if one not in PRESETS and ";" not in one] if written else []
+        fields_before = [re.split(r"[=:]", one)[0].strip() for one in last]
+        if part in PRESETS or ";" in part or not fields_before or key == part or key.strip() in fields_before:
+            written.append([part])
+        else:
+            written[-1].append(part)
+    found: dict[str, TimeEncoding] = {}
+    for parts in written:
+        encoding = parse_encoding(",".join(parts), name=name)
+        if encoding in found.values():
+            raise NumProError(f"{name}={text!r} has {encoding.name} twice")
+        found[encoding.name] = encoding
+    return found
 
 
 def _check_keys(values: Mapping[str, Any]) -> None:

@@ -103,7 +103,8 @@ def settings_from_environment(
             raise NumProError(f"{variable}={environ[variable]!r} cannot be read: {error}") from error
         if (decided := fixed.get(name, value)) != value:
             raise NumProError(
-                f"{variable}={environ[variable]} differs from {name}={decided!r} of {source}: change one of them, or unset the variable"
+                f"{variable}={environ[variable]} differs from {name}={getattr(decided, 'name', repr(decided))} of {source}: "
+                "change one of them, or unset the variable"
             )
         (settings if name in {f.name for f in fields(NumProSettings)} else style)[name] = value
     try:

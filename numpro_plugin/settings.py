@@ -149,6 +149,11 @@ class NumProSettings:
                 del values["encoding"]  # the same pixels as with the encodings that need no word
         return values
 
+    def shown_dict(self) -> dict[str, Any]:
+        """All that decides what a model is shown of a video: `pixel_dict`, and the text before its frames where that is not its own."""
+        text = self.encoding.text
+        return self.pixel_dict() if text == "native" else {**self.pixel_dict(), "text": text}
+
 
 def encoding_with(encoding: TimeEncoding, *, numbers: bool) -> TimeEncoding:
     """What the short word ``numbers`` makes of an encoding: ``number`` or ``plain``.

@@ -59,6 +59,22 @@ def show(frames: Frames, settings: NumProSettings, *, numbers: NDArray[np.int64]
     Raises:
         NumProError: a mark is wider than its frame.
     """
+    encoding = settings.encoding
+    pixels = marked_frames(frames, settings, numbers=numbers)
+    texts = encoding.texts((frames.numbers if numbers is None else numbers).tolist(), frames.timeline.fps)
+    own = frames.numbers
+    if grid := encoding.grid:
+        parts = grid.parts(len(pixels))
+        pixels = np.stack([_composed(pixels[part.start : part.stop], grid.columns, grid.rows) for part in parts])
+        own = frames.numbers[[part.start for part in parts]]
+    return ShownVideo(Frames(pixels, own, frames.timeline), texts, frames.numbers)
+
+
+def marked_frames(frames: Frames, settings: NumProSettings, *, numbers: NDArray[np.int64] | None = None) -> NDArray[np.uint8]:
+    """Each frame by itself with what is drawn on it, uint8 (N, H, W, 3); those of a grid before they are put together.
+
+    Arguments and errors as of `show`.
+    """
     encoding, fps = settings.encoding, frames.timeline.fps
     marked = frames.numbers if numbers is None else numbers
     pixels = _resized(frames.pixels, settings.tile_size) if encoding.grid or encoding.drawn == "bar" else frames.pixels
@@ -74,13 +90,7 @@ def show(frames: Frames, settings: NumProSettings, *, numbers: NDArray[np.int64]
         times_s = (marked / fps).tolist()
         duration_s = max(frames.timeline.duration_s, times_s[-1])
         pixels = draw_bars(pixels, times_s, labels, duration_s=duration_s, height=settings.frame_size[1], color=settings.style.color)
-    texts = encoding.texts(marked.tolist(), fps)
-    own = frames.numbers
-    if grid := encoding.grid:
-        parts = grid.parts(len(pixels))
-        pixels = np.stack([_composed(pixels[part.start : part.stop], grid.columns, grid.rows) for part in parts])
-        own = frames.numbers[[part.start for part in parts]]
-    return ShownVideo(Frames(pixels, own, frames.timeline), texts, frames.numbers)
+    return pixels
 
 
 def show_video(

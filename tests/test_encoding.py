@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from numpro_plugin import NumProError, NumProSettings
-from numpro_plugin.encoding import NUMBER, PLAIN, PRESETS, Grid, TimeEncoding, mark_of, parse_encoding
+from numpro_plugin.encoding import NUMBER, PLAIN, PRESETS, Grid, TimeEncoding, mark_of, parse_encoding, parse_encodings
 from numpro_plugin.numbering import draw_marks, draw_numbers
 from numpro_plugin.prompts.questions import highlights_question, moment_question, rate_sentence
 from numpro_plugin.showing import show
@@ -191,3 +191,28 @@ def test_highlights_are_asked_for_in_frames_only() -> None:
     assert "<Frame" not in highlights_question("a dog", NumProSettings(encoding=PRESETS["text_number"].encoding))
     with pytest.raises(NumProError, match="highlight detection asks for frame numbers, but encoding text asks for seconds"):
         highlights_question("a dog", NumProSettings(encoding=PRESETS["text"].encoding))
+
+
+def test_several_encodings_in_one_word() -> None:
+    names = ["native", "drawn=seconds,text=clock,answer=seconds", "drawn=clock,text=native,answer=clock,layout=frames", "number+text"]
+    found = parse_encodings(",".join(names))
+    assert list(found) == ["native", "drawn=seconds,text=clock,answer=seconds", "clock", "number+text"]
+    assert list(found.values()) == [parse_encoding(name) for name in names]
+    assert list(parse_encodings("drawn:seconds;answer:seconds,text:clock;answer:clock")) == [
+        "seconds",
+        "drawn=none,text=clock,answer=clock",
+    ]
+    for text, complaint in (("number,numbers", "'numbers' is unknown"), ("clock,number,clock", "has clock twice"), ("", "is unknown")):
+        with pytest.raises(NumProError, match=f"--encodings=.*{complaint}"):
+            parse_encodings(text, name="--encodings")
+
+
+def test_the_times_that_an_answer_can_name() -> None:
+    def times(name: str, fps: float) -> list[float]:
+        return parse_encoding(name).answer_times(range(5), fps)
+
+    assert times("number", 0.4) == times("grid", 0.4) == times("drawn=number,text=clock,answer=seconds", 0.4) == [0, 2.5, 5, 7.5, 10]
+    assert times("clock", 0.4) == times("drawn=clock,answer=seconds", 0.4) == [0, 2, 5, 7, 10]
+    assert times("drawn=number,answer=clock", 2) == [0, 1, 2]
+    assert times("seconds", 3) == [0, 0.333, 0.667, 1, 1.333]
+    assert times("plain", 1) == times("native", 1) == []

@@ -15,10 +15,11 @@ import yaml
 ROOT = Path(__file__).resolve().parents[1]
 
 FLAGS = {
-    "numpro": "demo ask prepare check number score compare ceiling sweep report sheet export doctor cache tasks-path --version",
+    "numpro": "demo ask app prepare check number score compare ceiling sweep report sheet export design doctor cache tasks-path --version",
     "numpro demo": "--train --videos --seed --out --json",
     "numpro ask": "video QUERY --model --adapter --highlights --fps --max-frames --start --end --max-new-tokens --batch-size --dtype "
-    "--attn --device --json --clip --srt --edl --csv --force",
+    "--attn --device --json --clip --srt --edl --csv --force --encoding",
+    "numpro app": "--model --adapter --demo --fps --max-frames --dtype --device --host --port --max-upload-mb",
     "numpro prepare": "charades didemo activitynet qvhighlights custom timelens_charades timelens_activitynet timelens_qvhighlights "
     "vue_tr vue_tr_v2 momentseeker ego4d_nlq tvgbench tacos youcook2 hirest charades_ood rextime etbench_tvg",
     "numpro prepare charades": "--annotations --videos --without-videos --durations --split --out --allow-missing",
@@ -28,34 +29,37 @@ FLAGS = {
     "numpro prepare custom": "--annotations --videos --without-videos --columns --unit --split --out --allow-missing",
     "numpro check": "charades --split --out",
     "numpro number": "video -o --output --fps --frame-size --max-frames --end --position --font-size --color --stroke-width "
-    "--stroke-color --force",
-    "numpro score": "moment highlight set predictions --truth --fps --compatible --json",
+    "--stroke-color --force --encoding",
+    "numpro score": "moment highlight set predictions --truth --fps --unit --compatible --json",
     "numpro compare": "run_a run_b --json --plot --force",
     "numpro sweep": (
         "--model --model_args --model-args --tasks --encodings --fps --styles -o --out --limit --batch_size --batch-size --device "
         "--gen_kwargs --gen-kwargs --shard --join --dry-run --json"
     ),
-    "numpro ceiling": "charades --fps --max-frames --split --out --json --plot --force",
+    "numpro ceiling": "charades --fps --max-frames --encoding --split --out --json --plot --force",
     "numpro report": "RUN -o --output --pictures --videos --force",
-    "numpro sheet": "video -o --output --query --truth --answer --samples --id --fps --frame-size --max-frames --end --force",
+    "numpro sheet": "video -o --output --query --truth --answer --samples --id --encoding --fps --frame-size --max-frames --end --force",
     "numpro export": "RUN --to csv coco fiftyone labelstudio -o --output --force",
+    "numpro design": "VIDEO --benchmark --split --most-videos --frames --reader --sizes --colors --positions --outlines --plot --sheet "
+    "--json --force",
     "numpro doctor": "FOLDER --json",
     "numpro cache": "info clear",
     "numpro tasks-path": "",
     "numpro-train": "shards run plan merge --version",
     "numpro-train shards": "INPUT --out --videos --yfcc-hash --fps --frame-size --max-frames --jpeg-quality --chroma --workers --shard "
-    "--engine --rows-per-file --file-mb --allow-skipped --retry-skipped --past-last",
+    "--engine --rows-per-file --file-mb --allow-skipped --retry-skipped --past-last --evaluated",
     "numpro-train run": "RECIPE KEY=VALUE --show --time-limit --steal-lock",
     "numpro-train plan": "RECIPE KEY=VALUE --gpus --hours",
     "numpro-train merge": "BASE ADAPTER OUT",
 }
 BENCHMARKS = (
-    *("charades", "didemo", "activitynet", "qvhighlights", "qvhighlights_hd", "custom"),
+    *("charades", "didemo", "activitynet", "qvhighlights", "qvhighlights_hd", "custom", "custom_sets"),
     *("timelens", "timelens_charades", "timelens_activitynet", "timelens_qvhighlights"),
     *("vue_tr", "vue_tr_v2", "momentseeker", "ego4d_nlq"),
     *("tvgbench", "tacos", "youcook2", "hirest", "charades_ood", "rextime", "etbench_tvg"),
 )
 TASKS = {f"numpro_{name}{twin}" for name in BENCHMARKS for twin in ("", "_plain")} | {"numpro", "numpro_plain"}
+TASKS |= {f"numpro_{name}_native" for name in BENCHMARKS if name != "qvhighlights_hd"} | {"numpro_native"}
 METRICS = {
     "numpro_charades": {"R@0.3", "R@0.5", "R@0.7", "mIoU", "parse_fail", "request_fail"},
     "numpro_vue_tr": {
@@ -69,15 +73,16 @@ METRICS = {
     },
 }
 HF_ARGUMENTS = (
-    "pretrained adapter dtype attn_implementation max_new_tokens batch_size max_frames device_map device token_budget share_prefix "
-    "workers resume"
+    "pretrained adapter dtype attn_implementation max_new_tokens batch_size max_frames blocks device_map device token_budget share_prefix "
+    "workers resume encoding"
 )
-WRAPPER_ARGUMENTS = "fps frame_size max_frames numbers position font_size color stroke_width stroke_color resume requests_per_call"
+WRAPPER_ARGUMENTS = "fps frame_size max_frames numbers encoding position font_size color stroke_width stroke_color resume requests_per_call"
 VARIABLES = {
     "NUMPRO_FPS": "1",
     "NUMPRO_FRAME_SIZE": "448x336",
     "NUMPRO_MAX_FRAMES": "12",
     "NUMPRO_PROMPT": "ft",
+    "NUMPRO_ENCODING": "number+text",
     "NUMPRO_POSITION": "top_left",
     "NUMPRO_FONT_SIZE": "20",
     "NUMPRO_COLOR": "blue",
@@ -94,7 +99,8 @@ RECIPE_KEYS = """
     model adapter output tuning seed resume
     numpro.fps numpro.frame_size numpro.max_frames numpro.numbers numpro.prompt
     numpro.style.position numpro.style.font_size numpro.style.color numpro.style.stroke_width numpro.style.stroke_color
-    data.shards data.sources data.held_out data.streaming data.shuffle_buffer data.group_by_length data.numbering data.highest_number
+    data.shards data.sources data.held_out data.evaluated data.streaming data.shuffle_buffer
+    data.group_by_length data.numbering data.highest_number
     data.font_size_jitter data.max_tokens data.max_unreadable data.workers
     lora.rank lora.alpha lora.dropout lora.projector
     optimizer.lr optimizer.schedule optimizer.warmup optimizer.weight_decay optimizer.betas optimizer.max_grad_norm
@@ -164,6 +170,7 @@ def test_variables(monkeypatch: pytest.MonkeyPatch):
 
     settings = settings_from_environment(VARIABLES)
     assert (settings.fps, settings.frame_size, settings.max_frames, settings.prompt) == (1, (448, 336), 12, "ft")
+    assert settings.encoding.name == "number+text"
     style = settings.style
     assert (style.position, style.font_size, style.color) == ("top_left", 20, "blue")
     assert (style.stroke_width, style.stroke_color) == (2, "white")

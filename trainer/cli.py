@@ -87,6 +87,12 @@ def _add_shards(verbs: Any) -> None:
         metavar="FRACTION",
         help="fraction that may be skipped without an error (default: 0.01)",
     )
+    rows.add_argument(
+        "--evaluated",
+        choices=["refuse", "leave-out", "allow"],
+        default="refuse",
+        help="videos that are also in a prepared table that is evaluated, custom ones included: refused (default), left out, or allowed",
+    )
     rows.add_argument("--retry-skipped", action="store_true", help="make the files again in which videos were skipped")
     rows.add_argument(
         "--past-last",
@@ -181,6 +187,7 @@ def _shards(args: argparse.Namespace) -> int:
         workers=args.workers,
         engine=args.engine,
         retry_skipped=args.retry_skipped,
+        evaluated=args.evaluated,
     )
     say(report(manifest, args.out))
     too_many = too_many_skipped(manifest, args.allow_skipped)

@@ -113,6 +113,17 @@ def number_words(text: str) -> str:
     return _ORDINAL_BEFORE.sub(lambda m: f"{_ORDINAL_VALUES[m[1]]}th", text)
 
 
+def counted_words(text: str, nouns: str) -> str:
+    """Number words before ``nouns`` (a pattern) are numbers, and so are those that a range begins with.
+
+    "six to eighteen seconds" is "6 to 18 seconds" for the nouns "seconds".
+    """
+    if not re.search(nouns, text):
+        return text
+    text = re.sub(rf"\b({_WORD})(?=[ -]{nouns})", lambda m: str(_value(m[1])), text)
+    return re.sub(rf"\b({_WORD})(?= ?(?:to|through|until|till|and|-) ?\d)", lambda m: str(_value(m[1])), text)
+
+
 def _value(word: str) -> int:
     return sum(_VALUES[part] for part in re.split("[ -]", word))
 

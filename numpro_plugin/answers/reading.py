@@ -55,10 +55,10 @@ def read_moment(text: str, unit: AnswerUnit, timeline: Timeline) -> Reading:
     Args:
         text: the model's words.
         unit: what the question asked for.
-        timeline: of the video.
+        timeline: of the video; its duration is 0 where it is not known, so that "to the end" says nothing.
     """
     if unit == "frames":
-        answer = parse_moment(text, last_number=timeline.count - 1)
+        answer = parse_moment(text, last_number=_last_number(timeline))
         span_s = timeline.span_seconds(*answer.numbers) if answer.numbers else None
         return Reading(answer.span, span_s, answer.unit if answer.span is not None else None, answer.reason)
     times = parse_times(text, unit=unit, timeline=timeline)
@@ -69,7 +69,11 @@ def read_moment(text: str, unit: AnswerUnit, timeline: Timeline) -> Reading:
 def read_set(text: str, unit: AnswerUnit, timeline: Timeline) -> SetReading:
     """All spans that an answer names; arguments as for `read_moment`."""
     if unit == "frames":
-        answer = parse_set(text, last_number=timeline.count - 1)
+        answer = parse_set(text, last_number=_last_number(timeline))
         return SetReading(answer.spans, tuple(timeline.span_seconds(*span) for span in answer.spans or ()), answer.reason)
     times = parse_times(text, unit=unit, timeline=timeline)
     return SetReading(times.spans, times.spans_s, times.reason)
+
+
+def _last_number(timeline: Timeline) -> int | None:
+    return timeline.count - 1 if timeline.duration_s > 0 else None

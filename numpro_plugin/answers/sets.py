@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from numpro_plugin.answers.moments import parse_moment
 from numpro_plugin.answers.thoughts import answer_part
+
+if TYPE_CHECKING:
+    from numpro_plugin.answers.moments import MomentAnswer
 
 _EMPTY_LIST = re.compile(r"\[\s*(?:\[\s*\])?\s*\]")
 _DENIAL = "the answer says that"
@@ -38,14 +42,18 @@ def parse_set(text: str, *, last_number: int | None = None) -> SetAnswer:
         return SetAnswer(answer.spans, answer.reason)
     if answer.span is not None:
         return SetAnswer(None, f"{answer.reason}; the task asks for frames, so this counts as not understood")
+    none = says_none(answer, text)
+    return SetAnswer(() if none else None, none or answer.reason)
+
+
+def says_none(answer: MomentAnswer, text: str) -> str | None:
+    """How an answer without a span says that there is no such moment; None if it does not.
+
+    Args:
+        answer: what was understood of it.
+        text: the answer.
+    """
     own = answer_part(text).text if isinstance(text, str) else ""
     if _EMPTY_LIST.search(own) and not re.search(r"\d", own):
-        return SetAnswer((), "the answer is an empty list")
-    if answer.reason.startswith(_DENIAL):
-        return SetAnswer((), answer.reason)
-    return SetAnswer(None, answer.reason)
-
-
-def format_set(spans: list[tuple[int, int]]) -> str:
-    """Spans of numbers as the questions ask for them: ``[[3, 9], [12, 15]]``."""
-    return str([list(span) for span in spans])
+        return "the answer is an empty list"
+    return answer.reason if answer.reason.startswith(_DENIAL) else None

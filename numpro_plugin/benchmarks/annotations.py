@@ -85,6 +85,9 @@ class Benchmark:
     """(videos, queries) of the official splits, with what the benchmark leaves out; None where it is not known. A split is recognised by
     them whatever its file is called."""
 
+    other_sizes: Mapping[str, tuple[int | None, int | None]] = field(default_factory=dict)
+    """The same of a second form in which the splits are published, where its files hold other queries."""
+
     video_form: str | None = None
     """Regular expression that the videos' ids match; None where they can be anything."""
 
@@ -109,6 +112,13 @@ def seconds(value: Any) -> float:
         raise ValueError(f"{_short(value)} must be 0 seconds or more")
     if value > LONGEST_S:  # before any conversion: an integer may be too large for a float
         raise ValueError(f"{_short(value)} is more than {LONGEST_S:,.0f} seconds; times must be in seconds, not in milliseconds or frames")
+    return float(value)
+
+
+def frame_rate(value: Any) -> float:
+    """Frames a second, in which times are counted. Raises ValueError unless it is a number above 0, at most `LONGEST_S`."""
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value <= LONGEST_S:
+        raise ValueError(f"fps must be a number of frames a second above 0, got {_short(value)}")
     return float(value)
 
 

@@ -12,6 +12,10 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _IN_FRAMES = ("num_frames", "fps")
+_SEVERAL = (
+    "gives a query a list of spans, but here each has one [start, end]; write queries with several spans as JSON lines, one a line: "
+    "{'video': ..., 'query': ..., 'spans': [[start, end], ...]}"
+)
 
 
 @dataclass(frozen=True)
@@ -65,6 +69,8 @@ def _queries(path: Path, name: str, video: dict[str, Any], keys: Keys, *, only_k
             raise ValueError(f"{keys.spans!r} and {keys.queries!r} must be lists")
         if len(timestamps) != len(sentences):
             raise ValueError(f"has {len(timestamps)} {keys.spans} but {len(sentences)} {keys.queries}")
+        if any(isinstance(time, list) and time and isinstance(time[0], list) for time in timestamps):
+            raise ValueError(_SEVERAL)
         length_s = duration(video[keys.duration]) if keys.duration in video else None
         return [
             Query(f"{name}:{k}", name, plain_text(sentence, "sentence").strip(), (span(time),), length_s, files=file_names(name))

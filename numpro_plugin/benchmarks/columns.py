@@ -7,7 +7,7 @@ import re
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from numpro_plugin.benchmarks.annotations import check_ids, part, seconds
+from numpro_plugin.benchmarks.annotations import check_ids, frame_rate, part, seconds
 from numpro_plugin.benchmarks.rows import COLUMN_OF, COLUMNS, query_of_row, read_each, read_rows, rows_of_list, time_of
 from numpro_plugin.benchmarks.text_files import file_kind, read_json
 from numpro_plugin.errors import NumProError
@@ -129,9 +129,9 @@ def _in_seconds(query: Query, fps: Any, reading: Reading) -> tuple[tuple[float, 
     if reading.unit == "seconds" or not query.spans_s:
         return query.spans_s
     if reading.unit == "frames":
-        rate = reading.size if fps in (None, "") else seconds(fps)
+        rate = reading.size if fps in (None, "") else frame_rate(fps)
         if not rate:
-            raise ValueError("its times are frames, and there is no fps above 0: give --unit frames:RATE or a column, --columns fps=...")
+            raise ValueError("its times are frames, and it has no fps: give --unit frames:RATE or a column, --columns fps=...")
         return tuple((seconds(start / rate), seconds(end / rate)) for start, end in query.spans_s)
     size = reading.size or 0.0
     return tuple((seconds(min(span) * size), seconds((max(span) + 1) * size)) for span in query.spans_s)

@@ -119,6 +119,10 @@ def _splits_of_size(benchmark: Benchmark, queries: list[Query]) -> list[str]:
     size = len({query.video for query in queries}), len(queries)
     return [
         split
-        for split, official in benchmark.sizes.items()
-        if all(known in (None, count) for known, count in zip(official, size, strict=True))
+        for split in benchmark.sizes
+        if any(
+            all(known in (None, count) for known, count in zip(official[split], size, strict=True))
+            for official in (benchmark.sizes, benchmark.other_sizes)
+            if split in official
+        )
     ]

@@ -23,7 +23,7 @@ COLUMNS: dict[str, tuple[str, ...]] = {
     "video": ("video", "vid", "video_id", "video_path"),
     "query": ("query", "caption", "sentence"),
     "id": ("id", "qid", "query_id"),
-    "spans": ("spans", "timestamps", "relevant_windows", "timestamp"),
+    "spans": ("spans", "spans_s", "timestamps", "relevant_windows", "timestamp"),
     "start_time": ("start_time", "start"),
     "end_time": ("end_time", "end"),
     "duration": ("duration",),
@@ -61,6 +61,8 @@ def read_rows(path: Path) -> Iterable[tuple[int, dict[str, Any]]]:
 
 def rows_of_list(path: Path, content: Any) -> Iterable[tuple[int, dict[str, Any]]]:
     """Numbered rows of what a JSON file holds. Raises NumProError unless it is a list of objects."""
+    if isinstance(content, dict) and COLUMN_OF.keys() & content:
+        raise NumProError(f"{path}: is a single row and no list of rows; put it into [ ], or name the file .jsonl and write a row a line")
     if not isinstance(content, list):
         raise NumProError(f"{path}: must be a list of rows with 'video' and 'query', got {type(content).__name__}")
     for position, row in enumerate(content):

@@ -16,6 +16,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from numpro_plugin.benchmarks import BENCHMARKS
 from numpro_plugin.benchmarks.readers.custom import checked_set_name
 from numpro_plugin.environment import chosen_custom_set, chosen_split, data_folder, data_folder_is_default
 from numpro_plugin.errors import NumProError
@@ -103,6 +104,13 @@ def table_path(benchmark: str, split: str, folder: str | os.PathLike[str] | None
     if benchmark == "custom" and (name := name or chosen_custom_set()):
         place /= checked_set_name(name)
     return place / f"{split}.parquet"
+
+
+def prepared_tables(folder: str | os.PathLike[str] | None = None) -> dict[str, Path]:
+    """Every table of a folder of tables, all splits and own sets, by what it is called: ``charades test``, ``custom kitchen val``."""
+    root = Path(folder or data_folder())
+    found = [path for name in BENCHMARKS for pattern in ("*.parquet", "*/*.parquet") for path in sorted((root / name).glob(pattern))]
+    return {" ".join(path.relative_to(root).with_suffix("").parts): path for path in found}
 
 
 @contextmanager

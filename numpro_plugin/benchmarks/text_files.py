@@ -167,6 +167,9 @@ def _parse(text: str, path: Path, line: int | None) -> Any:
     try:
         return _DECODER.decode(text)
     except json.JSONDecodeError as error:
+        if line is None and error.msg == "Extra data" and text[error.pos] in "{[" and error.lineno > 1:
+            problem = "a second value begins here, so this is not JSON but JSON lines; name it .jsonl"
+            raise NumProError(f"{path}:{error.lineno}: {problem}") from None
         part = "file" if line else "download"
         raise NumProError(f"{path}:{line or error.lineno}: is not JSON ({error.msg}); is the {part} complete?") from None
     except (RecursionError, ValueError) as error:

@@ -8,17 +8,15 @@ from typing import TYPE_CHECKING, Any
 
 from numpro_plugin.answers.thoughts import UNCLOSED
 from numpro_plugin.cli.moments import add_moment_flags, check_moment_flags, tell, write_moments
-from numpro_plugin.cli.terminal import check_json_target, finish
+from numpro_plugin.cli.terminal import ENCODING_HELP, check_json_target, finish
 from numpro_plugin.errors import NumProError
+from numpro_plugin.inference.device import DTYPES
 
 if TYPE_CHECKING:
     import argparse
 
     from numpro_plugin.inference.localize import Localized
     from numpro_plugin.video.packets import PacketIndex
-
-
-_DTYPES = ("auto", "bfloat16", "float16", "float32")
 
 
 def add_ask_verb(verbs: Any) -> None:
@@ -33,6 +31,7 @@ def add_ask_verb(verbs: Any) -> None:
     verb.add_argument("--model", required=True, metavar="FOLDER", help="folder or hub id of the model")
     verb.add_argument("--adapter", metavar="FOLDER", help="folder or hub id of a NumPro-FT adapter for it")
     verb.add_argument("--highlights", action="store_true", help="ask for highlights with scores from 1 to 5 instead of one moment")
+    verb.add_argument("--encoding", metavar="NAME", help=ENCODING_HELP.replace("default: number", "default: the adapter's, else number"))
     verb.add_argument("--fps", type=float, help="numbers per second (default: the adapter's, else 0.5)")
     verb.add_argument("--max-frames", type=int, help="most frames; longer videos are thinned evenly (default: the adapter's, else 240)")
     verb.add_argument("--start", type=float, default=0.0, metavar="SECONDS", help="look at a part of the video only: from here")
@@ -51,15 +50,18 @@ def _ask(args: argparse.Namespace) -> int:
     index = _check(args)  # what is wrong with the arguments shows before torch is imported and a large model loaded
     from transformers.utils import logging as transformers_logging
 
+    from numpro_plugin.encoding import parse_encoding
     from numpro_plugin.families import load_model
+    from numpro_plugin.inference.device import device_map
     from numpro_plugin.inference.localize import localize, settings_for
 
     transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]
-    place = _device_map(args.device)
+    place = device_map(args.device)
     loaded = load_model(
         args.model, args.adapter, dtype=args.dtype, attn_implementation=args.attn, device_map=place, merge=args.adapter is not None
     )
-    settings = settings_for(loaded, args.model, args.adapter, fps=args.fps, max_frames=args.max_frames)
+    encoding = None if args.encoding is None else parse_encoding(args.encoding, name="--encoding")
+    settings = settings_for(loaded, args.model, args.adapter, fps=args.fps, max_frames=args.max_frames, encoding=encoding)
     found = localize(
         index,
         args.queries,
@@ -79,6 +81,8 @@ def _ask(args: argparse.Namespace) -> int:
 
 def _check(args: argparse.Namespace) -> PacketIndex:
     """The video's packets, if the arguments are right."""
+    from numpro_plugin.encoding import parse_encoding
+    from numpro_plugin.prompts.questions import check_highlights
     from numpro_plugin.settings import NumProSettings
     from numpro_plugin.video.packets import read_packets
 
@@ -86,13 +90,16 @@ def _check(args: argparse.Namespace) -> PacketIndex:
     check_moment_flags(args)
     if any(not query.strip() for query in args.queries):
         raise NumProError("a query must say what to look for, got an empty one")
-    if args.dtype not in _DTYPES:
-        raise NumProError(f"--dtype {args.dtype!r} is unknown; allowed: {', '.join(_DTYPES)}")
+    if args.dtype not in DTYPES:
+        raise NumProError(f"--dtype {args.dtype!r} is unknown; allowed: {', '.join(DTYPES)}")
     for name in ("batch_size", "max_new_tokens"):
         if (value := getattr(args, name)) is not None and value < 1:
             raise NumProError(f"--{name.replace('_', '-')} {value} must be 1 or more")
-    given = {"fps": args.fps, "max_frames": args.max_frames}
-    NumProSettings(**{name: value for name, value in given.items() if value is not None})
+    encoding = None if args.encoding is None else parse_encoding(args.encoding, name="--encoding")
+    given = {"fps": args.fps, "max_frames": args.max_frames, "encoding": encoding}
+    settings = NumProSettings(**{name: value for name, value in given.items() if value is not None})
+    if args.highlights:
+        check_highlights(settings.encoding)
     index = read_packets(args.video)
     duration_s = index.duration_s
     end_s = duration_s if args.end is None else args.end
@@ -101,15 +108,6 @@ def _check(args: argparse.Namespace) -> PacketIndex:
             f"--start {args.start:g} --end {end_s:g}: the part must lie within the video's {duration_s:.2f} s, start before end"
         )
     return index
-
-
-def _device_map(device: str | None) -> Any:
-    import torch
-
-    if device == "auto":
-        return "auto"
-    device = device or ("cuda" if torch.cuda.is_available() else "cpu")
-    return None if device == "cpu" else {"": device}
 
 
 def _block(one: Localized) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from numpro_plugin.cli.terminal import JSON_HELP, check_json_target, finish, say
+from numpro_plugin.cli.terminal import ENCODING_HELP, JSON_HELP, check_json_target, finish, say
 from numpro_plugin.errors import NumProError
 from numpro_plugin.files import check_target
 
@@ -18,6 +18,7 @@ def add_clip_verbs(verbs: Any) -> None:
     verb = verbs.add_parser("number", help="write the numbered clip of one video, as models get it")
     verb.add_argument("video", type=Path)
     verb.add_argument("-o", "--output", type=Path, required=True, metavar="OUT.mp4")
+    verb.add_argument("--encoding", default="number", metavar="NAME", help=f"{ENCODING_HELP}; a clip shows what is drawn")
     verb.add_argument("--fps", type=float, default=0.5, help="numbers per second (default: 0.5)")
     verb.add_argument("--frame-size", default="336", metavar="N|WxH", help="size of the frames in pixels (default: 336)")
     verb.add_argument("--max-frames", type=int, default=240, help="most frames shown; longer videos are thinned evenly (default: 240)")
@@ -45,15 +46,21 @@ def _number(args: argparse.Namespace) -> int:
     if args.output.exists() and args.video.exists() and args.output.samefile(args.video):
         raise NumProError(f"{args.output} is the video itself; choose another name")
     from numpro_plugin.clips.clip import write_clip
+    from numpro_plugin.encoding import parse_encoding
     from numpro_plugin.numbering import NumberStyle
     from numpro_plugin.settings import NumProSettings, parse_frame_size
 
     frame_size = parse_frame_size(args.frame_size, name="--frame-size")
     style = NumberStyle(args.position, args.font_size, args.color, args.stroke_width, args.stroke_color)
-    settings = NumProSettings(fps=args.fps, frame_size=frame_size, max_frames=args.max_frames, style=style)
+    encoding = parse_encoding(args.encoding, name="--encoding")
+    settings = NumProSettings(fps=args.fps, frame_size=frame_size, max_frames=args.max_frames, style=style, encoding=encoding)
     info = write_clip(args.video, args.output, settings, end_s=args.end)
     numbers = f"numbers {info.numbers[0]} to {info.numbers[-1]}"
+    if encoding.grid:
+        numbers = f"each a grid of {encoding.grid.columns} x {encoding.grid.rows}, their first {numbers}"
     say(f"{args.output}: {len(info.numbers)} frames, {numbers}, of {info.duration_s:.2f} s of video")
+    if encoding.text not in ("native", "none"):
+        say(f"note: encoding {encoding.name} also writes text before each frame, which is no part of a clip")
     return 0
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from numpro_plugin.benchmarks import BENCHMARKS, benchmark_named
-from numpro_plugin.cli.terminal import JSON_HELP, check_json_target, finish
+from numpro_plugin.cli.terminal import JSON_HELP, check_json_target, finish, path_or_place
 
 if TYPE_CHECKING:
     from numpro_plugin.benchmarks.table import Report
@@ -27,11 +27,6 @@ _UNIT_HELP = (
 _ON_HUB = ", or hf://datasets/ORG/NAME/PATH on the Hugging Face hub"
 
 
-def _place(text: str) -> Path | str:
-    """A path of this machine, or a place on the hub, whose slashes a path would lose."""
-    return text if text.startswith("hf:") else Path(text)
-
-
 def add_data_verbs(verbs: Any) -> None:
     """The verbs on the command's parser."""
     tables: dict[str, Any] = {"type": Path, "metavar": "DIR", "help": "folder of tables (default: $NUMPRO_DATA, else the user cache)"}
@@ -47,10 +42,13 @@ def add_data_verbs(verbs: Any) -> None:
         one = benchmarks.add_parser(
             name, help=benchmark.title, description=benchmark.sources, formatter_class=argparse.RawDescriptionHelpFormatter
         )
-        one.add_argument("--annotations", type=_place, required=True, metavar="FILE", help=f"annotation file, .gz or not{_ON_HUB}")
+        one.add_argument("--annotations", type=path_or_place, required=True, metavar="FILE", help=f"annotation file, .gz or not{_ON_HUB}")
         source = one.add_mutually_exclusive_group(required=True)
         source.add_argument(
-            "--videos", type=_place, metavar="DIR", help=f"folder with the videos, searched with its subfolders{_ON_HUB}, with tar shards"
+            "--videos",
+            type=path_or_place,
+            metavar="DIR",
+            help=f"folder with the videos, searched with its subfolders{_ON_HUB}, with tar shards",
         )
         source.add_argument("--without-videos", action="store_true", help="for checks that need no pixels")
         one.set_defaults(durations=None, yfcc_hash=None, majority=False, name=None, force=False, run=_prepare)

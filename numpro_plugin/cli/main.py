@@ -8,10 +8,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from numpro_plugin import __version__
+from numpro_plugin.app.command import add_app_verb
 from numpro_plugin.cli.ask import add_ask_verb
 from numpro_plugin.cli.clips import add_clip_verbs
 from numpro_plugin.cli.command import run_command
 from numpro_plugin.cli.data import add_data_verbs
+from numpro_plugin.cli.design import add_design_verb
 from numpro_plugin.cli.doctor import add_doctor_verb
 from numpro_plugin.cli.scores import add_score_verbs
 from numpro_plugin.cli.sweep import add_sweep_verb
@@ -38,7 +40,7 @@ def _parser() -> argparse.ArgumentParser:
         "demo",
         help="a tiny model on synthetic videos through lmms-eval, numbers against none (offline); --train fine-tunes it first",
         description="Render synthetic videos, evaluate the tiny model that comes along on them through lmms-eval, with numbers and "
-        "without, and print the table. Needs no network and no GPU.",
+        "without, print the table with a control for guessing, and write a page of all answers. Needs no network and no GPU.",
     )
     verb.add_argument("--train", action="store_true", help="first fine-tune the model by LoRA on videos of their own (some minutes)")
     verb.add_argument("--videos", type=int, default=60, metavar="N", help="videos to evaluate on (default: 60)")
@@ -49,6 +51,7 @@ def _parser() -> argparse.ArgumentParser:
 
     add_data_verbs(verbs)
     add_ask_verb(verbs)
+    add_app_verb(verbs)
     add_clip_verbs(verbs)
 
     verb = verbs.add_parser("tasks-path", help="print the folder of task files, for lmms-eval --include_path")
@@ -57,6 +60,7 @@ def _parser() -> argparse.ArgumentParser:
     add_score_verbs(verbs)
     add_sweep_verb(verbs)
     add_view_verbs(verbs)
+    add_design_verb(verbs)
     add_doctor_verb(verbs)
     return parser
 

@@ -60,10 +60,11 @@ def clip_paths(path: Path, queries: int) -> list[Path]:
 def write_moments(args: argparse.Namespace, index: PacketIndex, answers: Sequence[Localized], step_s: float) -> list[str]:
     """Write what was asked for; returns a line about each file. A moment of a single number lasts ``step_s`` seconds, one number's time."""
     from numpro_plugin.files import written_whole
+    from numpro_plugin.inference.found_moments import moments_of
     from numpro_plugin.views import moments
 
-    rows = [row for answer in answers for row in _rows(answer)]
-    shown = [_lasting(row, step_s, index.duration_s) for row in rows]
+    rows = [row for answer in answers for row in moments_of(answer)]
+    shown = [moments.lasting(row, step_s, index.duration_s) for row in rows]
     told = [] if not args.clip else _write_clips(args, index, shown)
     texts: dict[Path | None, Callable[[], str]] = {
         args.srt: lambda: moments.as_srt(shown),
@@ -94,23 +95,6 @@ def _write_clips(args: argparse.Namespace, index: PacketIndex, shown: Sequence[M
         how = "copied" if cut.copied else "encoded again"
         told.append(f"written: {path} ({cut.frames} frames, {how}, {'with' if cut.sound else 'without'} sound)")
     return told
-
-
-def _rows(answer: Localized) -> list[Moment]:
-    from numpro_plugin.views.moments import Moment
-
-    if answer.highlights:
-        return [Moment(answer.query, time, None, score, answer.reason, answer.text) for time, score in answer.highlights]
-    start_s, end_s = answer.span_s or (None, None)
-    return [Moment(answer.query, start_s, end_s, None, answer.reason, answer.text)]
-
-
-def _lasting(moment: Moment, step_s: float, duration_s: float) -> Moment:
-    from dataclasses import replace
-
-    if moment.start_s is None or moment.start_s != moment.end_s:
-        return moment
-    return replace(moment, end_s=max(moment.start_s, min(duration_s, moment.start_s + step_s)))
 
 
 def tell(lines: Sequence[str], *, quiet: bool) -> None:

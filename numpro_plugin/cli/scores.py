@@ -8,23 +8,28 @@ from typing import TYPE_CHECKING, Any
 
 from numpro_plugin.benchmarks import BENCHMARKS
 from numpro_plugin.cli.tables import table
-from numpro_plugin.cli.terminal import JSON_HELP, check_json_target, check_new_file, finish, say, shortened
+from numpro_plugin.cli.terminal import JSON_HELP, check_json_target, check_new_file, finish, path_or_place, say, shortened
 from numpro_plugin.errors import NumProError
 from numpro_plugin.printable import printable
 
 if TYPE_CHECKING:
     import argparse
 
+    from numpro_plugin.encoding import TimeEncoding
     from numpro_plugin.settings import Rate
 
 
 def add_score_verbs(verbs: Any) -> None:
     """The verbs on the command's parser."""
-    verb = verbs.add_parser("ceiling", help="what integer frame numbers can reach at best on a prepared benchmark")
-    verb.add_argument("benchmark", nargs="?", choices=list(BENCHMARKS), help="default: all that are prepared, in one table")
+    verb = verbs.add_parser("ceiling", help="what answers in shown marks can reach at best on a prepared benchmark")
+    verb.add_argument(
+        "benchmark", nargs="?", choices=list(BENCHMARKS), help="default: all that are prepared, with all splits and own sets, in one table"
+    )
     rates = "numbers per second (default: 0.5 1 2), or auto: by each video's length, as with NUMPRO_FPS=auto"
     verb.add_argument("--fps", type=_rate, nargs="+", default=[0.5, 1.0, 2.0], metavar="RATE", help=rates)
     verb.add_argument("--max-frames", type=int, help="most frames a video; longer videos are thinned, as in the tasks (default: no limit)")
+    encodings = "how time is shown and asked for, one or more with commas: a row each (default: number)"
+    verb.add_argument("--encoding", default="number", metavar="NAME[,NAME...]", help=encodings)
     verb.add_argument("--split", help="default: the one that is evaluated")
     verb.add_argument("--out", type=Path, metavar="DIR", help="folder of tables (default: $NUMPRO_DATA, else the user cache)")
     verb.add_argument("--json", **JSON_HELP)
@@ -38,8 +43,15 @@ def add_score_verbs(verbs: Any) -> None:
         type=Path,
         help="results of NumPro, TimeChat, TRACE, TimeLens, VTimeLLM or moment_detr, or lmms-eval's samples_*.jsonl",
     )
-    verb.add_argument("--truth", type=Path, metavar="FILE", help="official annotation file, TimeChat's ground truth, or a prepared table")
+    truth = "official annotation file, TimeChat's ground truth, or a prepared table; or hf://datasets/ORG/NAME/PATH"
+    verb.add_argument("--truth", type=path_or_place, metavar="FILE", help=truth)
     verb.add_argument("--fps", type=float, default=0.5, help="numbers per second that answers speak in (default: 0.5)")
+    verb.add_argument(
+        "--unit",
+        choices=["frames", "seconds", "clock"],
+        default="frames",
+        help="what answers in words were asked to count, where the file does not say it (default: frames)",
+    )
     verb.add_argument(
         "--compatible", choices=["numpro", "timechat", "moment_detr", "timelens"], help="exactly what one of the field's scripts does"
     )
@@ -91,13 +103,21 @@ def _ceiling(args: argparse.Namespace) -> int:
     from numpro_plugin.benchmarks.table import default_split, table_path
     from numpro_plugin.reports.ceiling import ceilings
 
+    encodings, notes = _encodings(args)
     if args.benchmark is None:
-        return _every_ceiling(args)
+        return _every_ceiling(args, encodings, notes)
     split = args.split or default_split(BENCHMARKS[args.benchmark])
-    found = ceilings(table_path(args.benchmark, split, args.out), args.fps, max_frames=args.max_frames)
-    title = f"{args.benchmark} {split}: the best that integer frame numbers can reach, in percent"
-    rows = {f"{_named(fps)} numbers a second": scores for fps, scores in found.items()}
-    finish(f"{title}\n{table(rows)}", args.json, {_named(fps): scores for fps, scores in found.items()})
+    place = table_path(args.benchmark, split, args.out)
+    found = {name: ceilings(place, rates, max_frames=args.max_frames, encoding=encoding) for name, encoding, rates in encodings}
+    title = f"{args.benchmark} {split}: the best that {_what(args)} can reach, in percent"
+    of_numbers = args.encoding == "number"
+    rows = {
+        f"{_named(fps)} numbers a second" if of_numbers else f"{name}, {_named(fps)} a second": scores
+        for name, by_rate in found.items()
+        for fps, scores in by_rate.items()
+    }
+    content: dict[str, Any] = {name: {_named(fps): scores for fps, scores in by_rate.items()} for name, by_rate in found.items()}
+    finish("\n".join([title, table(rows), *notes]), args.json, content["number"] if of_numbers else content)
     if args.plot:
         from numpro_plugin.views.plots import plot_bars
 
@@ -106,54 +126,92 @@ def _ceiling(args: argparse.Namespace) -> int:
     return 0
 
 
-def _every_ceiling(args: argparse.Namespace) -> int:
-    """Of all prepared benchmarks, the highest mIoU and the share of queries that no answer in numbers can reach."""
-    from numpro_plugin.benchmarks.table import default_split, has_spans, table_path
+def _encodings(args: argparse.Namespace) -> tuple[list[tuple[str, TimeEncoding, list[Rate]]], list[str]]:
+    """The encodings that have a ceiling with the rates at which they have one, and lines about the others.
+
+    Raises:
+        NumProError: none has one.
+    """
+    from numpro_plugin.encoding import parse_encodings
+    from numpro_plugin.reports.ceiling import check_ceiling
+
+    kept: list[tuple[str, TimeEncoding, list[Rate]]] = []
+    notes: list[str] = []
+    for name, encoding in parse_encodings(args.encoding, name="--encoding").items():
+        rates: list[Rate] = []
+        for rate in args.fps:
+            try:
+                check_ceiling(encoding, [rate])
+                rates.append(rate)
+            except NumProError as error:
+                notes += [] if f"no ceiling: {error}" in notes else [f"no ceiling: {error}"]
+        if rates:
+            kept.append((name, encoding, rates))
+    if not kept:
+        raise NumProError("\n".join(note.removeprefix("no ceiling: ") for note in notes))
+    return kept, notes
+
+
+def _what(args: argparse.Namespace) -> str:
+    return "integer frame numbers" if args.encoding == "number" else "answers in shown marks"
+
+
+def _every_ceiling(args: argparse.Namespace, encodings: list[tuple[str, TimeEncoding, list[Rate]]], notes: list[str]) -> int:
+    """Of all prepared tables, every split and own set, the highest mIoU and the share of queries that no answer in numbers can reach."""
+    from numpro_plugin.benchmarks.table import has_spans, prepared_tables
+    from numpro_plugin.environment import data_folder
     from numpro_plugin.metrics.moments import THRESHOLDS, recall_name
     from numpro_plugin.metrics.sets import set_recall_name
     from numpro_plugin.reports.ceiling import ceilings
 
     if args.split:
         raise NumProError(f"--split {args.split}: is for one benchmark; name it before the flag")
-    places = {name: table_path(name, default_split(benchmark), args.out) for name, benchmark in BENCHMARKS.items()}
-    prepared = {name: path for name, path in places.items() if path.exists()}
-    if not prepared:
-        raise NumProError(f"no benchmark is prepared in {next(iter(places.values())).parents[1]}; run: numpro prepare BENCHMARK --help")
+    tables = prepared_tables(args.out)
+    if not tables:
+        raise NumProError(f"no benchmark is prepared in {args.out or data_folder()}; run: numpro prepare BENCHMARK --help")
     rows: dict[str, dict[str, float]] = {}
-    without = [name for name, path in prepared.items() if not BENCHMARKS[name].set_question and not has_spans(path)]
-    for name, path in prepared.items():
-        if name in without:
+    without: list[str] = []
+    for name, path in tables.items():
+        of_sets = BENCHMARKS[name.partition(" ")[0]].set_question is not None
+        if not of_sets and not has_spans(path):
+            without.append(name)
             continue
-        for fps, scores in ceilings(path, args.fps, max_frames=args.max_frames).items():
-            of_sets = BENCHMARKS[name].set_question is not None
-            out_of_reach = {f"not at {t:g}": 100.0 - scores[(set_recall_name if of_sets else recall_name)(t)] for t in THRESHOLDS}
-            rows[f"{name} {path.stem}, {_named(fps)} a second"] = {"mIoU": scores["mIoU_set" if of_sets else "mIoU"], **out_of_reach}
-    title = "the best mIoU that integer frame numbers can reach, and the share of queries that they cannot bring to an IoU, in percent"
+        for called, encoding, rates in encodings:
+            by = "" if args.encoding == "number" else f", {called}"
+            for fps, scores in ceilings(path, rates, max_frames=args.max_frames, encoding=encoding).items():
+                out_of_reach = {f"not at {t:g}": 100.0 - scores[(set_recall_name if of_sets else recall_name)(t)] for t in THRESHOLDS}
+                mean = scores["mIoU_set" if of_sets else "mIoU"]
+                rows[f"{name}{by}, {_named(fps)} a second"] = {"mIoU": mean, **out_of_reach}
+    title = f"the best mIoU that {_what(args)} can reach, and the share of queries that they cannot bring to an IoU, in percent"
     if not rows:
-        raise NumProError(f"no prepared benchmark has annotated spans (looked at: {', '.join(prepared)}), so there is no ceiling")
+        raise NumProError(f"no prepared benchmark has annotated spans (looked at: {', '.join(tables)}), so there is no ceiling")
     left_out = f"\nwithout annotated spans, so without a ceiling: {', '.join(without)}" if without else ""
-    finish(f"{title}\n{table(rows)}{left_out}", args.json, rows)
+    finish("\n".join([f"{title}\n{table(rows)}{left_out}", *notes]), args.json, rows)
     if args.plot:
         from numpro_plugin.views.plots import plot_list
 
-        plot_list(args.plot, "the best mIoU that integer frame numbers can reach", {name: row["mIoU"] for name, row in rows.items()})
+        plot_list(args.plot, f"the best mIoU that {_what(args)} can reach", {name: row["mIoU"] for name, row in rows.items()})
         _tell_plot(args)
     return 0
 
 
 def _score(args: argparse.Namespace) -> int:
     check_json_target(args.json)
+    from numpro_plugin.benchmarks.hub.download import fetched_file, is_on_hub
     from numpro_plugin.reports.score import score_highlights, score_moments
     from numpro_plugin.reports.sets.score import score_sets
 
+    truth = fetched_file(args.truth) if args.truth is not None and is_on_hub(args.truth) else args.truth
     if args.kind == "set":
         if args.compatible:
             raise NumProError(f"--compatible {args.compatible}: there is one rule for sets, that of VUE-TR and TimeLens2")
-        score = score_sets(args.predictions, args.truth, fps=args.fps)
+        score = score_sets(args.predictions, truth, fps=args.fps, unit=args.unit)
+    elif args.kind == "moment":
+        score = score_moments(args.predictions, truth, fps=args.fps, compatible=args.compatible, unit=args.unit)
+    elif args.unit != "frames":
+        raise NumProError(f"--unit {args.unit}: highlights are answered in frame numbers; leave --unit out")
     else:
-        score = (score_moments if args.kind == "moment" else score_highlights)(
-            args.predictions, args.truth, fps=args.fps, compatible=args.compatible
-        )
+        score = score_highlights(args.predictions, truth, fps=args.fps, compatible=args.compatible)
     width = max(map(len, score.metrics))
     lines = [f"{name:{width}}  {value:6.2f}" for name, value in score.metrics.items()]
     finish("\n".join([*lines, "", ", ".join(f"{name}: {count}" for name, count in score.counts.items())]), args.json, asdict(score))

@@ -9,11 +9,13 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from numpro_plugin.encoding import PRESETS
 from numpro_plugin.errors import NumProError
 from numpro_plugin.files import check_target, write_text_whole
 from numpro_plugin.printable import printable
 
 JSON_HELP: dict[str, Any] = {"metavar": "FILE", "help": "write the figures, unrounded; - prints them and nothing else"}
+ENCODING_HELP = f"how time is shown and asked for: {', '.join(PRESETS)}, or fields such as drawn=seconds,answer=seconds (default: number)"
 
 
 def say(text: str = "") -> None:
@@ -27,6 +29,11 @@ def shortened(text: str, used: int) -> str:
     line = " ".join(printable(text).split())
     room = max(20, shutil.get_terminal_size((120, 24)).columns - used)
     return line if len(line) <= room else line[: room - 3] + "..."
+
+
+def path_or_place(text: str) -> Path | str:
+    """An argument that is a path of this machine, or a place on the hub, whose slashes a path would lose."""
+    return text if text.startswith("hf:") else Path(text)
 
 
 def check_json_target(target: str | os.PathLike[str] | None) -> None:

@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from numpro_plugin.cli.terminal import check_new_file, say
+from numpro_plugin.cli.terminal import ENCODING_HELP, check_new_file, say
 from numpro_plugin.errors import NumProError
 
 if TYPE_CHECKING:
@@ -44,11 +44,14 @@ def add_view_verbs(verbs: Any) -> None:
     verb.add_argument(
         "--truth", type=float, nargs=2, action="append", metavar=("START", "END"), help="a true moment in seconds; again for more"
     )
-    verb.add_argument("--answer", default="", metavar="TEXT", help='a model\'s words, such as "From Frame 1 to Frame 6."')
+    verb.add_argument(
+        "--answer", default="", metavar="TEXT", help='a model\'s words, such as "From Frame 1 to Frame 6." or "6 - 12 seconds"'
+    )
     verb.add_argument(
         "--samples", type=Path, metavar="FILE", help="lmms-eval's samples_*.jsonl or its folder: video, query, truth and answer"
     )
     verb.add_argument("--id", help="which sample (with --samples)")
+    verb.add_argument("--encoding", default="number", metavar="NAME", help=ENCODING_HELP)
     verb.add_argument("--fps", type=float, default=0.5, help="numbers per second (default: 0.5)")
     verb.add_argument("--frame-size", default="336", metavar="N|WxH", help="size of the frames in pixels (default: 336)")
     verb.add_argument("--max-frames", type=int, default=240, help="most frames shown; longer videos are thinned evenly (default: 240)")
@@ -96,6 +99,7 @@ def _sheet(args: argparse.Namespace) -> int:
         raise NumProError("give either a video file, or --samples FILE with --id ID")
     if args.samples is not None and args.id is None:
         raise NumProError(f"--samples {args.samples}: which sample? Give its --id")
+    from numpro_plugin.encoding import parse_encoding
     from numpro_plugin.settings import NumProSettings, parse_frame_size
     from numpro_plugin.views.sheet import SheetText, write_sheet
 
@@ -106,7 +110,8 @@ def _sheet(args: argparse.Namespace) -> int:
         if wrong := [span for span in truths if not 0 <= span[0] <= span[1] < float("inf")]:
             raise NumProError("--truth {:g} {:g}: seconds, 0 or more, start before end".format(*wrong[0]))
         size = parse_frame_size(args.frame_size, name="--frame-size")
-        settings = NumProSettings(fps=args.fps, frame_size=size, max_frames=args.max_frames)
+        encoding = parse_encoding(args.encoding, name="--encoding")
+        settings = NumProSettings(fps=args.fps, frame_size=size, max_frames=args.max_frames, encoding=encoding)
         video, text, start_s, end_s = args.video, SheetText(args.query, truths, args.answer), 0.0, args.end
     for page in write_sheet(video, args.output, settings, text, start_s=start_s, end_s=end_s):
         say(f"written: {page}")

@@ -11,7 +11,9 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 from numpro_plugin.clips.checksum import verify_checksum
+from numpro_plugin.encoding import TimeEncoding
 from numpro_plugin.errors import NumProError
+from numpro_plugin.timeline import Timeline, kept_numbers
 from numpro_plugin.video.packets import open_video
 
 if TYPE_CHECKING:
@@ -26,7 +28,7 @@ class ClipInfo:
     """What a clip says about itself in its file's metadata."""
 
     numbers: tuple[int, ...]
-    """Number of each frame. A last frame repeated to make the count even is not listed. Empty for a blank clip."""
+    """Number of each frame, or of a grid's first. A last frame repeated to make the count even is not listed. Empty for a blank clip."""
 
     times_s: tuple[float, ...]
     """Time of each frame in the source video, seconds; empty for pictures that came without a clock."""
@@ -41,6 +43,25 @@ class ClipInfo:
     def is_blank(self) -> bool:
         """Whether the clip stands for a video that could not be read. Whatever a model says about it is not an answer."""
         return not self.numbers
+
+    @property
+    def drawn(self) -> str:
+        """What is drawn on the frames, as in `TimeEncoding`."""
+        usual = "number" if self.settings["numbers"] else "none"
+        return str(self.settings.get("encoding", {}).get("drawn", usual))
+
+    @property
+    def layout(self) -> str:
+        """How frames are arranged, as in `TimeEncoding`."""
+        return str(self.settings.get("encoding", {}).get("layout", "frames"))
+
+    @property
+    def frame_numbers(self) -> list[int]:
+        """Numbers of all frames that are shown; a picture may hold several."""
+        if self.layout == "frames":
+            return list(self.numbers)
+        count = Timeline(self.duration_s, self.settings["fps"]).count
+        return [int(number) for number in kept_numbers(count, self.settings["max_frames"])]
 
     def comment(self) -> str:
         """The text that the file's metadata holds under ``comment``."""
@@ -100,10 +121,21 @@ def _parsed(comment: str) -> ClipInfo | None:
             and len(settings["frame_size"]) == 2
             and isinstance(settings["numbers"], bool)
             and (not settings["numbers"] or isinstance(settings["style"]["color"], str))
+            and _is_encoding(settings, duration_s, len(numbers))
         )
         return ClipInfo(tuple(numbers), tuple(times_s), duration_s, dict(settings)) if good else None
-    except (ValueError, KeyError, TypeError, RecursionError, OverflowError):
+    except (NumProError, ValueError, KeyError, TypeError, RecursionError, OverflowError):
         return None
+
+
+def _is_encoding(settings: dict[str, Any], duration_s: float, pictures: int) -> bool:
+    """Whether what settings say of an encoding exists, and whether grids may hold all frames. Raises NumProError where it does not."""
+    value = settings.get("encoding", {})
+    if not set(value) <= {"drawn", "layout"}:
+        return False
+    shown = TimeEncoding(drawn=value.get("drawn", "none"), text="none", answer="seconds", layout=value.get("layout", "frames"))
+    grid = shown.grid
+    return grid is None or min(Timeline(duration_s, settings["fps"]).count, settings["max_frames"]) <= grid.frames * pictures
 
 
 def _is_number(value: object) -> bool:

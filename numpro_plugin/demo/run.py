@@ -43,7 +43,7 @@ def run_demo(
     videos: int = 60,
     seed: int = 0,
     train: bool = False,
-    training_videos: int = 2000,
+    training_videos: int = 1000,
     overrides: Sequence[str] = (),
 ) -> DemoResult:
     """Render videos, prepare a table, evaluate the tiny model with and without numbers through lmms-eval, print the scores, write a report.
@@ -104,7 +104,7 @@ The tiny model is LongVA's architecture with 0.8 million parameters; it sees 12 
 'best answer in shown numbers' is the upper limit of every answer. 'perfect order, no numbers' knows which two of the twelve frames are
 right, but not how far apart frames are, and assumes the one distance that scores best."""
 
-_NEXT = "Next: `numpro demo --train` fine-tunes the model on other videos first (about 4 minutes)."
+_NEXT = "Next: `numpro demo --train` fine-tunes the model on other videos first (some minutes)."
 
 _NEXT_AFTER_TRAINING = """\
 This shows that the loop works; it does not estimate what numbers do for a real video LLM.

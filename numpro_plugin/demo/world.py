@@ -104,22 +104,12 @@ def write_queries(videos: list[TinyVideo], path: Path) -> None:
 
 
 def write_instructions(videos: list[TinyVideo], path: Path) -> None:
-    """The same events as NumPro's instruction data, for ``numpro-train shards``: answers are the narrowest shown numbers around an event.
-
-    The best pair of shown numbers would score higher, but whether an event begins nearer to the frame before it or to the first that shows
-    it cannot be seen: a model could only learn it by heart.
+    """The same events as NumPro's instruction data, for ``numpro-train shards``: answers are the best pair of shown numbers.
 
     All questions about a video are one conversation, so that training computes its frames once for all of them.
     """
     rows = [{"video": video.name, "source": "tiny", "conversations": _conversation(video)} for video in videos]
     path.write_text(json.dumps(rows, indent=0) + "\n")
-
-
-def numbers_around(event: Event, shown: list[int]) -> tuple[int, int]:
-    """The last of the ascending numbers ``shown`` that is not after the event's start, and the first that is not before its end."""
-    before = [number for number in shown if number <= event.start_s * SETTINGS.fps]
-    after = [number for number in shown if number >= event.end_s * SETTINGS.fps]
-    return before[-1] if before else shown[0], after[0] if after else shown[-1]
 
 
 def _conversation(video: TinyVideo) -> list[dict[str, str]]:
@@ -128,7 +118,7 @@ def _conversation(video: TinyVideo) -> list[dict[str, str]]:
     # Not in the order of time: the second answer must not follow from the first.
     for k in np.random.default_rng(video.seed).permutation(len(video.events)).tolist():
         event = video.events[k]
-        first, last = numbers_around(event, shown)
+        first, last, _ = best_numbers([(event.start_s, event.end_s)], shown, SETTINGS.fps)
         opening = "" if turns else "<image>\n"
         turns.append({"from": "human", "value": f"{opening}{moment_prompt(event.query)}"})
         turns.append({"from": "gpt", "value": f"From Frame {first} to Frame {last}."})

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import copy
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, cast
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
 from torch.nn import functional
@@ -14,7 +14,8 @@ from torch.nn import functional
 from numpro_plugin.errors import NumProError
 from numpro_plugin.families.conversation import conversation_pieces
 from numpro_plugin.families.opening import open_checkpoint
-from numpro_plugin.families.written import Around, Blocks, check_blocks, check_encoding, check_texts, estimated_tokens, prompt_ids
+from numpro_plugin.families.sizes import Sizes
+from numpro_plugin.families.written import Around, check_texts, prompt_ids
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from numpro_plugin.encoding import TimeEncoding
     from numpro_plugin.video.sampling import Frames
 
 IGNORED = -100
@@ -50,74 +50,18 @@ class PreparedVideo:
     """The caller's texts. Then ``text`` is not used: each of these stands before ``repeat`` video tokens and the marks around them."""
 
 
-class Family:
+class Family(Sizes):
     """One family; ``family_of`` finds it. The methods here fit most families; a subclass holds what differs.
 
     Conversations are a question or turns ``[{"role": "user", "content": ...}, {"role": "assistant", "content": ...}, ...]``; the video
     goes before the text of the first user turn.
     """
 
-    model_types: ClassVar[tuple[str, ...]]
-    """``model_type`` in ``config.json``."""
-
     frames_dim: ClassVar[int] = 0
     """The dimension along which the pixels of several videos are joined."""
 
     keeps_features: ClassVar[bool] = False
     """Whether the model's ``forward`` holds the video's features until the language model has run."""
-
-    shares_tokens: ClassVar[bool] = False
-    """Whether neighbouring frames share their tokens."""
-
-    writes_texts: ClassVar[bool] = True
-    """Whether texts can stand between frames."""
-
-    closing_tokens: ClassVar[int] = 0
-    """How many video tokens the model puts after a video's frames."""
-
-    def __init__(self, config: Any) -> None:
-        self.config = config
-        self.blocks: Blocks = "frame"
-        self._chosen_size: tuple[int, int] | None = None
-
-    @property
-    def frame_size(self) -> tuple[int, int]:
-        """(width, height) that frames are resized to before numbers are drawn: the size that the vision tower was made for."""
-        side = self.config.vision_config.image_size
-        return side, side
-
-    @property
-    def frames_per_step(self) -> int:
-        """How many frames share their tokens."""
-        return 1
-
-    @property
-    def frames_per_text(self) -> int:
-        """How many frames share their tokens where texts are written before frames."""
-        return 1 if self.blocks == "frame" else self.frames_per_step
-
-    def steps(self, pictures: int, *, written: bool = False) -> int:
-        """How many groups of tokens stand for so many frames or grids; ``written``: with texts before them."""
-        return -(-pictures // (self.frames_per_text if written else self.frames_per_step))
-
-    def with_blocks(self, blocks: str) -> Family:
-        """The same family with another number of frames behind each written text: ``frame`` or ``pair``, see ``written.Blocks``.
-
-        Raises:
-            NumProError: another word, or ``pair`` for a family whose frames do not share tokens.
-        """
-        check_blocks(blocks, self.model_types[0], shares_tokens=self.shares_tokens)
-        changed = copy.copy(self)
-        changed.blocks = cast("Blocks", blocks)
-        return changed
-
-    def check_encoding(self, encoding: TimeEncoding) -> None:
-        """Check that the model can be shown time in this way.
-
-        Raises:
-            NumProError: it has no place for texts between frames, or two grids would share their tokens.
-        """
-        check_encoding(encoding, self.model_types[0], writes_texts=self.writes_texts, blocks=self.blocks)
 
     def prepare(self, frames: Frames, processor: Any, texts: Sequence[str] | None = None) -> PreparedVideo:
         """Exactly these frames as pixels for the model; it is checked that none is dropped, sampled again or resized.
@@ -197,69 +141,6 @@ class Family:
     def load(cls, folder: Path, adapter: Path | None, *, merge: bool, trainable: bool, **options: Any) -> tuple[Any, Any]:
         """The model and its processor; see ``load_model``."""
         return open_checkpoint(folder, adapter, merge=merge, trainable=trainable, **options)
-
-    def takes(self, size: tuple[int, int]) -> bool:
-        """Whether the vision tower takes frames of this (width, height)."""
-        return size == self.frame_size
-
-    def with_frame_size(self, size: tuple[int, int]) -> Family:
-        """The same family with another ``frame_size``, for the sizes in tokens and pixels that follow from it.
-
-        Raises:
-            NumProError: the vision tower does not take this size.
-        """
-        if not self.takes(size):
-            raise NumProError(
-                f"numpro.frame_size={size}, but {self.model_types[0]} takes {self._allowed}: make shards of such a size and set it in the "
-                "recipe"
-            )
-        sized = copy.copy(self)
-        sized._chosen_size = size
-        return sized
-
-    def check_size(self, frames: Frames) -> None:
-        """Check that the vision tower takes frames of this size.
-
-        Raises:
-            NumProError: it does not; the message names the size that it takes.
-        """
-        height, width = frames.pixels.shape[1:3]
-        if not self.takes((width, height)):
-            raise NumProError(
-                f"frames are {width} x {height}, but {self.model_types[0]} takes {self._allowed}: sample them with "
-                f"frame_size={self.frame_size} and draw the numbers after that"
-            )
-
-    @property
-    def _allowed(self) -> str:
-        """Frame sizes that the vision tower takes, for errors."""
-        return "{} x {}".format(*self.frame_size)
-
-    def video_tokens(self, frames: int, texts: Sequence[str] | None = None) -> int:
-        """How many tokens of the prompt stand for a video, with the marks around it. Those of texts are estimated without a tokenizer.
-
-        Args:
-            frames: or grids, of the family's ``frame_size``.
-            texts: what is written before each of them, as for ``prepare``.
-        """
-        return frames * self._tokens_of_step + self.closing_tokens + estimated_tokens(texts or ())
-
-    @property
-    def _tokens_of_step(self) -> int:
-        """Video tokens of frames that share their tokens."""
-        side = self.config.vision_config.image_size // self.config.vision_config.patch_size
-        return int(side // self.config.spatial_pool_stride) ** 2
-
-    def empty_pixels(self, frames: int, dtype: torch.dtype, *, written: bool = False) -> torch.Tensor:
-        """``pixel_values_videos`` of a video, all zero: their shape is what counts (planning memory).
-
-        Args:
-            frames: or grids, of the family's ``frame_size``.
-            dtype: of the pixels.
-            written: texts stand before the frames.
-        """
-        width, height = self.frame_size
-        return torch.zeros(1, frames, 3, height, width, dtype=dtype)
 
     def video_features(self, model: Any, pixels: torch.Tensor) -> torch.Tensor:
         """(tokens, width): what vision tower and projector make of ``pixels``, which may be fake tensors."""

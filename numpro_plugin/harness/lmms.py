@@ -126,14 +126,14 @@ def follow_evaluations(made: Callable[[type], object] = lambda model_class: None
     """
     from lmms_eval.api.model import lmms
 
-    def forget() -> None:
-        session.begin()
+    def forget(model_class: type | None = None) -> None:
+        session.begin().model_class = model_class
         for manager in _task_managers:
             manager.model_name = "numpro"
 
     def begin(original: Callable[..., Any]) -> Callable[..., Any]:
         def __init__(self: Any, *args: Any, **kwargs: Any) -> None:
-            forget()
+            forget(type(self))
             made(type(self))
             original(self, *args, **kwargs)
 

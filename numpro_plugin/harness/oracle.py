@@ -1,4 +1,4 @@
-"""numpro_oracle: answers, in words, with the best pair of numbers that is drawn. It proves the whole loop without a model."""
+"""numpro_oracle: answers, in words, with the best pair of marks that are shown. It proves the whole loop without a model."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from lmms_eval.api.model import lmms
 from tqdm import tqdm
 
 from numpro_plugin.answers.highlights import format_highlights
-from numpro_plugin.answers.sets import format_set
+from numpro_plugin.answers.writing import moment_words, set_words
 from numpro_plugin.clips.metadata import read_clip_info
 from numpro_plugin.errors import NumProError
 from numpro_plugin.harness.lmms import document, generation_options, messages_of, protocol_of
 from numpro_plugin.harness.session import Announcement
 from numpro_plugin.metrics.highlights import CLIP_S
-from numpro_plugin.metrics.moments import best_numbers
-from numpro_plugin.metrics.sets import best_number_set
+from numpro_plugin.metrics.moments import best_times
+from numpro_plugin.metrics.sets import best_time_set
 from numpro_plugin.settings import SettingsByVideo
 from numpro_plugin.timeline import Timeline, kept_numbers
 
@@ -32,10 +32,11 @@ if TYPE_CHECKING:
 
 
 class NumProOracle(lmms):
-    """Knows the truth and reads which numbers are drawn from the clip, so its score is what integer numbers can reach at best.
+    """Knows the truth and reads from the clip which frames are shown, so its score is what answers in shown marks can reach at best.
 
-    Without numbers (the ``_plain`` tasks) it has nothing to answer with and says so. On a table made without videos it takes the
-    numbers that would be drawn.
+    It answers in the unit that is asked for, with times that the drawn or written marks can name (``TimeEncoding.answer_times``). Where
+    nothing is shown (the ``_plain`` and ``_native`` tasks) it has nothing to answer with and says so. On a table made without videos it
+    takes the frames that would be shown.
     """
 
     is_simple = False
@@ -59,29 +60,34 @@ class NumProOracle(lmms):
                 raise NumProError(f"numpro_oracle only answers NumPro's tasks; {request.task_name!r} is another")
             Announcement().check_task(request.task_name, protocol, generation_options(request))
             doc = document(self, request)
-            numbers = self._drawn(request, doc, settings := SettingsByVideo.from_dict(protocol["settings"]).of(doc["duration_s"]))
-            if not len(numbers):
-                answers.append("There are no numbers on the frames.")
+            numbers = self._shown(request, doc, settings := SettingsByVideo.from_dict(protocol["settings"]).of(doc["duration_s"]))
+            unit, fps = settings.encoding.answer, settings.fps
+            times_s = settings.encoding.answer_times(numbers.tolist(), fps)
+            if not times_s:
+                answers.append("There are no numbers on the frames." if unit == "frames" else "There are no times on the frames.")
             elif protocol["task"] == "highlight":
-                answers.append(perfect_highlights(doc, numbers, settings.fps))
+                answers.append(perfect_highlights(doc, numbers, fps))
             elif protocol["task"] == "set":
-                answers.append(format_set(best_number_set(doc["spans_s"], numbers, settings.fps)[0]))
+                answers.append(set_words(best_time_set(doc["spans_s"], times_s)[0], unit, fps))
             elif not doc["spans_s"]:
                 answers.append("Nobody told me when it happens.")
             else:
-                first, last, _ = best_numbers(doc["spans_s"], numbers, settings.fps, annotators=doc.get("annotators"))
-                answers.append(f"From Frame {first} to Frame {last}.")
+                start_s, end_s, _ = best_times(doc["spans_s"], times_s, annotators=doc.get("annotators"))
+                answers.append(moment_words((start_s, end_s), unit, fps))
         return answers
 
-    def _drawn(self, request: Instance, doc: Mapping[str, Any], settings: NumProSettings) -> NDArray[np.int64]:
-        """The numbers on the row's clip, read from the clip; none on a plain one. Without a video: those that would be drawn."""
+    def _shown(self, request: Instance, doc: Mapping[str, Any], settings: NumProSettings) -> NDArray[np.int64]:
+        """The numbers of the frames that the row's clip says it shows; none if it lacks the marks. Without a video: what would be shown."""
+        kept = kept_numbers(Timeline(doc["duration_s"], settings.fps).count, settings.max_frames)
         if not os.path.isabs(doc["video"]):
-            numbers = kept_numbers(Timeline(doc["duration_s"], settings.fps).count, settings.max_frames)
-            return numbers if settings.numbers else numbers[:0]
+            return kept
         contents = [content for message in messages_of(request, doc) for content in message["content"]]
         info = read_clip_info(next(content["url"] for content in contents if content["type"] == "video"))
-        drawn = info.numbers if info is not None and info.settings["numbers"] else ()
-        return np.array(drawn, dtype=np.int64)
+        if info is None or info.settings["numbers"] != settings.encoding.draws:
+            return kept[:0]
+        if settings.encoding.grid:  # a picture of a grid has one number for all of its frames
+            return kept_numbers(Timeline(info.duration_s, settings.fps).count, settings.max_frames)
+        return np.array(info.numbers, dtype=np.int64)
 
     def loglikelihood(self, requests: list[Instance]) -> list[tuple[float, bool]]:
         """Not available: the oracle answers in words."""

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from numpro_plugin import __version__
 from numpro_plugin.benchmarks import BENCHMARKS
-from numpro_plugin.benchmarks.table import default_split, read_columns, read_report, read_rows, table_path
+from numpro_plugin.benchmarks.table import default_split, has_spans, read_columns, read_report, read_rows, table_path
 from numpro_plugin.encoding import NUMBER
 from numpro_plugin.environment import TOKEN_LIMIT_NAMES, check_token_limit
 from numpro_plugin.errors import NumProError
@@ -42,8 +42,16 @@ class _Unusable(dict[str, Any]):
         raise self.error
 
 
-def table(benchmark: str, session: Session, *, highlights: bool = False) -> dict[str, Any]:
-    """Dataset arguments of a benchmark's tasks; ``highlights``: of highlight detection, which needs saliency scores."""
+def table(benchmark: str, session: Session, *, highlights: bool = False, spans: bool = False) -> dict[str, Any]:
+    """Dataset arguments of a benchmark's tasks.
+
+    Args:
+        benchmark: whose table.
+        session: of the evaluation.
+        highlights: of highlight detection, which needs saliency scores.
+        spans: of own queries asked for all moments. A query without a span then says that there is no such moment, so a table without
+            any span is taken for one that was never annotated.
+    """
     try:
         settings = session.settings()
         session.token_limit()
@@ -53,6 +61,10 @@ def table(benchmark: str, session: Session, *, highlights: bool = False) -> dict
         report = read_report(path)
         if highlights:
             _check_saliency(path)
+        if spans and not has_spans(path):
+            raise NumProError(
+                f"{path}: no query has an annotated span, so sets cannot be scored; for answers alone use --tasks numpro_custom"
+            )
     except NumProError as error:
         return _Unusable(error)
     if report.n_used < report.n_expected:
@@ -60,7 +72,9 @@ def table(benchmark: str, session: Session, *, highlights: bool = False) -> dict
     return {"data_files": {"test": str(path)}}
 
 
-def protocol(benchmark: str, session: Session, *, encoding: TimeEncoding | None, highlights: bool) -> dict[str, Any]:
+def protocol(
+    benchmark: str, session: Session, *, encoding: TimeEncoding | None, highlights: bool, set_question: SetQuestion | None = None
+) -> dict[str, Any]:
     """A task's metadata: lmms-eval writes it into the results file and into its response cache's keys."""
     try:
         path = _path(benchmark)
@@ -69,7 +83,7 @@ def protocol(benchmark: str, session: Session, *, encoding: TimeEncoding | None,
     except NumProError:
         return {"version": 1}  # the table's part of the task says what is wrong
     settings, shown = by_video.base, by_video.base.encoding
-    asked = None if highlights else BENCHMARKS[benchmark].set_question
+    asked = None if highlights else set_question
     kind = f"highlight_{settings.prompt}" if highlights else f"set_{asked}" if asked else "moment"
     identity = session.announcement.identity
     return {

@@ -48,7 +48,9 @@ class Announcement:
         if "max_new_tokens" in protocol:
             check_token_limit(protocol["max_new_tokens"], generation, source=f"task {task}")
         settings = protocol["settings"]
-        values = {name: list(value) if isinstance(value, tuple) else value for name, value in self.values.items()}
+        # Twins of tasks keep an encoding of their own; a model of another encoding has another identity.
+        decided = {name: value for name, value in self.values.items() if name != "encoding"}
+        values = {name: list(value) if isinstance(value, tuple) else value for name, value in decided.items()}
         different = next((name for name, value in values.items() if settings[name] != value), None)
         if protocol.get("model", {}) != dict(self.identity) or different is not None:
             detail = f" (the task has {different}={settings[different]!r}, the model {values[different]!r})" if different else ""
@@ -64,6 +66,8 @@ class Session:
         self.announcement = announcement or Announcement()
         self.model_arguments: Mapping[str, Any] = {}
         """What lmms-eval made the model with (``--model_args``)."""
+        self.model_class: type | None = None
+        """Class of the model that the session began with; None without a model."""
         self._problems: dict[tuple[str, str], str | None] = {}
 
     def settings(self, *, encoding: TimeEncoding | None = None) -> NumProSettings:
@@ -81,6 +85,15 @@ class Session:
     def settings_by_video(self, *, encoding: TimeEncoding | None = None) -> SettingsByVideo:
         """The same for each video, whose rate may follow its length. Raises NumProError as `settings`."""
         return SettingsByVideo(self.settings(encoding=encoding), fps_is_automatic())
+
+    def check_shown(self, encoding: TimeEncoding) -> None:
+        """Raise NumProError if the model would not see all of an encoding: lmms-eval's own models get nothing but a task's clip."""
+        ours = self.model_class is None or any(cls.__module__.startswith("numpro_plugin.") for cls in self.model_class.__mro__)
+        if not ours and (encoding.text != "native" or encoding.grid is not None):
+            raise NumProError(
+                f"encoding {encoding.name} writes text before frames or shows grids, which a task alone cannot do: run it with "
+                "--model numpro --model_args base=..., with --model numpro_hf, or choose another NUMPRO_ENCODING"
+            )
 
     def token_limit(self) -> int | None:
         """The token limit of answers that the environment sets; None if it leaves it to the tasks.

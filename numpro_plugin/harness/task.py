@@ -39,7 +39,8 @@ def __getattr__(name: str) -> Any:
 
     - ``visual``, ``moment_text``, ``moment_target``, ``moment_results``, ``highlight_text``, ``highlight_target``, ``highlight_results``:
       methods of `TaskFunctions`; with ``_plain`` or ``_native`` behind them those of the twins
-    - ``set_target``, ``set_results`` and, with the benchmark's question for all moments, ``BENCHMARK_text``; twins as above
+    - ``set_target``, ``set_results`` and, with the benchmark's question for all moments, ``BENCHMARK_text``; twins as above.
+      ``custom_sets`` counts as a benchmark whose table is that of ``custom``
     - ``BENCHMARK_table``, ``BENCHMARK_table_hd``: dataset arguments
     - ``BENCHMARK_protocol``, ``BENCHMARK_protocol_hd``: metadata; twins as above
     - ``moment_generation``, ``set_generation``, ``highlight_generation``: generation arguments
@@ -101,15 +102,21 @@ class TaskFunctions:
 
     def moment_text(self, doc: Mapping[str, Any]) -> str:
         """The question of moment retrieval for a row, as lmms-eval's ``doc_to_text``."""
+        self._check_shown()
         return protocol.question(doc["query"], settings := self.settings_of(doc), timeline=Timeline(doc["duration_s"], settings.fps))
 
     def set_text(self, doc: Mapping[str, Any], *, question: SetQuestion) -> str:
         """A question for all moments, as lmms-eval's ``doc_to_text``."""
+        self._check_shown()
         return protocol.question(doc["query"], self.settings_of(doc), set_question=question)
 
     def highlight_text(self, doc: Mapping[str, Any]) -> str:
         """The question of highlight detection for a row, as lmms-eval's ``doc_to_text``."""
+        self._check_shown()
         return protocol.question(doc["query"], self.settings_of(doc), highlights=True)
+
+    def _check_shown(self) -> None:
+        self.session.check_shown(self.settings.encoding)
 
     def moment_target(self, doc: Mapping[str, Any]) -> str:
         """The annotated spans of a row in words, for sample logs."""
@@ -179,5 +186,15 @@ for _benchmark, _record in BENCHMARKS.items():
     _VALUES[f"{_benchmark}_table"] = partial(protocol.table, _benchmark)
     _VALUES[f"{_benchmark}_table_hd"] = partial(protocol.table, _benchmark, highlights=True)
     for _suffix, _own in OWN_ENCODINGS.items():
-        _VALUES[f"{_benchmark}_protocol{_suffix}"] = partial(protocol.protocol, _benchmark, encoding=_own, highlights=False)
+        _VALUES[f"{_benchmark}_protocol{_suffix}"] = partial(
+            protocol.protocol, _benchmark, encoding=_own, highlights=False, set_question=_record.set_question
+        )
         _VALUES[f"{_benchmark}_protocol_hd{_suffix}"] = partial(protocol.protocol, _benchmark, encoding=_own, highlights=True)
+
+# Own queries are asked for one moment; `numpro_custom_sets` asks the same table for all moments.
+_VALUES["custom_sets_table"] = partial(protocol.table, "custom", spans=True)
+for _suffix, _own in OWN_ENCODINGS.items():
+    _VALUES[f"custom_sets_text{_suffix}"] = partial(_set_text, "retrieval", encoding=_own)
+    _VALUES[f"custom_sets_protocol{_suffix}"] = partial(
+        protocol.protocol, "custom", encoding=_own, highlights=False, set_question="retrieval"
+    )

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
+    from numpro_plugin.encoding import TimeEncoding
     from numpro_plugin.families import Loaded
 
 
@@ -33,7 +34,7 @@ class Localized:
     """The model's words."""
 
     span_s: tuple[float, float] | None
-    """Start and end in seconds, if the answer names a span of frames; ordered and within the video."""
+    """Start and end in seconds, if the answer names a span in a unit that counts (see `read_moment`); ordered and within the video."""
 
     highlights: tuple[tuple[float, float], ...]
     """(seconds, score) of each highlight, if highlights were asked for."""
@@ -93,19 +94,28 @@ def localize(
 
 
 def settings_for(
-    loaded: Loaded, model: str | Path, adapter: str | Path | None = None, *, fps: float | None = None, max_frames: int | None = None
+    loaded: Loaded,
+    model: str | Path,
+    adapter: str | Path | None = None,
+    *,
+    fps: float | None = None,
+    max_frames: int | None = None,
+    encoding: TimeEncoding | None = None,
 ) -> NumProSettings:
     """The settings that fit a model: its frame size, and what its adapter (or a merged ``model`` itself) was trained with.
 
     Raises:
-        NumProError: ``fps`` differs from what it was trained with.
+        NumProError: ``fps`` or ``encoding`` differs from what it was trained with.
     """
     trained = numpro_settings_of(adapter or model)
     if trained is not None and fps not in (None, trained.fps):
         raise NumProError(f"{adapter or model} was trained with {trained.fps:g} numbers per second, not fps={fps:g}: leave fps out")
+    if trained is not None and encoding not in (None, trained.encoding):
+        asked = "" if encoding is None else encoding.name
+        raise NumProError(f"{adapter or model} was trained with encoding {trained.encoding.name}, not {asked}: leave encoding out")
     settings = trained or NumProSettings(prompt="zeroshot" if adapter is None else "ft")
     size = settings.frame_size if loaded.family.takes(settings.frame_size) else loaded.family.frame_size
-    settings = replace(settings, frame_size=size, fps=settings.fps if fps is None else fps)
+    settings = replace(settings, frame_size=size, fps=settings.fps if fps is None else fps, encoding=encoding or settings.encoding)
     return settings if max_frames is None else replace(settings, max_frames=max_frames)
 
 

@@ -104,29 +104,51 @@ def best_numbers(spans: ArrayLike, numbers: ArrayLike, fps: float, *, annotators
         (first, last, iou), first <= last. Where every pair scores 0 the numbers nearest to the span's ends.
     """
     drawn = np.asarray(numbers, dtype=np.int64)
+    first, last, iou = _best_pair(spans, drawn / fps, annotators)
+    return int(drawn[first]), int(drawn[last]), iou
+
+
+def best_times(spans: ArrayLike, times_s: ArrayLike, *, annotators: ArrayLike | None = None) -> tuple[float, float, float]:
+    """The pair of shown times whose span comes closest to the truth: the upper limit of answers in marks that are shown.
+
+    Args:
+        spans: as for `best_numbers`.
+        times_s: (N,) the times that an answer can name, seconds, ascending.
+        annotators: as for `best_numbers`.
+
+    Returns:
+        (start_s, end_s, iou), start_s <= end_s. Where every pair scores 0 the times nearest to the span's ends.
+    """
+    times = np.asarray(times_s, dtype=np.float64)
+    first, last, iou = _best_pair(spans, times, annotators)
+    return float(times[first]), float(times[last]), iou
+
+
+def _best_pair(spans: ArrayLike, times_s: NDArray[np.float64], annotators: ArrayLike | None) -> tuple[int, int, float]:
+    """Indices of the two times, and their IoU."""
     windows = np.sort(np.asarray(spans, dtype=np.float64).reshape(-1, 2), axis=1)
-    if not len(drawn) or not len(windows):
-        raise NumProError(f"there must be at least one number and one span, got {len(drawn)} and {len(windows)}")
+    if not len(times_s) or not len(windows):
+        raise NumProError(f"there must be at least one number and one span, got {len(times_s)} and {len(windows)}")
     if annotators is not None:
         # A mean of several IoUs has no single peak: try every pair (DiDeMo's videos have 15 numbers).
-        a, b = np.triu_indices(len(drawn))
-        iou = query_iou(np.stack([drawn[a], drawn[b]], axis=1) / fps, spans, annotators=annotators)
+        a, b = np.triu_indices(len(times_s))
+        iou = query_iou(np.stack([times_s[a], times_s[b]], axis=1), spans, annotators=annotators)
         k = int(np.argmax(iou))
-        return int(drawn[a[k]]), int(drawn[b[k]]), float(iou[k])
-    best = (int(drawn[0]), int(drawn[0]), -1.0)
+        return int(a[k]), int(b[k]), float(iou[k])
+    best = (0, 0, -1.0)
     for start, end in windows:
-        # IoU rises and then falls in either end, so only the drawn numbers on both sides of the true ends can be best.
-        firsts, lasts = _around(drawn, start * fps), _around(drawn, end * fps)
-        pairs = np.array([(a, b) for a in firsts for b in lasts if a <= b])
-        iou = span_iou(pairs / fps, (start, end))
+        # IoU rises and then falls in either end, so only the shown times on both sides of the true ends can be best.
+        found = [(a, b) for a in _around(times_s, start) for b in _around(times_s, end) if a <= b]
+        pairs = times_s[np.array(found)]
+        iou = span_iou(pairs, (start, end))
         # Ties (as where all are 0) go to the pair nearest to the truth.
-        far = np.abs(pairs / fps - (start, end)).sum(axis=1)
+        far = np.abs(pairs - (start, end)).sum(axis=1)
         nearest = min(range(len(pairs)), key=lambda i: (-iou[i], far[i]))
         if iou[nearest] > best[2]:
-            best = (int(pairs[nearest][0]), int(pairs[nearest][1]), float(iou[nearest]))
+            best = (*found[nearest], float(iou[nearest]))
     return best
 
 
-def _around(drawn: NDArray[np.int64], position: float) -> list[int]:
-    k = int(np.searchsorted(drawn, position))
-    return [int(n) for n in drawn[max(0, k - 1) : k + 1]]
+def _around(times_s: NDArray[np.float64], time_s: float) -> list[int]:
+    k = int(np.searchsorted(times_s, time_s))
+    return list(range(max(0, k - 1), min(len(times_s), k + 1)))

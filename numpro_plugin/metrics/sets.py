@@ -94,35 +94,58 @@ def set_scores(iou: ArrayLike, thresholds: Sequence[float] = THRESHOLDS) -> dict
 def best_number_set(truth: ArrayLike, numbers: ArrayLike, fps: float) -> tuple[list[tuple[int, int]], float]:
     """The spans of drawn numbers that come closest to a set of true spans: the upper limit of answers in integer numbers.
 
-    Of the intervals between one drawn number and the next, the best answer has those of which more than a certain share is true: each
-    added one is worth it as long as that share is high enough. So they are tried in order of their shares.
-
     Args:
         truth: (T, 2) true spans in seconds; T may be 0.
         numbers: (N,) the numbers that are drawn, ascending.
         fps: numbers per second.
 
     Returns:
-        The spans (first, last) in order, and their `set_iou`. Without true spans there are none, and the IoU is 1; where no answer scores
-        above 0 the pair of numbers nearest to each true span.
+        As `best_time_set`, with spans (first, last) of numbers.
     """
-    drawn, true = np.asarray(numbers, dtype=np.int64), np.sort(_spans(truth, "the truth"), axis=1)
+    drawn = np.asarray(numbers, dtype=np.int64)
+    spans, iou = _best_set(truth, drawn / fps)
+    return [(int(drawn[first]), int(drawn[last])) for first, last in spans], iou
+
+
+def best_time_set(truth: ArrayLike, times_s: ArrayLike) -> tuple[list[tuple[float, float]], float]:
+    """The spans of shown times that come closest to a set of true spans: the upper limit of answers in marks that are shown.
+
+    Of the intervals between one drawn number and the next, the best answer has those of which more than a certain share is true: each
+    added one is worth it as long as that share is high enough. So they are tried in order of their shares.
+
+    Args:
+        truth: (T, 2) true spans in seconds; T may be 0.
+        times_s: (N,) the times that an answer can name, seconds, ascending.
+
+    Returns:
+        The spans in order, and their `set_iou`. Without true spans there are none, and the IoU is 1; where no answer scores above 0 the
+        pair of times nearest to each true span.
+    """
+    times = np.asarray(times_s, dtype=np.float64)
+    spans, iou = _best_set(truth, times)
+    return [(float(times[first]), float(times[last])) for first, last in spans], iou
+
+
+def _best_set(truth: ArrayLike, times_s: NDArray[np.float64]) -> tuple[list[tuple[int, int]], float]:
+    """Pairs of indices of times, and their IoU."""
+    true = np.sort(_spans(truth, "the truth"), axis=1)
     if not len(true):
         return [], 1.0
-    if not len(drawn):
+    if not len(times_s):
         raise NumProError("there must be at least one drawn number")
-    starts, ends = drawn[:-1] / fps, drawn[1:] / fps
+    starts, ends = times_s[:-1], times_s[1:]
     inside = np.maximum(0.0, np.minimum(ends[:, None], true[:, 1]) - np.maximum(starts[:, None], true[:, 0])).sum(axis=1)
     order = np.argsort(-inside / (ends - starts), kind="stable")
     shared, lengths = np.cumsum(inside[order]), np.cumsum((ends - starts)[order])
     iou = np.minimum(1.0, shared / (lengths + (true[:, 1] - true[:, 0]).sum() - shared))
     if not iou.any():
-        nearest = drawn[np.abs(true[..., None] * fps - drawn).argmin(axis=-1)]
+        nearest = np.abs(true[..., None] - times_s).argmin(axis=-1)
         return sorted({(int(first), int(last)) for first, last in nearest}), 0.0
     best = int(np.argmax(iou))
-    chosen = order[: best + 1]
-    merged = merge_spans(np.stack([drawn[chosen], drawn[chosen + 1]], axis=1))
-    return [(int(first), int(last)) for first, last in merged], float(iou[best])
+    chosen = np.sort(order[: best + 1])
+    ends_run = np.flatnonzero(np.diff(chosen) > 1)
+    firsts, lasts = chosen[[0, *(ends_run + 1)]], chosen[[*ends_run, -1]] + 1
+    return [(int(first), int(last)) for first, last in zip(firsts, lasts, strict=True)], float(iou[best])
 
 
 def _spans(values: ArrayLike, what: str) -> NDArray[np.float64]:

@@ -20,6 +20,7 @@ from numpro_plugin.reports.records import (
     id_of,
     saliency_of,
     text_of,
+    unit_of,
     windows_of,
 )
 from numpro_plugin.reports.seconds_text import Span, charades_span, timelens_span
@@ -113,7 +114,8 @@ def numpro_sample(row: dict[str, Any]) -> Prediction:
     truth = None
     if logged.get("truth_s") or "set_iou" in logged:
         extra = {"annotators": [span(one) for one in logged["annotators_s"]]} if logged.get("annotators_s") else {}
-        truth = Query(key, "", query or "", tuple(span(one) for one in logged["truth_s"]), extra=extra)
+        duration_s = fps_of(logged.get("duration_s") or None)
+        truth = Query(key, "", query or "", tuple(span(one) for one in logged["truth_s"]), duration_s=duration_s, extra=extra)
     elif "truth_s" not in logged and logged.get("relevant_clip_ids") is not None:
         truth = Query(key, "", query or "", (), extra=saliency_columns(logged, logged["clips"]))
     return Prediction(
@@ -122,6 +124,7 @@ def numpro_sample(row: dict[str, Any]) -> Prediction:
         "moment" if "truth_s" in logged else "highlight" if "relevant_clip_ids" in logged else None,
         response=response,
         fps=fps_of(logged.get("fps")),
+        unit=unit_of(logged.get("settings")),
         truth=truth,
         failure=failure_of_sample(row),
     )

@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from numpro_plugin.answers.highlights import parse_highlights
-from numpro_plugin.answers.moments import parse_moment, parse_moment_reference
+from numpro_plugin.answers.moments import parse_moment_reference
+from numpro_plugin.answers.reading import read_set
 from numpro_plugin.answers.timechat import parse_highlights_timechat
 from numpro_plugin.errors import NumProError
 from numpro_plugin.metrics.highlights import CLIP_S, clip_scores
 from numpro_plugin.metrics.windows import MAX_PREDICTIONS
+from numpro_plugin.reports.seconds_text import timelens_span
 from numpro_plugin.timeline import Timeline
 
 if TYPE_CHECKING:
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from numpro_plugin.benchmarks.annotations import Query
+    from numpro_plugin.encoding import AnswerUnit
     from numpro_plugin.reports.records import Prediction
 
 Compatible = Literal["numpro", "timechat", "moment_detr", "timelens"]
@@ -40,7 +43,7 @@ class Reading:
     """Whether an answer that was given can be read."""
 
 
-def read_windows(row: Prediction, query: Query, fps: float, compatible: Compatible | None) -> Reading:
+def read_windows(row: Prediction, query: Query, fps: float, compatible: Compatible | None, *, unit: AnswerUnit = "frames") -> Reading:
     """The windows that a prediction names.
 
     Args:
@@ -48,20 +51,21 @@ def read_windows(row: Prediction, query: Query, fps: float, compatible: Compatib
         query: what it is about; its duration is needed for answers that go "to the end" and for those in percent.
         fps: numbers per second that responses speak in, unless the row says so.
         compatible: the script whose rules hold.
+        unit: what responses were asked to count, unless the row says so.
 
     Raises:
         NumProError: the prediction is in percent of a video whose duration is unknown.
     """
     failed = row.failure is not None
     windows: Sequence[Sequence[float]] = (
-        [] if failed and (compatible is None or row.response is None) else _windows(row, query, fps, compatible)
+        [] if failed and (compatible is None or row.response is None) else _windows(row, query, fps, compatible, row.unit or unit)
     )
     kept = [[*window, 1.0] if len(window) == 2 else window for window in windows[:MAX_PREDICTIONS]]
     values = np.array(kept, dtype=np.float64) if kept else np.zeros((0, 3))
     return Reading(values, failed, failed or bool(kept))
 
 
-def _windows(row: Prediction, query: Query, fps: float, compatible: Compatible | None) -> Sequence[Sequence[float]]:
+def _windows(row: Prediction, query: Query, fps: float, compatible: Compatible | None, unit: AnswerUnit) -> Sequence[Sequence[float]]:
     if row.percent is not None:
         if query.duration_s is None:
             raise NumProError(f"query {query.id}: is predicted in percent of its video, whose duration the truth file does not say")
@@ -69,17 +73,20 @@ def _windows(row: Prediction, query: Query, fps: float, compatible: Compatible |
     if row.response is None or (compatible == "moment_detr" and row.windows is not None):
         return row.windows or []
     timeline = Timeline(query.duration_s or 0, row.fps or fps)
-    spans: Sequence[tuple[float, float]]
+    spans_s: Sequence[tuple[float, float]]
     if compatible is None:
-        answer = parse_moment(row.response, last_number=timeline.count - 1 if query.duration_s else None)
-        spans = answer.spans if answer.numbers else ()
+        spans_s = read_set(row.response, unit, timeline).spans_s
+    elif compatible == "timelens" and unit != "frames":
+        found = timelens_span(row.response)
+        spans_s = [] if found is None else [found]
     else:
         numbers = parse_moment_reference(row.response).numbers
         # TimeChat's converter orders the ends that it reads; its score takes spans as they are.
         ordered = compatible == "timechat"
         spans = [] if numbers is None else [(min(numbers), max(numbers)) if ordered else numbers]
+        spans_s = [(first / timeline.fps, last / timeline.fps) for first, last in spans]
     # The first span is the prediction; the others follow it in mAP.
-    return [[*timeline.seconds(np.array(span, dtype=np.float64)), 1.0 / (k + 1)] for k, span in enumerate(spans[:MAX_PREDICTIONS])]
+    return [[*span, 1.0 / (k + 1)] for k, span in enumerate(spans_s[:MAX_PREDICTIONS])]
 
 
 def read_saliency(row: Prediction, query: Query, fps: float, compatible: Compatible | None) -> Reading:

@@ -7,11 +7,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from numpro_plugin.answers.failures import failure_reason
+from numpro_plugin.encoding import TimeEncoding
+from numpro_plugin.errors import NumProError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from numpro_plugin.benchmarks.annotations import Query
+    from numpro_plugin.encoding import AnswerUnit
 
 Task = Literal["moment", "highlight"]
 
@@ -25,7 +28,7 @@ class Prediction:
     task: Task | None = None
     """What the row answers, where its layout says so."""
     response: str | None = None
-    """A model's words, in frame numbers."""
+    """A model's words, in ``unit``."""
     windows: list[list[float]] | None = None
     """[start, end] or [start, end, score] in seconds, best first; empty where the words were not understood."""
     percent: tuple[float, float] | None = None
@@ -38,6 +41,8 @@ class Prediction:
     """(seconds, score) of each highlight."""
     fps: float | None = None
     """Numbers per second that the response speaks in, where the file says it."""
+    unit: AnswerUnit | None = None
+    """What the response was asked to count, where the file says it."""
     truth: Query | None = None
     """The truth as the file itself states it."""
     other_task: str | None = None
@@ -70,6 +75,16 @@ def fps_of(value: Any) -> float | None:
     if not _is_number(value) or not 0 < value < math.inf:
         raise ValueError(f"fps must be a number above 0, got {_short(value)}")
     return float(value)
+
+
+def unit_of(settings: Any) -> AnswerUnit | None:
+    """What the settings of a logged sample asked for, None where there are none. Raises ValueError for an encoding that does not exist."""
+    if not isinstance(settings, dict):
+        return None
+    try:
+        return TimeEncoding.from_dict(settings.get("encoding") or {}).answer
+    except (NumProError, TypeError) as error:
+        raise ValueError(f"settings: {error}") from None
 
 
 def text_of(row: Mapping[str, Any], key: str) -> str | None:

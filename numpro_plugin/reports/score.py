@@ -10,6 +10,7 @@ import itertools
 import math
 from collections import Counter
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
 
     from numpro_plugin.benchmarks.annotations import Query
+    from numpro_plugin.encoding import AnswerUnit
     from numpro_plugin.reports.records import Prediction, Task
 
 _REPEATS: dict[Compatible | None, Repeats] = {
@@ -70,7 +72,14 @@ class _Scored:
     """Of all rows with its id."""
 
 
-def score_moments(predictions: Path, truth: Path | None = None, *, fps: float = 0.5, compatible: Compatible | None = None) -> Score:
+def score_moments(
+    predictions: Path,
+    truth: Path | None = None,
+    *,
+    fps: float = 0.5,
+    compatible: Compatible | None = None,
+    unit: AnswerUnit = "frames",
+) -> Score:
     """R@IoU and mIoU, and moment_detr's figures where a query has several windows.
 
     Args:
@@ -78,10 +87,11 @@ def score_moments(predictions: Path, truth: Path | None = None, *, fps: float = 
         truth: any file that `read_truth` knows; not needed where the predictions state it.
         fps: numbers per second that responses speak in, unless the file says so.
         compatible: exactly what one script does. ``numpro`` reads only its own pattern, scores reversed spans 0 and counts every row of a
-            repeated id. ``timechat`` reads the same, orders the ends of spans in words as its converter does, scores reversed spans of
-            its files 0, and of a repeated id counts the last. ``timelens`` scores reversed spans 0; the last counts. ``moment_detr`` lets
-            windows whose union is 0 count as hits in mAP; R@1 takes the last row of a repeated id, mAP the windows of all. All of them
-            score only what was predicted; by default a query without a prediction scores 0.
+            repeated id. ``timechat`` reads the same, orders the ends of spans in words as its converter does, scores reversed spans of its
+            files 0, and of a repeated id counts the last. ``timelens`` reads answers in seconds by its own rule and scores reversed spans
+            0; the last counts. ``moment_detr`` lets windows whose union is 0 count as hits in mAP; R@1 takes the last row of a repeated id,
+            mAP the windows of all. All of them score only what was predicted; by default a query without a prediction scores 0.
+        unit: what responses were asked to count, unless the file says so.
 
     Raises:
         NumProError: a file cannot be read or is of the other task, or the truth does not fit.
@@ -94,7 +104,7 @@ def score_moments(predictions: Path, truth: Path | None = None, *, fps: float = 
         remaining = itertools.chain([first], remaining)
     known = _with_spans(truth, read_truth(truth)) if truth else {}
     matching = Matching(predictions, truth, known, repeats=_REPEATS[compatible])
-    scored, counts = _scored(remaining, matching, _REPEATS[compatible], compatible, read_windows, fps)
+    scored, counts = _scored(remaining, matching, _REPEATS[compatible], compatible, partial(read_windows, unit=unit), fps)
     scored, counts = _of_spans(predictions, scored, counts)
     score = Score(counts={**counts, **rows.left_out})
     windows = [one.reading.values if one.reading else np.zeros((0, 3)) for one in scored]

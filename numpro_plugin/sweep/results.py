@@ -81,7 +81,7 @@ def ceiling_of(task: str, settings: NumProSettings, *, automatic_rate: bool) -> 
     try:
         path = table_path(name, default_split(BENCHMARKS[name]))
         rate: Rate = "auto" if automatic_rate else settings.fps
-        scores = ceilings(path, [rate], max_frames=settings.max_frames)[rate]
+        scores = ceilings(path, [rate], max_frames=settings.max_frames, encoding=settings.encoding)[rate]
     except NumProError:
         return None
     return next((scores[metric] for metric in CHANGE if metric in scores), None)

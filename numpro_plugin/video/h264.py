@@ -28,7 +28,7 @@ def length_size(extradata: bytes | None) -> int:
 def is_unreferenced(packet: av.Packet, size_bytes: int) -> bool:
     """Whether every slice of a packet is of a picture that is not used for reference; False where that is not clear."""
     has_slice = False
-    for header in _headers(bytes(packet), size_bytes):
+    for header in _headers(packet, size_bytes):
         if header == _SLICE:  # the two bits before the type are the importance, and 0
             has_slice = True
         elif header & 0x1F not in _HARMLESS or header & 0x80:
@@ -38,18 +38,19 @@ def is_unreferenced(packet: av.Packet, size_bytes: int) -> bool:
 
 def clears_memory(packet: av.Packet, size_bytes: int) -> bool:
     """Whether nothing after a key frame can name anything before it (an IDR picture)."""
-    return any(header & 0x1F == _CLEARING_SLICE for header in _headers(bytes(packet), size_bytes))
+    return any(header & 0x1F == _CLEARING_SLICE for header in _headers(packet, size_bytes))
 
 
-def _headers(data: bytes, size_bytes: int) -> Iterator[int]:
+def _headers(packet: av.Packet, size_bytes: int) -> Iterator[int]:
     """The first byte of each unit; 0x80, which no unit may have, where sizes do not fit."""
     if size_bytes:
-        at = 0
-        while at < len(data):
+        units, at = memoryview(packet), 0  # not copied: this is done for almost every packet
+        while at < len(units):
             start = at + size_bytes
-            at = start + int.from_bytes(data[at:start], "big")
-            yield data[start] if start < at <= len(data) else 0x80
+            at = start + int.from_bytes(units[at:start], "big")
+            yield units[start] if start < at <= len(units) else 0x80
     else:
+        data = bytes(packet)
         at = data.find(b"\0\0\1")
         while 0 <= at < len(data) - 3:
             yield data[at + 3]

@@ -41,15 +41,21 @@ class PictureConverter:
             # Not of every frame: one that was asked for its side data refers to itself, and its memory is freed late.
             matrix = cast("Any", frame.side_data.get("DISPLAYMATRIX"))
             self._rotation, self._matrix = frame.rotation, None if matrix is None else np.frombuffer(matrix, dtype=np.int32).copy()
-        return pixels if self._matrix is None else _upright(pixels, self._matrix)
+        if self._matrix is None:
+            return pixels
+        # Of a file that is RGB itself these are the decoder's own pictures, to which later ones may refer.
+        return _upright(pixels.copy() if rgb is frame else pixels, self._matrix)
 
 
 def _upright(pixels: Pixels, matrix: NDArray[np.int32]) -> Pixels:
-    """Apply a display matrix (x' = a x + c y, y' = b x + d y, stored a b u c d v x y w), quarter turns and mirrorings alike."""
+    """Apply a display matrix (x' = a x + c y, y' = b x + d y, stored a b u c d v x y w), quarter turns and mirrorings alike.
+
+    Mirrors ``pixels`` in place: a second picture of this size in fresh memory takes longer than all the rest.
+    """
     a, b, c, d = (int(matrix[k]) for k in (0, 1, 3, 4))
-    if abs(b) > abs(a):
-        pixels, a, d = cast("Pixels", cv2.transpose(pixels)), c, b
-    if a >= 0 and d >= 0:
-        return pixels
-    # OpenCV: below 0 both axes, 0 the vertical one, 1 the horizontal one; much faster than a copy by NumPy.
-    return cast("Pixels", cv2.flip(pixels, -1 if a < 0 and d < 0 else 0 if d < 0 else 1))
+    turned = abs(b) > abs(a)
+    horizontal, vertical = (b < 0, c < 0) if turned else (a < 0, d < 0)
+    if horizontal or vertical:
+        # OpenCV: below 0 both axes, 0 the vertical one, 1 the horizontal one; much faster than a copy by NumPy.
+        cv2.flip(pixels, -1 if horizontal and vertical else int(horizontal), pixels)
+    return cast("Pixels", cv2.transpose(pixels)) if turned else pixels

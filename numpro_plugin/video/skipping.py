@@ -77,13 +77,14 @@ def _trustworthy_keys(index: PacketIndex) -> Iterator[NDArray[np.bool_]]:
 
 
 def _selected_frames(index: PacketIndex, wanted: NDArray[np.int64], keys: NDArray[np.bool_]) -> Iterator[tuple[int, av.VideoFrame]]:
-    """The wanted frames and those that they depend on, with their positions."""
+    """The wanted frames with their positions; those that they depend on are decoded and checked as well."""
     action, restart = plan(index, wanted, keys)
     context = index.context
     _open(context)
+    context.skip_frame = "DEFAULT"
     is_h264 = context.name == "h264"
     size_bytes = length_size(context.extradata) if is_h264 else 0
-    guard = _Guard(index)
+    guard = _Guard(index, wanted)
     for k, (packet, do, restarts) in enumerate(zip(_packets(index), action.tolist(), restart.tolist(), strict=False)):
         if do == SKIP or (is_h264 and do == REFERENCE and is_unreferenced(packet, size_bytes)):
             continue
@@ -93,7 +94,8 @@ def _selected_frames(index: PacketIndex, wanted: NDArray[np.int64], keys: NDArra
             yield from guard.checked(_decoded(context, None))
             yield from guard.restart_at(k)
             context.flush_buffers()
-        context.skip_frame = "NONREF" if do == REFERENCE and not is_h264 else "DEFAULT"
+        if not is_h264:
+            context.skip_frame = "NONREF" if do == REFERENCE else "DEFAULT"
         yield from guard.checked(_decoded(context, packet, may_fail=guard.is_before_key(k)))
     yield from guard.checked(_decoded(context, None))
     yield from guard.restart_at(None)
@@ -128,10 +130,12 @@ class _Guard:
     some are after it, and one of them may turn out to be damaged.
     """
 
-    def __init__(self, index: PacketIndex) -> None:
-        self._order = index.decode_order
+    def __init__(self, index: PacketIndex, wanted: NDArray[np.int64]) -> None:
+        self._wanted = frozenset(wanted.tolist())
+        """Positions of the pictures that are handed on; the others are only checked."""
+        self._order: list[int] = index.decode_order.tolist()
         self._has_types = index.context.name not in _TYPELESS
-        self._reach = np.maximum.accumulate(index.decode_order)
+        self._reach: list[int] = np.maximum.accumulate(index.decode_order).tolist()
         """For each packet, the last position of all packets up to it."""
         self._held: list[tuple[int, int, av.VideoFrame]] = []
         """What it waits for (a position), its own position, the picture."""
@@ -145,7 +149,7 @@ class _Guard:
         if self._key is not None:
             raise _Uncertain(f"packet {self._key} is marked as a key frame, but gives no picture")
         self._key = packet
-        self._key_position = -1 if packet is None else int(self._order[packet])
+        self._key_position = -1 if packet is None else self._order[packet]
         yield from self._released(len(self._order))
 
     def is_before_key(self, packet: int) -> bool:
@@ -153,11 +157,15 @@ class _Guard:
         return 0 <= self._order[packet] < self._key_position
 
     def checked(self, frames: list[av.VideoFrame]) -> Iterator[tuple[int, av.VideoFrame]]:
-        """The frames with their positions, without those that are shown before the key frame and refer to what was skipped."""
+        """The wanted ones of these and earlier frames that may be shown by now, with their positions.
+
+        Frames that are shown before the key frame and refer to what was skipped are dropped.
+        """
         for frame in frames:
-            position = int(self._order[frame.pts])
+            packet = frame.pts
+            position = self._order[packet]
             if self._key is not None:
-                if frame.pts != self._key:
+                if packet != self._key:
                     if position > self._key_position:
                         raise _Uncertain(f"packet {self._key} is marked as a key frame, but gives no picture")
                     continue
@@ -167,9 +175,10 @@ class _Guard:
             if 0 <= position < self._key_position:
                 raise _Uncertain("time stamps contradict the order of the pictures")
             if frame.is_corrupt:
-                raise _Uncertain(f"the picture of packet {frame.pts} is damaged")
-            if position >= 0:
-                self._held.append((int(self._reach[frame.pts]), position, frame))
+                raise _Uncertain(f"the picture of packet {packet} is damaged")
+            if position in self._wanted:
+                self._held.append((self._reach[packet], position, frame))
+            if self._held:
                 yield from self._released(position)
 
     def _released(self, newest: int) -> Iterator[tuple[int, av.VideoFrame]]:

@@ -159,8 +159,8 @@ def _samples(runs: Sequence[Run]) -> Iterator[tuple[Run, Sample]]:
 
 def _predicted(sample: Sample) -> list[tuple[Span, float]]:
     """Spans with their scores: of a moment 1, as it has none; a highlight begins and ends at one time."""
-    if sample.span_s is not None:
-        return [(_shifted(sample, sample.span_s), 1.0)]
+    if sample.spans_s:
+        return [(_shifted(sample, span), 1.0) for span in sample.spans_s]
     return [((_at(sample, time_s), _at(sample, time_s)), score) for time_s, score in sample.highlights]
 
 

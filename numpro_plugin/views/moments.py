@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -36,6 +36,13 @@ class Moment:
     """How the answer was understood, or why it was not."""
     text: str = ""
     """The model's words."""
+
+
+def lasting(moment: Moment, step_s: float, duration_s: float) -> Moment:
+    """The moment; one that ends where it begins lasts ``step_s`` seconds, but not beyond the video's ``duration_s``."""
+    if moment.start_s is None or moment.start_s != moment.end_s:
+        return moment
+    return replace(moment, end_s=max(moment.start_s, min(duration_s, moment.start_s + step_s)))
 
 
 def found(moments: Sequence[Moment]) -> list[tuple[float, float, str]]:

@@ -12,10 +12,9 @@ import numpy as np
 from PIL import Image
 
 from numpro_plugin.errors import NumProError
-from numpro_plugin.numbering import draw_numbers
 from numpro_plugin.timeline import Timeline, kept_numbers
 from numpro_plugin.video.packets import read_packets
-from numpro_plugin.video.sampling import frames_at
+from numpro_plugin.views.marks import marked_frames
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -48,7 +47,7 @@ class Sprite:
 def video_sprite(
     video: str, settings: NumProSettings, spans: Sequence[Span], *, start_s: float = 0.0, end_s: float | None = None
 ) -> Sprite:
-    """The numbered frames of a video that tell most about these spans, as the model saw them but scaled down.
+    """The frames of a video that tell most about these spans, with the marks that the model saw but scaled down; those of grids singly.
 
     Of a part of the video (``start_s`` to ``end_s``, seconds of the file) all times count from its start.
 
@@ -59,9 +58,7 @@ def video_sprite(
     timeline = Timeline(max(0.0, min(index.duration_s, end_s or index.duration_s) - start_s), settings.fps)
     numbers = telling_numbers(kept_numbers(timeline.count, settings.max_frames), timeline, spans)
     times_s = timeline.seconds(numbers)
-    pixels = frames_at(index, start_s + times_s, frame_size=settings.frame_size)
-    if settings.numbers:
-        draw_numbers(pixels, numbers, settings.style)
+    pixels = marked_frames(index, numbers, timeline, settings, start_s=start_s)
     small = [_scaled(frame) for frame in pixels]
     width, height = small[0].size
     columns = min(_COLUMNS, len(small))

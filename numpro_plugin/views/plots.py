@@ -91,6 +91,40 @@ def plot_differences(path: Path, title: str, differences: Sequence[Difference]) 
     _finish(figure, path, title)
 
 
+def plot_heat_maps(path: Path, title: str, panels: Mapping[str, Mapping[str, Mapping[str, float]]]) -> None:
+    """Tables of shares in percent, each cell with its value on a colour from dark (0) to light (100), up to three side by side.
+
+    Args:
+        path: .png or .svg.
+        title: above the tables.
+        panels: values by column, by row, by table; all tables have the same rows and columns.
+    """
+    from matplotlib.figure import Figure
+
+    rows, columns = (list(names) for names in _names(panels))
+    across = min(3, len(panels))
+    down = -(-len(panels) // across)
+    size = min(20.0, 1.2 + across * (0.5 + 0.45 * len(columns))), min(30.0, 0.8 + down * (0.8 + 0.42 * len(rows)))
+    figure = Figure(figsize=size, layout="constrained")
+    for k, (name, table) in enumerate(panels.items()):
+        axes = figure.add_subplot(down, across, k + 1)
+        values = [[table[row][column] for column in columns] for row in rows]
+        axes.imshow(values, vmin=0, vmax=100, cmap="cividis", aspect="auto")
+        for y, line in enumerate(values):
+            for x, value in enumerate(line):
+                axes.text(x, y, f"{value:.0f}", ha="center", va="center", fontsize=8, color="black" if value > 55 else "white")
+        axes.set_xticks(range(len(columns)), [_plain(column) for column in columns], fontsize=8)
+        axes.set_yticks(range(len(rows)), [_plain(row) for row in rows] if k % across == 0 else [""] * len(rows), fontsize=8)
+        axes.set_title(_plain(name), fontsize=9)
+        axes.tick_params(length=0)
+    _finish(figure, path, title)
+
+
+def _names(panels: Mapping[str, Mapping[str, Mapping[str, float]]]) -> tuple[Mapping[str, Any], Mapping[str, float]]:
+    table = next(iter(panels.values()))
+    return table, next(iter(table.values()))
+
+
 def _figure(width: float, height: float) -> tuple[Any, Any]:
     from matplotlib.figure import Figure
 

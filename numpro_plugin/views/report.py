@@ -7,7 +7,7 @@ import json
 import random
 from dataclasses import dataclass
 from importlib.resources import files
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from markupsafe import Markup
 
@@ -23,7 +23,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
     from pathlib import Path
 
-    from numpro_plugin.views.runs import Run
+    from numpro_plugin.settings import NumProSettings
+    from numpro_plugin.views.runs import Run, Span
 
 MOST_BYTES = 30_000_000
 """A report of one file stays below this: as many pictures go in as fit."""
@@ -84,9 +85,12 @@ def write_report(
     sprites, reasons = _sprites(rows, names, progress(_videos_to_show(rows, names, pictures, room)))
     inside, outside = _placed(sprites, room)
     urls = _written(outside, report_folder(path))
-    if len(sprites) < len(names) and pictures != "none":
-        notes.append(f"frames are shown for {len(sprites)} of {len(names)} videos (worst, best and random queries first)")
-    frames = {video: _frames(sprite, urls.get(video)) for video, sprite in sprites.items()}
+    pictured = len({look.video for look in sprites})
+    if pictured < len(names) and pictures != "none":
+        notes.append(f"frames are shown for {pictured} of {len(names)} videos (worst, best and random queries first)")
+    frames: dict[int, list[dict[str, Any]]] = {}
+    for look, sprite in sprites.items():
+        frames.setdefault(look.video, []).append(_frames(look, sprite, urls.get(look)))
     with written_whole(path) as part, part.open("w", encoding="utf-8", errors="surrogatepass") as file:
         _template().stream(
             title=" · ".join(run.name for run in runs),
@@ -98,9 +102,9 @@ def write_report(
             script=_asset("report.js"),
             data=_inert(data),
             frames=_inert(json.dumps({"frames": frames, "reasons": reasons})),
-            sprites={video: Markup(base64.b64encode(sprite.jpeg).decode()) for video, sprite in inside.items()},
+            sprites={look.name: Markup(base64.b64encode(sprite.jpeg).decode()) for look, sprite in inside.items()},
         ).dump(file)
-    return Report(path, path.stat().st_size, len(rows), len(sprites), len(names), notes)
+    return Report(path, path.stat().st_size, len(rows), pictured, len(names), notes)
 
 
 def _player(part: Part, player: Playback) -> dict[str, Any]:
@@ -111,60 +115,97 @@ def _videos_to_show(rows: Sequence[Row], names: Sequence[Part], pictures: Pictur
     """Videos in the order in which their queries are worth looking at: by turns the worst, the best and a random one."""
     if pictures == "none":
         return []
-    most = len(names) if pictures == "all" else max(0, room // (_ABOUT_BYTES * 4 // 3)) if pictures is None else pictures
+    fitting = max(0, room // (_ABOUT_BYTES * 4 // 3 * _most_looks(rows)))
+    most = len(names) if pictures == "all" else fitting if pictures is None else pictures
     by_score = sorted(range(len(rows)), key=lambda k: rows[k].any.score)
     shuffled = random.Random(0).sample(range(len(rows)), len(rows))
     turns = (k for turn in zip(by_score, reversed(by_score), shuffled, strict=True) for k in turn)
     return list(dict.fromkeys(rows[k].video for k in turns))[:most]
 
 
-def _sprites(rows: Sequence[Row], names: Sequence[Part], videos: Iterable[int]) -> tuple[dict[int, Sprite], dict[int, str]]:
-    """The pictures of videos, and of those without one the reason."""
+class Look(NamedTuple):
+    """How some of the runs showed a video."""
+
+    video: int
+    number: int
+    """Among the looks of this video, from 0."""
+    runs: tuple[int, ...]
+
+    @property
+    def name(self) -> str:
+        """Unique in the page."""
+        return f"{self.video}-{self.number}"
+
+
+def _most_looks(rows: Sequence[Row]) -> int:
+    """In how many ways the runs showed a video, at most."""
+    return max((len(_looks([row])) for row in rows), default=1) or 1
+
+
+def _looks(about: Sequence[Row]) -> dict[NumProSettings, list[int]]:
+    """The ways in which runs showed a video, with the runs; a run without numbers shows frames without numbers."""
+    same_pixels: dict[str, NumProSettings] = {}
+    looks: dict[NumProSettings, list[int]] = {}
+    for row in about:
+        for run, sample in enumerate(row.samples):
+            if sample is None or sample.settings is None:
+                continue
+            pixels = json.dumps(sample.settings.pixel_dict(), sort_keys=True)
+            runs = looks.setdefault(same_pixels.setdefault(pixels, sample.settings), [])
+            if run not in runs:
+                runs.append(run)
+    return looks
+
+
+def _sprites(rows: Sequence[Row], names: Sequence[Part], videos: Iterable[int]) -> tuple[dict[Look, Sprite], dict[int, str]]:
+    """The pictures of videos, one for each way in which runs showed them, and of those without one the reason."""
     about: dict[int, list[Row]] = {}
     for row in rows:
         about.setdefault(row.video, []).append(row)
-    sprites: dict[int, Sprite] = {}
+    sprites: dict[Look, Sprite] = {}
     reasons: dict[int, str] = {}
     for video in videos:
-        sprite, reason = _sprite(about[video], names[video])
-        if sprite is None:
-            reasons[video] = reason
-        else:
-            sprites[video] = sprite
+        part = names[video]
+        looks: list[tuple[NumProSettings | None, list[int]]] = [*_looks(about[video]).items()]
+        for number, (settings, runs) in enumerate(looks or [(None, [])]):
+            sprite, reason = sprite_or_reason(part.video, settings, _spans(about[video]), start_s=part.start_s, end_s=part.end_s)
+            if sprite is None:
+                reasons[video] = reason
+                break
+            sprites[Look(video, number, tuple(runs))] = sprite
     return sprites, reasons
 
 
-def _sprite(about: Sequence[Row], part: Part) -> tuple[Sprite | None, str]:
-    samples = [sample for row in about for sample in row.samples if sample is not None]
-    spans = [span for row in about for span in row.any.truth_s[:4]] + [sample.span_s for sample in samples if sample.span_s]
-    settings = next((sample.settings for sample in samples if sample.settings and sample.settings.numbers), None)
-    settings = settings or next((sample.settings for sample in samples if sample.settings), None)
-    return sprite_or_reason(part.video, settings, spans, start_s=part.start_s, end_s=part.end_s)
+def _spans(about: Sequence[Row]) -> list[Span]:
+    """What frames are chosen for: the first true moments of each query, and the first answers of each run."""
+    truths = [span for row in about for span in row.any.truth_s[:4]]
+    return truths + [span for row in about for sample in row.samples if sample is not None for span in sample.spans_s[:4]]
 
 
-def _frames(sprite: Sprite, url: str | None) -> dict[str, Any]:
+def _frames(look: Look, sprite: Sprite, url: str | None) -> dict[str, Any]:
     """What the page's script needs to show a sprite; ``url`` only if it lies beside the page."""
-    return {"w": sprite.width, "h": sprite.height, "numbers": sprite.numbers, "times": sprite.times_s, "url": url}
+    size = {"w": sprite.width, "h": sprite.height, "numbers": sprite.numbers, "times": sprite.times_s}
+    return {"name": look.name, "runs": look.runs, **size, "url": url}
 
 
-def _written(sprites: dict[int, Sprite], folder: Path) -> dict[int, str]:
+def _written(sprites: dict[Look, Sprite], folder: Path) -> dict[Look, str]:
     """Write sprites beside the page; where the page finds them."""
     urls = {}
-    for video, sprite in sprites.items():
+    for look, sprite in sprites.items():
         folder.mkdir(parents=True, exist_ok=True)
-        with written_whole(folder / f"frames-{video}.jpg") as part:
+        with written_whole(folder / f"frames-{look.name}.jpg") as part:
             part.write_bytes(sprite.jpeg)
-        urls[video] = f"{folder.name}/frames-{video}.jpg"
+        urls[look] = f"{folder.name}/frames-{look.name}.jpg"
     return urls
 
 
-def _placed(sprites: dict[int, Sprite], room: int) -> tuple[dict[int, Sprite], dict[int, Sprite]]:
+def _placed(sprites: dict[Look, Sprite], room: int) -> tuple[dict[Look, Sprite], dict[Look, Sprite]]:
     """Those inside the page, as long as there is room, and those beside it."""
-    inside: dict[int, Sprite] = {}
-    outside: dict[int, Sprite] = {}
-    for video, sprite in sprites.items():
+    inside: dict[Look, Sprite] = {}
+    outside: dict[Look, Sprite] = {}
+    for look, sprite in sprites.items():
         room -= len(sprite.jpeg) * 4 // 3 + 100
-        (inside if room >= 0 else outside)[video] = sprite
+        (inside if room >= 0 else outside)[look] = sprite
     return inside, outside
 
 

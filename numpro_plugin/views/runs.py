@@ -45,8 +45,8 @@ class Sample:
     """How the answer was read, or why it was not."""
     failure: str | None = None
     """Why the request has no answer."""
-    span_s: Span | None = None
-    """The predicted moment in seconds."""
+    spans_s: list[Span] = field(default_factory=list)
+    """The predicted moments in seconds: one, or as many as the answer named in a task that asks for all of them."""
     highlights: list[tuple[float, float]] = field(default_factory=list)
     """(seconds, score) of each predicted highlight."""
     saliency: list[float] = field(default_factory=list)
@@ -60,6 +60,11 @@ class Sample:
     """Only the video up to here was used, in seconds of the file."""
     tokens: int | None = None
     """Tokens of the answer."""
+
+    @property
+    def span_s(self) -> Span | None:
+        """The (first) predicted moment in seconds."""
+        return self.spans_s[0] if self.spans_s else None
 
     @property
     def length_s(self) -> float:
@@ -188,7 +193,6 @@ def _sample(row: Mapping[str, Any]) -> tuple[Kind, Sample]:
     if failure and metrics.get("request_fail") != 100:
         metrics = {name: 100.0 if name == "request_fail" else 0.0 for name in metrics}
     settings = logged.get("settings")
-    span = logged.get("span_s")
     fps = float(logged.get("fps") or 0.5)
     tokens = [count.get("output_tokens") for count in row.get("token_counts") or [] if isinstance(count, dict)]
     common: dict[str, Any] = {
@@ -210,7 +214,8 @@ def _sample(row: Mapping[str, Any]) -> tuple[Kind, Sample]:
     if kind == "moment":
         iou = 0.0 if failure else 100.0 * float(logged.get("iou") or logged.get("set_iou") or 0.0)
         truth = [_span(one) for one in logged.get("truth_s") or []]
-        return kind, Sample(**common, truth_s=truth, score=iou, span_s=None if span is None or failure else _span(span))
+        named = logged.get("spans_s") or [span for span in (logged.get("span_s"),) if span is not None]
+        return kind, Sample(**common, truth_s=truth, score=iou, spans_s=[] if failure else [_span(span) for span in named])
     clips = [int(clip) for clip in logged.get("relevant_clip_ids") or []]
     saliency = [0.0] * int(logged.get("clips") or 0)
     for clip, scores in zip(clips, logged.get("saliency_scores") or [], strict=False):

@@ -1,4 +1,4 @@
-"""`numpro sheet`: a page of numbered frames in reading order, with the query, the true moment and the answer as bars."""
+"""`numpro sheet`: a page of frames with their marks in reading order, with the query, the true moment and the answer as bars."""
 
 from __future__ import annotations
 
@@ -8,22 +8,23 @@ from typing import TYPE_CHECKING
 
 from PIL import Image, ImageDraw
 
-from numpro_plugin.answers.moments import parse_moment
+from numpro_plugin.answers.reading import read_moment
+from numpro_plugin.encoding import NUMBER
 from numpro_plugin.errors import NumProError
 from numpro_plugin.files import check_target, written_whole
 from numpro_plugin.metrics.moments import query_iou
-from numpro_plugin.numbering import draw_numbers
 from numpro_plugin.settings import NumProSettings
 from numpro_plugin.timeline import Timeline, kept_numbers
 from numpro_plugin.video.packets import read_packets
-from numpro_plugin.video.sampling import frames_at
 from numpro_plugin.views.lettering import Lettering
+from numpro_plugin.views.marks import marked_frames
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     import numpy as np
 
+    from numpro_plugin.encoding import AnswerUnit
     from numpro_plugin.views.runs import Sample, Span
 
 _PAGE, _MARGIN, _GAP = 1280, 36, 14
@@ -34,6 +35,18 @@ _TRUTH, _ANSWER = "#007a5a", "#0b62b0"  # dark green and blue: told apart with a
 
 
 @dataclass(frozen=True)
+class Reading:
+    """How an answer was read."""
+
+    spans_s: tuple[Span, ...]
+    iou: float | None
+    """0 to 1; None without a true moment or without a span."""
+    reason: str
+    is_read: bool = True
+    """False: nobody knows what it means. An answer may be read and name no moment: there is none."""
+
+
+@dataclass(frozen=True)
 class SheetText:
     """What stands on a sheet besides the frames."""
 
@@ -41,17 +54,9 @@ class SheetText:
     truth_s: tuple[Span, ...] = ()
     """True moments, (start, end) in seconds."""
     answer: str = ""
-    """A model's words, such as ``From Frame 1 to Frame 6.``"""
-
-
-@dataclass(frozen=True)
-class Reading:
-    """How an answer was read."""
-
-    span_s: Span | None
-    iou: float | None
-    """0 to 1; None without a true moment or without a span."""
-    reason: str
+    """A model's words, such as ``From Frame 1 to Frame 6.``, in the unit that the settings' encoding asks for."""
+    reading: Reading | None = None
+    """How the words were read, where a log says it; they are read here otherwise."""
 
 
 def write_sheet(
@@ -96,40 +101,51 @@ def sheet_pages(
     index = read_packets(video)
     timeline = Timeline(max(0.0, min(index.duration_s, end_s or index.duration_s) - start_s), settings.fps)
     numbers = kept_numbers(timeline.count, settings.max_frames)
-    reading = read_answer(text, timeline)
+    reading = read_answer(text, timeline, unit=settings.encoding.answer)
     pages = -(-len(numbers) // (_COLUMNS * _ROWS))
     for page in range(pages):
         on_page = numbers[page * _COLUMNS * _ROWS : (page + 1) * _COLUMNS * _ROWS]
         times_s = timeline.seconds(on_page)
-        pixels = frames_at(index, start_s + times_s, frame_size=settings.frame_size)
-        if settings.numbers:
-            draw_numbers(pixels, on_page, settings.style)
+        pixels = marked_frames(index, on_page, timeline, settings, start_s=start_s)
         where = f"{Path(video).name}  ·  {timeline.duration_s:.1f} s  ·  {settings.fps:g} numbers a second"
         where += f"  ·  {len(numbers)} of {timeline.count} frames"
         where += f"  ·  page {page + 1} of {pages}" if pages > 1 else ""
-        yield _page(pixels, on_page.tolist(), times_s.tolist(), where, text, reading, timeline)
+        where += "" if settings.encoding == NUMBER else f"  ·  encoding {settings.encoding.name}"
+        labels = [f"{number}  ·  {time_s:g} s" for number, time_s in zip(on_page.tolist(), times_s.tolist(), strict=True)]
+        if settings.encoding.grid is None and (before := settings.encoding.texts(on_page.tolist(), settings.fps)):
+            labels = [f"{label}  ·  {written}" if written else label for label, written in zip(labels, before, strict=True)]
+        yield _page(pixels, labels, times_s.tolist(), where, text, reading, timeline)
 
 
-def read_answer(text: SheetText, timeline: Timeline) -> Reading | None:
-    """The answer on the video's grid, and its IoU with the true moment (the best of several)."""
-    if not text.answer:
-        return None
-    found = parse_moment(text.answer, last_number=timeline.count - 1)
-    if found.numbers is None:
-        return Reading(None, None, found.reason)
-    span_s = timeline.span_seconds(*found.numbers)
-    iou = float(query_iou(span_s, [list(span) for span in text.truth_s])) if text.truth_s else None
-    return Reading(span_s, iou, found.reason)
+def read_answer(text: SheetText, timeline: Timeline, *, unit: AnswerUnit = "frames") -> Reading | None:
+    """The answer on the video's grid, and its IoU with the true moment (the best of several).
+
+    Args:
+        text: the answer and the true moments.
+        timeline: of the video.
+        unit: what the question asked for.
+    """
+    if text.reading is not None or not text.answer:
+        return text.reading
+    found = read_moment(text.answer, unit, timeline)
+    if found.span_s is None:
+        return Reading((), None, found.reason, is_read=False)
+    iou = float(query_iou(found.span_s, [list(span) for span in text.truth_s])) if text.truth_s else None
+    return Reading((found.span_s,), iou, found.reason)
 
 
 def text_of_sample(sample: Sample) -> SheetText:
     """What a logged sample says."""
-    return SheetText(sample.query, tuple(sample.truth_s), sample.text)
+    spans_s = (*sample.spans_s, *((time_s, time_s) for time_s, _ in sample.highlights))
+    iou = sample.score / 100 if sample.spans_s and sample.truth_s else None
+    is_read = not sample.failure and sample.metrics.get("parse_fail") != 100
+    reading = Reading(spans_s, iou, sample.failure or sample.reason, is_read)
+    return SheetText(sample.query, tuple(sample.truth_s), sample.text, reading)
 
 
 def _page(
     pixels: np.ndarray[tuple[int, ...], np.dtype[np.uint8]],
-    numbers: Sequence[int],
+    labels: Sequence[str],
     times_s: Sequence[float],
     where: str,
     text: SheetText,
@@ -143,7 +159,7 @@ def _page(
     wide = (inner - (_COLUMNS - 1) * _GAP) // _COLUMNS
     high = max(1, round(wide * pixels.shape[1] / pixels.shape[2]))
     cell = high + 2 * _BAR + 26
-    rows = -(-len(numbers) // _COLUMNS)
+    rows = -(-len(labels) // _COLUMNS)
     bars = _bars(text, reading)
     head = _MARGIN + 38 * len(query_lines) + 30
     height = head + rows * (cell + _GAP) + 24 + len(bars) * 34 + (30 if bars else 0) + 24 * len(answer_lines) + _MARGIN
@@ -154,7 +170,7 @@ def _page(
         title.draw(draw, _MARGIN, y, line, _INK)
         y += 38
     small.draw(draw, _MARGIN, y, where, _SOFT)
-    for k, (number, time_s) in enumerate(zip(numbers, times_s, strict=True)):
+    for k, (label, time_s) in enumerate(zip(labels, times_s, strict=True)):
         x, top = _MARGIN + (k % _COLUMNS) * (wide + _GAP), head + (k // _COLUMNS) * (cell + _GAP)
         frame = Image.fromarray(pixels[k])
         page.paste(frame.resize((wide, high), Image.Resampling.LANCZOS) if frame.size != (wide, high) else frame, (x, top))
@@ -162,7 +178,7 @@ def _page(
             if any(min(span) <= time_s <= max(span) for span in spans):
                 at = top + high + 2 + row * _BAR
                 draw.rectangle((x, at, x + wide - 1, at + _BAR - 3), fill=color)
-        small.draw(draw, x, top + high + 2 * _BAR + 2, f"{number}  ·  {time_s:g} s", _SOFT)
+        small.draw(draw, x, top + high + 2 * _BAR + 2, label, _SOFT)
     y = head + rows * (cell + _GAP) + 12
     y = _timeline(draw, small, y, bars, max([timeline.duration_s, *(max(span) for _, _, spans, _ in bars for span in spans)]))
     for line in answer_lines:
@@ -178,15 +194,16 @@ _Bar = tuple[str, str, "Sequence[Span]", str]
 def _bars(text: SheetText, reading: Reading | None) -> list[_Bar]:
     bars: list[_Bar] = []
     if text.truth_s:
-        many = f"{len(text.truth_s)} moments" if len(text.truth_s) > 1 else "{:g} to {:g} s".format(*text.truth_s[0])
-        bars.append(("truth", _TRUTH, text.truth_s, many))
+        bars.append(("truth", _TRUTH, text.truth_s, _counted(text.truth_s)))
     if reading is not None:
-        if reading.span_s is None:
-            bars.append(("answer", _ANSWER, (), "not read"))
-        else:
-            iou = "" if reading.iou is None else f"  ·  IoU {reading.iou:.2f}"
-            bars.append(("answer", _ANSWER, (reading.span_s,), "{:g} to {:g} s".format(*reading.span_s) + iou))
+        iou = "" if reading.iou is None else f"  ·  IoU {reading.iou:.2f}"
+        end = _counted(reading.spans_s) + iou if reading.spans_s else "none" if reading.is_read else "not read"
+        bars.append(("answer", _ANSWER, reading.spans_s, end))
     return bars
+
+
+def _counted(spans: Sequence[Span]) -> str:
+    return f"{len(spans)} moments" if len(spans) > 1 else f"{spans[0][0]:.7g} to {spans[0][1]:.7g} s"
 
 
 def _timeline(draw: ImageDraw.ImageDraw, small: Lettering, y: float, bars: Sequence[_Bar], duration_s: float) -> float:
@@ -202,7 +219,7 @@ def _timeline(draw: ImageDraw.ImageDraw, small: Lettering, y: float, bars: Seque
         y += 34
     if bars:
         for k in range(5):
-            label = f"{duration_s * k / 4:.3g} s"
+            label = f"{round(duration_s * k / 4, 1):.7g} s"
             x = left + (right - left) * k / 4 - small.width(label) * k / 4
             small.draw(draw, x, y - 6, label, _SOFT)
         y += 30

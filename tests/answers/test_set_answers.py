@@ -4,7 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from numpro_plugin.answers.sets import format_set, parse_set
+from numpro_plugin.answers.sets import parse_set
+from numpro_plugin.answers.writing import set_words
 
 NUMBERS = st.integers(0, 500)
 SPANS = st.lists(st.tuples(NUMBERS, NUMBERS).map(lambda ends: tuple(sorted(ends))), min_size=1, max_size=12, unique=True)
@@ -36,7 +37,7 @@ def test_answers(text, spans):
 
 @given(SPANS)
 def test_what_is_asked_for_is_read_back(spans):
-    assert list(parse_set(format_set(spans)).spans) == spans
+    assert list(parse_set(set_words(spans, "frames", 1.0)).spans) == spans
 
 
 def test_to_the_end():

@@ -4,6 +4,10 @@
 
     frames       the frames at 336x336 of a video: this library, decord, torchcodec, PyAV decoding everything, and the limit: opening
                  the file and decoding exactly the packets that are needed, without and with converting the wanted frames
+                 The limit has no conversion of colours, no resizing and no reading of times: where a video is short or small, these are
+                 most of what ours is above it (see "limit and conversion"). A damaged file is decoded twice, up to the damage with
+                 skipping and then wholly, because its pixels must be those of decoding everything; its limit knows of no damage.
+                 torchcodec decodes the same packets without Python in between, so it is about even with ours where nothing can be skipped.
     drawing      numbers on 75 frames: this library, Pillow
     cached_clip  a numbered clip that has to be made, and one that is in the cache
     memory_many  memory of one process while it makes the clips of 200 videos

@@ -12,6 +12,7 @@ of growth from the size before. 1 means that ten times the rows take ten times a
     ceiling          of the table without videos
     score            NumPro's JSON list, answers of 2,000 characters
     compare          two of lmms-eval's sample logs of 5,000 bytes a sample: 200,000 rows are 1 GB each
+    inputs           what `numpro-train shards` reads before it opens a video: InternVid rows, each about another video
     index            what training reads of shards before it starts; a row is a video with two tiny frames
 
 Needs Linux (``/proc/self/status``).
@@ -47,6 +48,11 @@ peak = lambda: next(line for line in Path("/proc/self/status").read_text().split
 atexit.register(lambda: Path("peak").write_text(peak()))
 """
 NUMPRO = "import sys; from numpro_plugin.cli.main import main; sys.exit(main(sys.argv[1:]))"
+INPUTS = """
+from numpro_plugin.trainer.instructions.sources import read_inputs
+from numpro_plugin.trainer.instructions.video_files import VideoFiles
+assert read_inputs(["internvid.jsonl"], VideoFiles({"internvid": "clips"})).videos
+"""
 INDEX = """
 import sys
 from numpro_plugin.settings import NumProSettings
@@ -106,6 +112,16 @@ def write_logs(folder: Path, rows: int) -> None:
                 log.write(json.dumps({"doc_id": k, "arguments": "x" * SAMPLE_BYTES, **scores, "numpro": logged}) + "\n")
 
 
+def write_instructions(folder: Path, rows: int) -> None:
+    """A caption of each of as many videos, in InternVid's layout; the videos themselves are not there."""
+    (folder / "clips").mkdir()
+    times = {"Start_timestamp": "00:00:02.000", "End_timestamp": "00:00:08.000"}
+    with (folder / "internvid.jsonl").open("w") as file:
+        for k in range(rows):
+            row = {"YoutubeID": f"id{k:09d}", **times, "Caption": f"a person opens door {k} and looks outside"}
+            file.write(json.dumps(row) + "\n")
+
+
 def write_shards(folder: Path, rows: int) -> None:
     """Shards of two frames a row."""
     import cv2
@@ -140,6 +156,7 @@ WORK: dict[str, Work] = {
     "ceiling": (write_queries, NUMPRO, ("ceiling", "custom", "--fps", "0.5", "--out", "data")),
     "score": (write_predictions, NUMPRO, ("score", "moment", "predictions.json")),
     "compare": (write_logs, NUMPRO, ("compare", "samples_a.jsonl", "samples_b.jsonl")),
+    "inputs": (write_instructions, INPUTS, ()),
     "index": (write_shards, INDEX, ("shards",)),
 }
 """By name: what writes the files, the program, its arguments. ``check`` and ``ceiling`` need the tables of those before them."""

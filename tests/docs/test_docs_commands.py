@@ -19,6 +19,7 @@ from numpro_plugin.cli import main as numpro
 from numpro_plugin.environment import settings_from_environment
 from numpro_plugin.trainer import cli as numpro_train
 from numpro_plugin.trainer.recipe.record import load_recipe
+from numpro_plugin.trainer.tiny_base import __main__ as tiny_base
 
 PARSERS = {"numpro": numpro._parser, "numpro-train": numpro_train._parser}
 LMMS_EVAL = ("lmms-eval", "lmms_eval")
@@ -77,6 +78,8 @@ def check_module(module: str, *arguments: str, monkeypatch: pytest.MonkeyPatch) 
         check_ours("numpro-train", list(arguments))
     elif module == "numpro_plugin.cli":
         check_ours("numpro", list(arguments))
+    elif module == "numpro_plugin.trainer.tiny_base":
+        tiny_base.make_parser().parse_args(arguments)
     else:
         assert module in ("venv", "pytest"), f"python -m {module} is not known here"
 
@@ -178,7 +181,7 @@ def flags_within_text() -> list[tuple[str, str]]:
 
 @pytest.mark.parametrize(("page", "flag"), flags_within_text())
 def test_flag_within_text(page: str, flag: str):
-    ours = {flag for parser in PARSERS.values() for flag in flags_of(parser())}
+    ours = {flag for parser in (*PARSERS.values(), tiny_base.make_parser) for flag in flags_of(parser())}
     theirs = set(re.findall(r'"(--?[\w-]+)"', source_of("lmms_eval.__main__")))
     others = {"-rs", "--ipc=host", "--wait", "--signal"}  # pytest's, a container's, tests/benchmarks/loading.py's, SLURM's
     torchrun = set(re.findall(r'"(--?[\w-]+)"', source_of("torch.distributed.run")))

@@ -73,7 +73,8 @@ def test_sizes_are_those_of_the_readers():
     for name, _, sizes, _ in table_with("docs/benchmarks.md", "| `numpro prepare` |"):
         benchmark = BENCHMARKS[name.strip("`")]
         known = [count for count in benchmark.sizes.get(benchmark.splits[0], ()) if count is not None]
-        assert [int(count) for count in re.findall(r"\d+", sizes)] == known, name
+        named = [int(count) for count in re.findall(r"\d+", sizes)]  # after them, those of another layout of the same benchmark
+        assert named[: len(known)] == known, name
 
 
 def test_every_task_and_metric_is_described():

@@ -11,12 +11,14 @@ import torch
 from PIL import Image, ImageDraw, ImageFont
 from support.digits import read_mark, read_number
 from support.tiny_families import FAMILIES, pixels_of, save_tiny
+from transformers import LlavaNextVideoConfig, LlavaOnevisionConfig, Qwen2_5_VLConfig, Qwen2VLConfig, Qwen3VLConfig
 
 import numpro_plugin
 from numpro_plugin.encoding import PRESETS, parse_encoding
 from numpro_plugin.errors import NumProError
-from numpro_plugin.families import IGNORED, Family, Loaded, PreparedVideo, load_model
+from numpro_plugin.families import IGNORED, Family, Loaded, PreparedVideo, family_of, load_model
 from numpro_plugin.families.written import estimated_tokens
+from numpro_plugin.longva import LongVAConfig
 from numpro_plugin.settings import NumProSettings
 from numpro_plugin.showing import ShownVideo, sampled_frames, show
 from numpro_plugin.timeline import Timeline
@@ -186,10 +188,11 @@ def test_every_way_of_showing_a_real_video_reaches_every_family(opened: dict[str
     whole: dict[tuple[int, int], Frames] = {}
     for loaded in opened.values():
         for preset in PRESETS:
-            settings = settings_of(loaded, preset)
+            settings, count = settings_of(loaded, preset), 15 if preset == "grid" else 3
             if settings.tile_size not in whole:
-                whole[settings.tile_size] = sampled_frames(shared / "videos" / "Y1HGC.mp4", settings)
+                whole[settings.tile_size] = sampled_frames(shared / "videos" / "Y1HGC.mp4", settings, end_s=2.0 * count)
             frames = whole[settings.tile_size]
+            assert len(frames) == count
             check(loaded, preset, replace(frames, pixels=frames.pixels.copy()))
 
 
@@ -388,6 +391,31 @@ def test_sizes_for_planning_are_those_of_real_samples(loaded: Loaded, encoding: 
 )
 def test_texts_are_counted_by_the_rules_of_qwens_tokenizer(text: str, tokens: int) -> None:
     assert estimated_tokens([text]) == tokens
+
+
+def test_the_tokens_in_the_docs_are_those_of_the_libraries_configurations() -> None:
+    clip = {"model_type": "clip_vision_model", "image_size": 336, "patch_size": 14}
+    configs = {
+        "LongVA": LongVAConfig(vision_config=clip),
+        "LLaVA-NeXT-Video": LlavaNextVideoConfig(),
+        "LLaVA-OneVision": LlavaOnevisionConfig(),
+        "Qwen2-VL, Qwen2.5-VL": Qwen2VLConfig(),
+        "Qwen3-VL": Qwen3VLConfig(),
+    }
+    page = (Path(__file__).parents[2] / "docs" / "encodings.md").read_text()
+    for name, config in configs.items():
+        family, row = family_of(config), [f"| {name} "]
+        for encoding in ("number", "text", "number+text", "grid"):
+            chosen = PRESETS[encoding].encoding
+            sized = family
+            if encoding == "grid" and family.shares_tokens:
+                sized = family.with_frame_size((1280, 960) if name == "Qwen3-VL" else (1344, 1008))
+            texts = chosen.texts(range(15), 0.5)
+            row.append(f"| {sized.video_tokens(2 if encoding == 'grid' else 15, texts)} ")
+            if "text" in encoding:
+                row.append(f"| {family.with_blocks('pair').video_tokens(15, texts)} " if family.shares_tokens else "| ")
+        assert "".join(row) + "|" in page
+    assert family_of(Qwen2_5_VLConfig()).video_tokens(15) == family_of(Qwen2VLConfig()).video_tokens(15)
 
 
 def test_a_prepared_video_serves_many_questions(loaded: Loaded) -> None:

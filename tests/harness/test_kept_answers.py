@@ -9,15 +9,14 @@ import signal
 import sqlite3
 import subprocess
 import sys
-import threading
 from contextlib import closing
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 from support.bases import ChatBase, SimpleBase, register_bases, write_task
+from support.server import ChatServer
 from support.videos import write_counter_video
 
 from numpro_plugin import NumProSettings
@@ -39,54 +38,11 @@ NAMES = ("FIRST", "OTHER", "THIRD")
 SECRET = "sk-very-secret-1234567890"
 
 
-class Server:
-    """An OpenAI-compatible server that keeps the questions."""
-
-    def __init__(self):
-        self.asked: list[str] = []
-        self.answer = lambda text: f"From Frame 1 to Frame {2 + len(text) % 2}."
-        self.lock = threading.Lock()
-        server = self
-
-        class Handler(BaseHTTPRequestHandler):
-            protocol_version = "HTTP/1.1"
-
-            def do_POST(self):
-                body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-                contents = [c for message in body["messages"] for c in message["content"]]
-                text = " ".join(c["text"] for c in contents if c["type"] == "text")
-                with server.lock:
-                    server.asked.append(text)
-                    answer = server.answer(text)
-                choice = {"index": 0, "finish_reason": "stop", "message": {"role": "assistant", "content": answer}}
-                usage = {"prompt_tokens": 700, "completion_tokens": 9, "total_tokens": 709}
-                about = {"id": "x", "object": "chat.completion", "created": 0, "model": "m", "usage": usage}
-                data = json.dumps({**about, "choices": [choice]}).encode()
-                self.send_response(200)
-                self.send_header("Content-Type", "application/json")
-                self.send_header("Content-Length", str(len(data)))
-                self.end_headers()
-                self.wfile.write(data)
-
-            def log_message(self, *_):
-                pass
-
-        self.http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.url = f"http://127.0.0.1:{self.http.server_port}/v1"
-        threading.Thread(target=self.http.serve_forever, args=(0.02,), daemon=True).start()
-
-    def take(self) -> int:
-        """How many questions came since the last call."""
-        count, self.asked = len(self.asked), []
-        return count
-
-
 @pytest.fixture
 def server():
-    server = Server()
+    server = ChatServer(lambda asked: f"From Frame 1 to Frame {2 + len(asked.text) % 2}.", usage=(700, 9))
     yield server
-    server.http.shutdown()
-    server.http.server_close()
+    server.stop()
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -145,10 +101,10 @@ def scores(results, task="numpro_charades"):
 def test_a_killed_run_asks_what_is_left_and_at_most_one_piece_again(server, charades, tmp_path):
     started: list[subprocess.Popen] = []
 
-    def answer(text, as_always=server.answer):
-        if len(server.asked) == 8:
+    def answer(asked, as_always=server.answer):
+        if len(server.requests) == 8:
             started[0].kill()  # does nothing once it has ended
-        return as_always(text)
+        return as_always(asked)
 
     server.answer = answer
     arguments = model_args(server, requests_per_call=3)
@@ -156,12 +112,12 @@ def test_a_killed_run_asks_what_is_left_and_at_most_one_piece_again(server, char
     with server.lock:  # no question is answered before there is something to kill
         started.append(subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL))
     assert started[0].wait() == -signal.SIGKILL
-    assert 8 <= server.take() <= 9  # two are under way at once
+    assert 8 <= len(server.take()) <= 9  # two are under way at once
     results = run(arguments)
-    assert server.take() == 12 - 6  # two pieces were whole
+    assert len(server.take()) == 12 - 6  # two pieces were whole
     assert results["samples"]["numpro_charades"][0]["token_counts"] == [{"input_tokens": 700, "output_tokens": 9, "reasoning_tokens": 0}]
     whole = run(model_args(server, resume=False))
-    assert server.take() == 12
+    assert len(server.take()) == 12
     assert scores(results) == scores(whole)
     assert scores(results)["R@0.5,none"] > 0
 
@@ -237,7 +193,7 @@ def test_two_processes_call_a_base_equally_often_whatever_each_has_left(tmp_path
 def test_what_asks_again_and_what_does_not(server, charades, videos, monkeypatch, tmp_path):
     def asked(gen_kwargs=None, **given):
         run(model_args(server, **given), gen_kwargs=gen_kwargs)
-        return server.take()
+        return len(server.take())
 
     assert [asked(), asked()] == [12, 0]
     # Another key, other numbers of requests at once and of retries, and the address in a variable change no answer.
@@ -264,36 +220,36 @@ def test_what_is_no_answer_is_asked_again(server, charades, tmp_path):
         {"FIRST again again again": None, "OTHER again again again": " ", "THIRD again again again": "Error: busy"},
     )
 
-    def answer(text):
-        return next((reply for words, reply in bad.items() if words in text), as_always(text))
+    def answer(asked):
+        return next((reply for words, reply in bad.items() if words in asked.text), as_always(asked))
 
     server.answer = answer
     for failing in (12, 3):
         results = run(model_args(server))
-        assert server.take() == failing
+        assert len(server.take()) == failing
     assert scores(results)["R@0.5,none"] < 100
-    server.answer = lambda text: "<think>From"
+    server.answer = lambda asked: "<think>From"
     run(model_args(server))
-    assert server.take() == 3
+    assert len(server.take()) == 3
     run(model_args(server))
-    assert server.take() == 0
+    assert len(server.take()) == 0
 
 
 @pytest.mark.slow
 def test_a_video_that_is_replaced_during_the_run_is_noticed(server, charades, videos, caplog):
     as_always = server.answer
 
-    def answer(text):
-        if len(server.asked) == 12:
+    def answer(asked):
+        if len(server.requests) == 12:
             write_counter_video(videos / "OTHER.mp4", [k * 1000 for k in range(13)], rate=1)
-        return as_always(text)
+        return as_always(asked)
 
     server.answer = answer
     run(model_args(server))
     assert caplog.text.count("OTHER.mp4 was replaced during the run; answers about it are not kept for a later run") == 1
-    assert server.take() == 12
+    assert len(server.take()) == 12
     run(model_args(server))
-    assert server.take() == 4
+    assert len(server.take()) == 4
 
 
 @pytest.mark.slow
@@ -308,7 +264,7 @@ def test_an_unreadable_video_of_a_task_is_asked_about_again_when_it_is_mended(se
     (videos / "OTHER.mp4").write_bytes(whole)
     os.utime(videos / "OTHER.mp4", ns=(times, times))  # so that only what was shown can tell
     run(model_args(server))
-    assert server.take() == 4
+    assert len(server.take()) == 4
 
 
 @pytest.mark.parametrize("simple", [False, True], ids=["chat", "simple"])

@@ -180,6 +180,26 @@ def test_max_frames_of_the_model_is_in_the_protocol(checkpoints, tables, caplog)
 
 
 @pytest.mark.slow
+def test_the_encoding_of_the_model_is_in_the_protocol_and_twins_keep_their_own(checkpoints, tables, monkeypatch):
+    model = model_of(checkpoints["longva"], max_frames=5, encoding="drawn:seconds;text:native;answer:seconds")
+    seen = seen_by(model)
+    results = run(model, "numpro_charades", "numpro_charades_plain")
+    assert [0, 6, 14, 22, 30] in seen  # seconds
+    assert [None] * 5 in seen
+    protocols = {task: config["metadata"]["numpro"] for task, config in results["configs"].items()}
+    assert {task: protocol["encoding"] for task, protocol in protocols.items()} == {
+        "numpro_charades": "seconds",
+        "numpro_charades_plain": "plain",
+    }
+    assert protocols["numpro_charades"]["model"]["encoding"] == "seconds"
+    monkeypatch.setenv("NUMPRO_ENCODING", "clock")
+    with pytest.raises(NumProError, match=r"NUMPRO_ENCODING=clock differs from encoding=seconds of the model .*longva"):
+        model_of(checkpoints["longva"], encoding="seconds")
+    with pytest.raises(NumProError, match="encoding='second' is unknown; allowed: number"):
+        model_of(checkpoints["longva"], encoding="second")
+
+
+@pytest.mark.slow
 def test_settings_that_contradict_each_other_are_named(checkpoints, tables, monkeypatch):
     monkeypatch.setenv("NUMPRO_MAX_FRAMES", "8")
     with pytest.raises(NumProError, match=r"NUMPRO_MAX_FRAMES=8 differs from max_frames=5 of the model .*longva"):

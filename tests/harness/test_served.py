@@ -2,18 +2,10 @@
 
 from __future__ import annotations
 
-import base64
-import io
-import json
-import threading
-import time
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-
-import numpy as np
 import pytest
-from PIL import Image
 from support.bases import write_task
 from support.digits import read_number
+from support.server import ChatServer
 from support.videos import read_counter, write_counter_video
 
 from numpro_plugin import NumProError
@@ -26,58 +18,11 @@ RATES = {"HOURS": (150, 8), "HALFS": (61, 10), "SHORT": (9, 20)}
 """Seconds and frames per second of each video: a frame's counter tells which video it is of."""
 
 
-class Server:
-    """An OpenAI-compatible server that answers with what it has seen and keeps it."""
-
-    def __init__(self):
-        self.requests: list[tuple[str, list[np.ndarray], list[str]]] = []
-        self.busy = self.most_busy = 0
-        self.lock = threading.Lock()
-        server = self
-
-        class Handler(BaseHTTPRequestHandler):
-            protocol_version = "HTTP/1.1"
-
-            def do_POST(self):
-                body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-                with server.lock:
-                    server.busy += 1
-                    server.most_busy = max(server.most_busy, server.busy)
-                contents = [content for message in body["messages"] for content in message["content"]]
-                text = " ".join(content["text"] for content in contents if content["type"] == "text")
-                urls = [content["image_url"]["url"] for content in contents if content["type"] == "image_url"]
-                frames = [np.asarray(Image.open(io.BytesIO(base64.b64decode(url.partition(",")[2]))).convert("RGB")) for url in urls]
-                time.sleep(0.2)  # so that requests overlap
-                with server.lock:
-                    server.busy -= 1
-                    server.requests.append((text, frames, [content["type"] for content in contents]))
-                self._say({"choices": [{"message": {"role": "assistant", "content": f"From Frame 0 to Frame {len(frames) - 1}."}}]})
-
-            def _say(self, reply):
-                usage = {"prompt_tokens": 1, "completion_tokens": 1, "total_tokens": 2}
-                choices = [{"index": 0, "finish_reason": "stop", **choice} for choice in reply["choices"]]
-                about = {"id": "x", "object": "chat.completion", "created": 0, "model": "m"}
-                data = json.dumps({**about, "usage": usage, "choices": choices}).encode()
-                self.send_response(200)
-                self.send_header("Content-Type", "application/json")
-                self.send_header("Content-Length", str(len(data)))
-                self.end_headers()
-                self.wfile.write(data)
-
-            def log_message(self, *_):
-                pass
-
-        self.http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.url = f"http://127.0.0.1:{self.http.server_port}/v1"
-        threading.Thread(target=self.http.serve_forever, daemon=True).start()
-
-
 @pytest.fixture
 def server():
-    server = Server()
+    server = ChatServer(lambda asked: f"From Frame 0 to Frame {len(asked.frames) - 1}.")
     yield server
-    server.http.shutdown()
-    server.http.server_close()
+    server.stop()
 
 
 @pytest.fixture(scope="module")
@@ -128,13 +73,14 @@ def check(text, frames, *, numbers=True):
 )
 @pytest.mark.slow
 def test_a_server_gets_every_frame_once_in_order(server, charades, base, simple, options):
+    server.waits_for_company = True
     results = run(server, ["numpro_charades"], base=base, simple=simple, **options)
-    assert sorted(len(frames) for _, frames, _ in server.requests) == [5, 5, 31, 31, 75, 75]
-    for text, frames, kinds in server.requests:
-        check(text, frames)
-        assert text.count("The red numbers") == 1
-        assert kinds == (["text", *["image_url"] * len(frames)] if simple else [*["image_url"] * len(frames), "text"])
-    assert server.most_busy > 1
+    assert sorted(len(asked.frames) for asked in server.requests) == [5, 5, 31, 31, 75, 75]
+    for asked in server.requests:
+        check(asked.text, asked.frames)
+        assert asked.text.count("The red numbers") == 1
+        assert [k for k, part in enumerate(asked.parts) if isinstance(part, str)] == [0 if simple else len(asked.frames)]
+    assert server.company.is_set()
     # Each answer comes back to the request whose frames it is about.
     for sample in results["samples"]["numpro_charades"]:
         seconds, _ = RATES[sample["doc"]["query"].split()[1].upper()]
@@ -150,7 +96,7 @@ def test_a_foreign_task_with_segments_and_without_numbers(server, tmp_path, vide
     include = write_task(tmp_path / "task", rows)
     run(server, ["foreign"], include, num_cpus=1)
     run(server, ["foreign"], include, num_cpus=1, numbers="false")
-    by_text = {text: frames for text, frames, _ in server.requests}
+    by_text = {asked.text: asked.frames for asked in server.requests}
     assert set(by_text) == {
         f"{NUMBERS_SENTENCE} All: HALFS from 20 s on?",
         f"{NUMBERS_SENTENCE} All: SHORT?",
@@ -167,9 +113,9 @@ def test_a_foreign_task_with_segments_and_without_numbers(server, tmp_path, vide
 def test_a_served_qwen3_vl_gets_the_times_too(server, tmp_path, videos):
     rows = [{"kind": "segment", "what": videos / "SHORT.mp4", "start": 1, "end": 6, "question": "SHORT?"}]
     run(server, ["foreign"], write_task(tmp_path / "task", rows), is_qwen3_vl="true")
-    text, _, kinds = server.requests[0]
-    assert text == f"<1.0 seconds> <3.0 seconds> <5.0 seconds> {NUMBERS_SENTENCE} All: SHORT?"
-    assert kinds == [*["text", "image_url"] * 3, "text"]
+    asked = server.requests[0]
+    assert asked.text == f"<1.0 seconds> <3.0 seconds> <5.0 seconds> {NUMBERS_SENTENCE} All: SHORT?"
+    assert [isinstance(part, str) for part in asked.parts] == [*[True, False] * 3, True]
 
 
 def test_our_own_errors_are_not_failed_requests(server, tmp_path, videos):

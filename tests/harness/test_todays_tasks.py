@@ -14,7 +14,7 @@ from support.tiny_qwen import save_tiny_qwen2_5_vl, watch_qwen
 from support.todays import TODAYS, tvgbench_row, vue_tr_row, write_one, write_todays
 from support.videos import write_counter_video
 
-from numpro_plugin import NumProSettings
+from numpro_plugin import NumProError, NumProSettings
 from numpro_plugin.benchmarks import BENCHMARKS
 from numpro_plugin.benchmarks.prepare import prepare
 from numpro_plugin.clips.metadata import read_clip_info
@@ -145,6 +145,26 @@ def test_sets_are_asked_for_and_scored(tmp_path):
     assert asked == protocol["prompt"].replace("{query}", "a boat 0")
     assert asked == f"The red numbers on each frame represent the frame number. {plain}"
     json.dumps(samples[0]["numpro"], allow_nan=False)
+
+
+@pytest.mark.slow
+def test_own_queries_are_asked_for_as_sets(tmp_path):
+    (tmp_path / "videos").mkdir()
+    write_counter_video(tmp_path / "videos" / "a.mp4", [k * 500 for k in range(60)], rate=2)
+    rows = [{"video": "a.mp4", "query": f"a boat {k}", "spans": spans} for k, spans in enumerate([[[4, 8], [20, 24]], []])]
+    path = tmp_path / "mine.jsonl"
+    path.write_text("\n".join(map(json.dumps, rows)))
+    prepare(BENCHMARKS["custom"], path, videos=tmp_path / "videos", progress=False)
+    model = Scripted({"0": "[[2, 4], [10, 12]]", "1": "[]"})
+    results = evaluate(model, ["numpro_custom_sets"])
+    assert [sample["mIoU_set"] for sample in results["samples"]["numpro_custom_sets"]] == [100, 100]
+    told = results["configs"]["numpro_custom_sets"]["metadata"]["numpro"]
+    assert (told["benchmark"], told["task"], told["prompt_id"]) == ("custom", "set", "set_retrieval")
+    assert model.shown["numpro_custom_sets 1"][1] == told["prompt"].replace("{query}", "a boat 1")
+    path.write_text("\n".join(json.dumps({**row, "spans": []}) for row in rows))
+    prepare(BENCHMARKS["custom"], path, videos=tmp_path / "videos", force=True, progress=False)
+    with pytest.raises(NumProError, match="no query has an annotated span, so sets cannot be scored"):
+        evaluate(model, ["numpro_custom_sets"])
 
 
 VUE_TR_ASKS = (

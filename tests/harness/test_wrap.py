@@ -232,9 +232,9 @@ def test_messages_once_replaced_stay_as_they_are(tmp_path, videos, data):
     )
     before = copy.deepcopy(messages)
     replacer = Replacer(ClipMaker(NumProSettings(), {}), FrameArguments(Reader()))
-    once = replacer.messages(messages, add_sentence=True)
+    once = replacer.messages(messages)
     assert messages == before
-    assert replacer.messages(once, add_sentence=True) == once
+    assert replacer.messages(once) == once
     sentences = [part["text"] for message in once for part in message["content"] if part["type"] == "text"]
     drawn = any(part in parts[:4] for message in messages for part in message["content"])
     already = sum(NUMBERS_SENTENCE in part.get("text", "") for message in messages for part in message["content"])

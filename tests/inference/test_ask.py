@@ -14,10 +14,13 @@ from support.videos import write_counter_video
 from numpro_plugin import NumProError, NumProSettings
 from numpro_plugin.cli.main import main
 from numpro_plugin.clips.clip import write_clip
+from numpro_plugin.encoding import PRESETS
 from numpro_plugin.families import Loaded, load_model
 from numpro_plugin.harness import task
+from numpro_plugin.inference import localize as localization
 from numpro_plugin.inference.generation import Generated, Generator
 from numpro_plugin.inference.localize import localize, settings_for
+from numpro_plugin.prompts.questions import moment_question
 from numpro_plugin.video import packets
 from numpro_plugin.weights.record import RECORD
 
@@ -106,6 +109,40 @@ def test_settings_follow_the_model_and_the_adapter(loaded, folder, tmp_path):
     assert settings_for(loaded, folder, tmp_path, max_frames=9) == NumProSettings(fps=1.0, prompt="ft", max_frames=9)
     with pytest.raises(NumProError, match="trained with 1 numbers per second, not fps=0.5: leave fps out"):
         settings_for(loaded, folder, tmp_path, fps=0.5)
+
+
+def test_an_adapters_encoding_stays(loaded, folder, tmp_path):
+    clock, text = PRESETS["clock"].encoding, PRESETS["text"].encoding
+    (tmp_path / RECORD).write_text(json.dumps({"settings": NumProSettings(encoding=clock).to_dict()}))
+    assert settings_for(loaded, folder, tmp_path).encoding == settings_for(loaded, folder, tmp_path, encoding=clock).encoding == clock
+    assert settings_for(loaded, folder, encoding=text).encoding == text
+    with pytest.raises(NumProError, match="was trained with encoding clock, not text: leave encoding out"):
+        settings_for(loaded, folder, tmp_path, encoding=text)
+
+
+def test_answers_are_read_in_the_unit_that_was_asked_for(folder, video, capsys, monkeypatch):
+    asked = []
+    says(monkeypatch, "The event happens in 00:04 - 00:12.", "From Frame 2 to Frame 6.", "The event does not occur in the video.")
+    monkeypatch.setattr(localization, "moment_question", lambda *args: asked.append(moment_question(*args)) or asked[-1])
+    words = ["ask", str(video), "a hat", "a cat", "a dog", "--model", str(folder), "--encoding", "clock", "--json"]
+    assert main(words) == 1
+    answers = json.loads(capsys.readouterr().out)["answers"]
+    assert [one["span_s"] for one in answers] == [[4, 12], [4, 12], None]
+    assert "the question asks for clock times, the answer names frames, which were converted" in answers[1]["reason"]
+    assert "mm:ss" in asked[0]
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--encoding", "watch"], "--encoding='watch' is unknown; allowed: number, plain"),
+        (["--encoding", "clock", "--fps", "2"], "two of them would carry one clock time"),
+        (["--encoding", "seconds", "--highlights"], "highlight detection asks for frame numbers, but encoding seconds asks for seconds"),
+    ],
+)
+def test_encodings_that_cannot_be_asked_in_are_refused_before_the_model(video, capsys, words, message):
+    assert main(["ask", str(video), "a hat", "--model", "nowhere", *words]) != 0
+    assert message in capsys.readouterr().err
 
 
 def test_a_thought_that_was_cut_off_names_the_flag(folder, video, capsys, monkeypatch):

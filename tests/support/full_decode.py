@@ -16,7 +16,7 @@ from fractions import Fraction
 from itertools import pairwise
 from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import av
 import cv2
@@ -46,17 +46,27 @@ class Decoded:
     tick_s: float
 
 
-def decode_fully(path: Path, *, keep: bool = False) -> Decoded:
-    """Plain decoding in one thread.
+Memory = Literal["reused", "blank", "filled"]
+"""What is in the memory that a picture is decoded into: an earlier picture, as usual; zeros; or one value, `FILLING`.
 
-    With ``keep`` all frames are kept until the end, so that none is decoded into the memory of an earlier one. Of a damaged picture some
-    decoders leave parts as they find them: what is there then differs, and nothing is right or wrong.
-    """
+Of a damaged picture some decoders (HEVC's, without reporting an error) leave parts as they find them. What is there depends on which
+earlier picture's memory was free, so on when Python let go of it: nothing is right or wrong there. Such parts are found by decoding into
+blank and into filled memory: they differ for certain, whatever reuse gave by chance.
+"""
+
+FILLING = 0xAA
+
+
+def decode_fully(path: Path, *, memory: Memory = "reused") -> Decoded:
+    """Plain decoding in one thread, into memory of this kind. Frames are kept until the end unless it is ``reused``."""
+    keep = memory != "reused"
     with av.open(str(path), metadata_errors="replace") as container:
         stream = container.streams.best("video")
         if stream is None:
             raise ValueError("no video stream")
         stream.codec_context.thread_count = 1
+        if memory == "filled":
+            _fill_memory(stream.codec_context, path)
         packets: list[_Stamps] = []
         frames: list[tuple[int | None, Any]] = []
         turn: list[int] = []
@@ -89,6 +99,21 @@ def decode_fully(path: Path, *, keep: bool = False) -> Decoded:
     first = min([*stamped, *(times[k] for k in kept[:1])], default=0) if own else min((times[k] for k in kept), default=0)
     pictures = [upright_rgb(frames[k][1], turn) if keep else frames[k][1] for k in order]
     return Decoded([float((times[k] - first) * tick) for k in order], pictures, float(tick))
+
+
+def _fill_memory(context: Any, path: Path) -> None:
+    """Decode the file once and fill all its pictures, whose memory the decoder then uses again."""
+    frames = []
+    with av.open(str(path), metadata_errors="replace") as container:
+        for packet in _packets(container, container.streams.best("video")):
+            try:
+                frames += context.decode(packet)
+            except FFmpegError:
+                continue
+    context.flush_buffers()
+    for frame in frames:
+        for plane in frame.planes:
+            np.frombuffer(plane, dtype=np.uint8)[:] = FILLING
 
 
 @dataclass(frozen=True)
@@ -185,8 +210,8 @@ class Outcome:
     """What came of one file."""
 
     kind: str
-    """``equal``, ``differs, warned``, ``refused`` and the like, or a fault in capitals. ``FFmpeg varies``: a damaged picture of which plain
-    decoding gives two versions."""
+    """``equal``, ``differs, warned``, ``refused`` and the like, or a fault in capitals. ``FFmpeg varies``: the wrong ones are
+    pictures that plain decoding leaves in part as it finds their memory (`Memory`)."""
     detail: str = ""
     seconds: float = 0.0
 
@@ -220,12 +245,14 @@ def try_file(path: Path, levels: int = 0) -> Outcome:
     finally:
         logger.removeHandler(heard)
     words = "; ".join(dict.fromkeys(heard.lines)).replace(f"{path}: ", "")
-    decoded, again = decode_fully(path), decode_fully(path, keep=True)
+    decoded = decode_fully(path)
+    count = len(decoded.pictures)
     differing, varies = [], False
     for fps, frames in sampled.items():
         expected = expected_pictures(decoded, frames, fps)
         wrong = [k for pixels, k in zip(frames.pixels, expected, strict=True) if not _same(pixels, decoded.pictures[k], levels)]
-        defined = [k for k in wrong if np.array_equal(decoded.pictures[k], again.pictures[k])]
+        others = [decode_fully(path, memory=memory).pictures for memory in ("blank", "filled")] if wrong else []
+        defined = [k for k in wrong if all(len(other) != count or np.array_equal(decoded.pictures[k], other[k]) for other in others)]
         varies = varies or len(defined) < len(wrong)
         differing += [f"{fps:g} fps: {len(defined)} of {len(frames)}"] if defined else []
     if not differing:

@@ -1,4 +1,4 @@
-"""An OpenAI-compatible server on this machine that fails where it is told to."""
+"""OpenAI-compatible servers on this machine: one that keeps what it is asked, and one that fails where it is told to."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import json
 import threading
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
@@ -33,24 +34,48 @@ LOST = tuple(name for name in FAULTS if name != "cut")
 """Those that leave the question unanswered."""
 
 
-class _Server(ThreadingHTTPServer):
+@dataclass(frozen=True, eq=False)
+class Asked:
+    """One question as it came."""
+
+    parts: tuple[str | NDArray[np.uint8], ...]
+    """Its texts and pictures (H, W, 3), in order."""
+
+    @property
+    def text(self) -> str:
+        """All texts."""
+        return " ".join(part for part in self.parts if isinstance(part, str))
+
+    @property
+    def frames(self) -> list[NDArray[np.uint8]]:
+        """All pictures."""
+        return [part for part in self.parts if not isinstance(part, str)]
+
+
+class _Http(ThreadingHTTPServer):
     request_queue_size = 64
 
 
-class FaultyServer:
-    """Answers ``answer`` to every question, except to those with a word of ``FAULTS``, as long as ``well`` is False."""
+class ChatServer:
+    """Answers every question and keeps it.
 
-    def __init__(self, answer: str) -> None:
+    Args:
+        answer: to a question; it is called for one question at a time.
+        usage: tokens of a question and of an answer.
+    """
+
+    def __init__(self, answer: Callable[[Asked], str | None], *, usage: tuple[int, int] = (1, 1)) -> None:
         self.answer = answer
-        self.well = False
-        self.asked: list[str] = []
-        """The text of each question, in the order of arrival."""
-        self.frames: list[list[NDArray[np.uint8]]] = []
-        """The pictures that came with it, (H, W, 3) each."""
-        self.slow_s = 0.0
-        """How long a "slow" question waits before it is dropped."""
-        self.before_answer: Callable[[], None] = lambda: None
-        self._end = threading.Event()
+        self.usage = usage
+        self.requests: list[Asked] = []
+        """In the order of arrival."""
+        self.company = threading.Event()
+        """Set once two questions were under way at once."""
+        self.waits_for_company = False
+        """Whether a question is answered only then, or after half a minute alone."""
+        self._busy = 0
+        self.lock = threading.Lock()
+        """Held while a question is kept and answered."""
         server = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -67,14 +92,79 @@ class FaultyServer:
         self.url = f"http://127.0.0.1:{self._http.server_port}/v1"
 
     def _listen(self, port: int) -> None:
-        self._http = _Server(("127.0.0.1", port), self._handler)
+        self._http = _Http(("127.0.0.1", port), self._handler)
         threading.Thread(target=self._http.serve_forever, args=(0.02,), daemon=True).start()
 
     def stop(self) -> None:
         """Refuse connections from now on."""
-        self._end.set()
         self._http.shutdown()
         self._http.server_close()
+
+    def take(self) -> list[Asked]:
+        """The questions since the last call."""
+        asked, self.requests = self.requests, []
+        return asked
+
+    def _read(self, handler: BaseHTTPRequestHandler) -> Asked:
+        messages = json.loads(handler.rfile.read(int(handler.headers["Content-Length"])))["messages"]
+        contents = [content for message in messages for content in message["content"]]
+        return Asked(tuple(c["text"] if c["type"] == "text" else _picture(c["image_url"]["url"]) for c in contents))
+
+    def _reply(self, handler: BaseHTTPRequestHandler) -> None:
+        with self.lock:
+            self._busy += 1
+            if self._busy > 1:
+                self.company.set()
+        if self.waits_for_company:
+            self.company.wait(30)
+        asked = self._read(handler)
+        with self.lock:
+            self._busy -= 1
+            self.requests.append(asked)
+            content = self.answer(asked)
+        self._send(handler, {"role": "assistant", "content": content})
+
+    def _send(self, handler: BaseHTTPRequestHandler, message: dict[str, Any], *, status: int = 200, finish_reason: str = "stop") -> None:
+        tokens = dict(zip(("prompt_tokens", "completion_tokens"), self.usage, strict=True))
+        usage = {**tokens, "total_tokens": sum(self.usage)}
+        choice = {"index": 0, "finish_reason": finish_reason, "message": message}
+        reply = {"id": "x", "object": "chat.completion", "created": 0, "model": "m", "usage": usage, "choices": [choice]}
+        data = json.dumps(reply if status == 200 else {"error": {"message": "from frame 0 to frame 1", "type": "server"}}).encode()
+        with suppress(OSError):  # the client may be gone
+            handler.send_response(status)
+            if handler.close_connection:
+                handler.send_header("Connection", "close")  # else a client may use the connection again while it is closed
+            handler.send_header("Content-Type", "application/json")
+            handler.send_header("Content-Length", str(len(data)))
+            handler.end_headers()
+            handler.wfile.write(data)
+
+
+class FaultyServer(ChatServer):
+    """Answers ``answer`` to every question, except to those with a word of ``FAULTS``, as long as ``well`` is False."""
+
+    def __init__(self, answer: str) -> None:
+        super().__init__(lambda _: answer)
+        self.well = False
+        self.slow_s = 0.0
+        """How long a "slow" question waits before it is dropped."""
+        self.before_answer: Callable[[], None] = lambda: None
+        self._end = threading.Event()
+
+    @property
+    def asked(self) -> list[str]:
+        """The text of each question, in the order of arrival."""
+        return [asked.text for asked in self.requests]
+
+    @property
+    def frames(self) -> list[list[NDArray[np.uint8]]]:
+        """The pictures that came with each."""
+        return [asked.frames for asked in self.requests]
+
+    def stop(self) -> None:
+        """Refuse connections from now on."""
+        self._end.set()
+        super().stop()
 
     def start_again(self) -> None:
         """Listen at the old address."""
@@ -83,39 +173,21 @@ class FaultyServer:
 
     def take_asked(self) -> list[str]:
         """The questions since the last call, sorted."""
-        asked, self.asked = sorted(self.asked), []
-        return asked
+        return sorted(asked.text for asked in self.take())
 
     def _reply(self, handler: BaseHTTPRequestHandler) -> None:
-        contents = [
-            content
-            for message in json.loads(handler.rfile.read(int(handler.headers["Content-Length"])))["messages"]
-            for content in message["content"]
-        ]
-        text = " ".join(content["text"] for content in contents if content["type"] == "text")
-        self.asked.append(text)
-        self.frames.append([_picture(content["image_url"]["url"]) for content in contents if content["type"] == "image_url"])
+        asked = self._read(handler)
+        self.requests.append(asked)
         self.before_answer()
-        name = None if self.well else next((name for name in FAULTS if name in text), None)
+        name = None if self.well else next((name for name in FAULTS if name in asked.text), None)
         handler.close_connection = True
         if name == "slow":
             self._end.wait(self.slow_s)
         if name in ("slow", "dropped"):
             return
         fault = FAULTS.get(name or "", {})
-        message = {"role": "assistant", "content": fault.get("content", self.answer), "refusal": fault.get("refusal")}
-        choice = {"index": 0, "finish_reason": fault.get("finish_reason", "stop"), "message": message}
-        usage = {"prompt_tokens": 1, "completion_tokens": 1, "total_tokens": 2}
-        reply = {"id": "x", "object": "chat.completion", "created": 0, "model": "m", "usage": usage, "choices": [choice]}
-        status = fault.get("status", 200)
-        data = json.dumps(reply if status == 200 else {"error": {"message": "from frame 0 to frame 1", "type": "server"}}).encode()
-        with suppress(OSError):  # the client may be gone
-            handler.send_response(status)
-            handler.send_header("Connection", "close")  # else a client may use the connection again in the moment in which it is closed
-            handler.send_header("Content-Type", "application/json")
-            handler.send_header("Content-Length", str(len(data)))
-            handler.end_headers()
-            handler.wfile.write(data)
+        message = {"role": "assistant", "content": fault.get("content", self.answer(asked)), "refusal": fault.get("refusal")}
+        self._send(handler, message, status=fault.get("status", 200), finish_reason=fault.get("finish_reason", "stop"))
 
 
 def _picture(url: str) -> NDArray[np.uint8]:

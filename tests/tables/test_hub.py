@@ -110,14 +110,33 @@ def test_a_hub_that_stops_in_the_middle(hub, tmp_path):
 
 
 @pytest.mark.slow
+def test_a_connection_that_breaks_is_taken_up_where_it_was(hub, tmp_path):
+    hub.data_sets[NAME]["large/a.tar"] = tarred({"filler": bytes(24 << 20), "AAAAA.mp4": hub.data_sets[NAME]["loose/AAAAA.mp4"]}, "w")
+    hub.cut["large/a.tar"] = 11 << 20
+    done = prepare(hub, tmp_path, "large")
+    assert done.returncode == 0, done.stderr
+    assert [first for path, first in hub.log if path == "large/a.tar"] == [
+        0,
+        10 << 20,
+        20 << 20,
+    ]  # the hub's library writes 10 MiB at a time
+
+
+@pytest.mark.slow
 def test_places_that_are_not_there_and_no_network(hub, tmp_path):
     missing = numpro(hub, tmp_path, "prepare", "timelens_charades", "--without-videos", "--annotations", f"hf://datasets/{NAME}/x.json")
     assert (missing.returncode, f"{NAME} has no file x.json" in missing.stderr) == (1, True), missing.stderr
+    scored = numpro(hub, tmp_path, "score", "moment", str(tmp_path / "mine.jsonl"), "--truth", f"hf://datasets/{NAME}/y.json")
+    assert (scored.returncode, f"{NAME} has no file y.json" in scored.stderr) == (1, True), scored.stderr
     hub.data_sets["O/N"] = hub.data_sets.pop(NAME)
     none = prepare(hub, tmp_path, None)
     assert (none.returncode, f"there is no data set {NAME}" in none.stderr) == (1, True), none.stderr
     offline = prepare(hub, tmp_path, None, HF_HUB_OFFLINE="1")
     assert (offline.returncode, "the hub cannot be reached" in offline.stderr) == (1, True), offline.stderr
+    hub.close()  # the hub's library would try the closed port six times
+    closed = prepare(hub, tmp_path, None)
+    assert (closed.returncode, f"the hub cannot be reached at {hub.endpoint}" in closed.stderr) == (1, True), closed.stderr
+    assert "Retrying" not in closed.stderr
 
 
 @pytest.mark.slow

@@ -18,6 +18,7 @@ from numpro_plugin.benchmarks.check import check
 from numpro_plugin.benchmarks.prepare import prepare
 from numpro_plugin.benchmarks.problems import problems_path
 from numpro_plugin.benchmarks.table import read_columns, read_report, read_rows, table_path
+from numpro_plugin.reports.ceiling import ceilings
 
 CUSTOM = BENCHMARKS["custom"]
 
@@ -50,6 +51,10 @@ def test_tables_of_older_versions_are_read(tmp_path):
     del old["name"], old["n_with_spans"]
     path.with_suffix(".json").write_text(json.dumps(old))
     assert (read_report(path).n_used, read_report(path).n_with_spans) == (3, None)
+    newer = ("start_s", "end_s", "annotators", "clips")
+    assert list(read_columns(path, "id", *newer)) == [(row["id"], None, None, None, None) for row in read_rows(path)]
+    assert check(CUSTOM, progress=False).n_used == 3
+    assert ceilings(path, [1])[1]["mIoU"] == 100
     path.with_suffix(".json").write_text('{"benchmark": "custom", ')
     with pytest.raises(NumProError, match=r"test\.json: the report cannot be read .*; run: numpro prepare custom"):
         read_report(path)

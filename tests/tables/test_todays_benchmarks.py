@@ -199,7 +199,7 @@ def changed(name: str, change: Any) -> Any:
         ("tvgbench", lambda c: c[1].update(end=None), ":1: None is not a number of seconds"),
         ("tvgbench", lambda c: c[0].update(answer="3.4"), "answer must be two times in seconds"),
         ("tacos", lambda c: c["s13-d21.avi"].pop("fps"), "has no 'fps', and its times are frames"),
-        ("tacos", lambda c: c["s13-d21.avi"].update(fps=0), "'s13-d21.avi': fps must be above 0"),
+        ("tacos", lambda c: c["s13-d21.avi"].update(fps=0), "'s13-d21.avi': fps must be a number of frames a second above 0, got 0"),
         ("tacos", lambda c: c["s13-d21.avi"].update(timestamps=[3, 4]), "'s13-d21.avi'"),
         ("youcook2", lambda c: c["database"]["AAAAAAAAAAA"].update(subset="testing"), "subset must be validation or training"),
         ("youcook2", lambda c: c["database"]["AAAAAAAAAAA"]["annotations"][0].pop("segment"), "has no 'segment'"),

@@ -4,17 +4,22 @@ from __future__ import annotations
 
 import io
 import itertools
+from dataclasses import replace
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given
+from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from PIL import Image
+from support.layout import differs
 from support.logs import SMALL
 
 from numpro_plugin import draw_numbers, sample_frames
+from numpro_plugin.encoding import PRESETS
 from numpro_plugin.errors import NumProError
 from numpro_plugin.settings import NumProSettings
+from numpro_plugin.showing import sampled_frames, show, show_video
 from numpro_plugin.timeline import Timeline, kept_numbers
 from numpro_plugin.views.lettering import Lettering
 from numpro_plugin.views.pictures import MOST_FRAMES, sprite_or_reason, telling_numbers, video_sprite
@@ -37,6 +42,23 @@ def test_a_sprite_holds_the_frames_as_the_model_saw_them(video):
         assert np.abs(shown - wanted).mean() < 8  # JPEG
 
 
+@pytest.mark.parametrize("name", ["seconds", "bar", "plain", "grid"])
+def test_a_sprite_has_the_marks_of_every_encoding(video, name):
+    settings = NumProSettings(fps=1.0, frame_size=(96, 96), encoding=PRESETS[name].encoding)
+    sprite = video_sprite(str(video), settings, [(2, 6)])
+    shown = show_video(video, settings).pictures.pixels
+    if name == "grid":  # frames stand alone, in the size that they have in the grid
+        shown = np.stack([shown[0, 32 * row : 32 * row + 32, 24 * column : 24 * column + 24] for row in (0, 1) for column in range(4)])
+    sheet = Image.open(io.BytesIO(sprite.jpeg))
+    assert len(sprite.numbers) == 10
+    for k, frame in enumerate(shown):
+        left, top = sprite.width * (k % 4), sprite.height * (k // 4)
+        cell = np.asarray(sheet.crop((left, top, left + sprite.width, top + sprite.height)), dtype=float)
+        wanted = np.asarray(Image.fromarray(frame).resize((sprite.width, sprite.height), Image.Resampling.LANCZOS), dtype=float)
+        assert np.abs(cell - wanted).mean() < 8  # JPEG
+
+
+@hypothesis_settings(suppress_health_check=[HealthCheck.too_slow])  # on a busy machine
 @given(count=st.integers(1, 400), most=st.integers(1, 300), spans=spans)
 def test_the_telling_numbers_are_shown_ones_with_the_ends_of_the_spans(count, most, spans):
     timeline = Timeline(float(count), 1.0)
@@ -81,10 +103,10 @@ def test_answers_are_read_as_the_tasks_read_them():
     timeline = Timeline(10.0, 1.0)
     read = read_answer(SheetText("", ((2, 6),), "From Frame 2 to Frame 4."), timeline)
     assert read is not None
-    assert (read.span_s, read.iou) == ((2.0, 4.0), 0.5)
+    assert (read.spans_s, read.iou, read.is_read) == (((2.0, 4.0),), 0.5, True)
     unread = read_answer(SheetText("", (), "no idea"), timeline)
     assert unread is not None
-    assert unread.span_s is None
+    assert (unread.spans_s, unread.is_read) == ((), False)
     assert read_answer(SheetText(), timeline) is None
 
 
@@ -117,3 +139,37 @@ def test_of_a_part_of_a_video_only_the_part_is_shown(video):
     (page,) = sheet_pages(video, SMALL, SheetText("a door", ((1, 2),), "From Frame 1 to Frame 2."), start_s=3.5, end_s=8.0)
     (whole,) = sheet_pages(video, SMALL, SheetText("a door", ((1, 2),), "From Frame 1 to Frame 2."))
     assert page.size != whole.size or np.asarray(page).tobytes() != np.asarray(whole).tobytes()
+
+
+@pytest.mark.parametrize("name", ["seconds", "clock", "bar", "plain", "text", "grid"])
+def test_pictures_show_the_marks_that_the_model_saw(video, name):
+    """Frames of a grid stand by themselves, in the size that they have in it."""
+    settings = replace(SMALL, frame_size=(128, 96), encoding=PRESETS[name].encoding)
+    sampled = sampled_frames(video, settings)
+    seen = show(sampled, replace(settings, encoding=replace(settings.encoding, layout="frames"), frame_size=settings.tile_size))
+    if name == "bar":
+        seen = show(sampled_frames(video, settings), settings)
+    sprite = video_sprite(str(video), settings, [(2, 6)])
+    sheet = Image.open(io.BytesIO(sprite.jpeg))
+    for k, frame in enumerate(seen.pictures.pixels):
+        left, top = sprite.width * (k % 4), sprite.height * (k // 4)
+        shown = np.asarray(sheet.crop((left, top, left + sprite.width, top + sprite.height)), dtype=float)
+        wanted = np.asarray(Image.fromarray(frame).resize((sprite.width, sprite.height), Image.Resampling.LANCZOS), dtype=float)
+        assert np.abs(shown - wanted).mean() < 8, k  # JPEG
+
+
+def test_a_sheet_reads_the_answer_in_the_unit_of_its_encoding(video):
+    text = SheetText("a door", ((2, 6),), "The event happens in 00:02 - 00:05.")
+    clock = replace(SMALL, encoding=PRESETS["clock"].encoding)
+    reading = read_answer(text, Timeline(10, 1.0), unit="clock")
+    assert (reading.spans_s, reading.iou) == (((2, 5),), 0.75)
+    assert read_answer(replace(text, answer="2 - 5 seconds"), Timeline(10, 1.0)).spans_s == ()
+    (drawn,), (numbers,) = sheet_pages(video, clock, text), sheet_pages(video, SMALL, text)
+    assert drawn.tobytes() != numbers.tobytes()
+
+
+def test_a_sheet_keeps_its_layout(video):
+    (page,) = sheet_pages(video, SMALL, SheetText("a door", ((2, 6),), "From Frame 5 to Frame 8."))
+    assert differs(page, "sheet") < 4
+    (other,) = sheet_pages(video, SMALL, SheetText("a door", ((2, 6),)))
+    assert differs(other, "sheet") > 4  # a page without the answer's bar is another one

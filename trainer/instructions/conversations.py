@@ -27,7 +27,7 @@ class RowError(ValueError):
     """A row that cannot be used; the message is the reason given in the manifest."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class TimePoint:
     """A time in a text; the nearest frame number takes its place."""
 
@@ -38,7 +38,7 @@ class TimePoint:
     """Whether it starts a span: a start after the video's end is an error, an end after it is normal."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Highlights:
     """An answer of highlight detection: clips of two seconds and their mean scores, formatted as NumPro's prompt asks."""
 
@@ -50,7 +50,7 @@ Part = str | int | TimePoint | Highlights
 """A piece of text, a frame number on the grid of `INSTRUCTION_FPS`, or something that is replaced by frame numbers."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class TurnTemplate:
     """A turn whose frame numbers are not known yet."""
 
@@ -72,7 +72,7 @@ def set_answer(spans_s: Sequence[tuple[float, float]]) -> tuple[Part, ...]:
     return (*parts, "]")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Conversation:
     """Turns about one video, the user's first, the assistant's last."""
 
@@ -88,7 +88,7 @@ class Conversation:
     """What was changed in it, in words that are the same for all such conversations; the manifest counts them."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class TrainingVideo:
     """What one row of a shard is made from: a video, or a part of one, and its conversations."""
 
@@ -106,8 +106,11 @@ class TrainingVideo:
 
     conversations: list[Conversation]
 
+    left_out: str | None = None
+    """Why it is not to be read, if that is so."""
 
-@dataclass(frozen=True)
+
+@dataclass(frozen=True, slots=True)
 class BadRow:
     """A row of an input that cannot be used."""
 
@@ -151,9 +154,15 @@ def numbered_turns(
         pieces = [piece for part in template.parts for piece in _pieces(part, timeline, shown, notes, past_last)]
         made = turn(template.role, *pieces)
         if template.role == "assistant":
-            made["spans_s"] = answer_spans(made)
+            made["spans_s"] = answer_spans(made, paired=_are_pairs(template))
         turns.append(made)
     return turns
+
+
+def _are_pairs(template: TurnTemplate) -> bool:
+    """Whether the numbers of an answer are starts and ends of spans in turn."""
+    starts = [part.is_start if isinstance(part, TimePoint) else None for part in template.parts if not isinstance(part, str)]
+    return bool(starts) and starts == [True, False] * (len(starts) // 2)
 
 
 def _pieces(part: Part, timeline: Timeline, shown: Collection[int], notes: NumberingNotes, past_last: int) -> list[str | FrameNumber]:

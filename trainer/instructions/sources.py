@@ -77,7 +77,7 @@ def _open_input(name: str, files: VideoFiles) -> tuple[Path, Iterator[TrainingVi
         split = split or ("train" if "train" in splits else splits[0])
         if split == splits[0]:
             other = f"train on {benchmark}:train (or pass" if "train" in splits else "it has none to train on (all the same? Pass"
-            raise NumProError(f"{name}: models are evaluated on this split; {other} the file of the table)")
+            raise NumProError(f"{name}: models are evaluated on this split; {other} the file of the table, with --evaluated allow)")
         path = table_path(benchmark, split)
         read_report(path)  # raises with instructions if the table is missing
         return path, table_rows(path)

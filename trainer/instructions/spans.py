@@ -23,11 +23,15 @@ _NEXT = re.compile(
 _CAPTION = re.compile(r"\s*(?:frames?\s*)?[,:;]\s*\w", re.IGNORECASE)
 
 
-def answer_spans(turn: Turn) -> list[list[float]] | None:
+def answer_spans(turn: Turn, *, paired: bool = False) -> list[list[float]] | None:
     """The (start, end) in seconds of every span of an answer, in its order, or None if it is anything but spans.
 
     An answer is spans if its frame numbers come in pairs that are joined as ranges ("3 to 9", "between 3 and 9", "[[3, 9]]"), with nothing
     but conjunctions between the pairs, no other digit, and no caption after them ("From 3 to 9, a man runs.").
+
+    Args:
+        turn: an answer.
+        paired: whether the numbers are known to be starts and ends in turn; then a comma joins them, too ("[3, 9]").
     """
     places, text = turn["numbers"], turn["content"]
     if not places or len(places) % 2 or any(place["time_s"] is None for place in places):
@@ -38,7 +42,8 @@ def answer_spans(turn: Turn) -> list[list[float]] | None:
         return None
     for k in range(0, len(places), 2):
         before, link, after = around[k : k + 3]
-        if not _is_range(before, link, after) or (k and not _NEXT.fullmatch(before)):
+        joined = _is_range(before, link, after) or (paired and _PAIR_GOES_ON.fullmatch(link))
+        if not joined or (k and not _NEXT.fullmatch(before)):
             return None
     times = [float(place["time_s"]) for place in places]
     return [sorted(pair) for pair in list(pairwise(times))[::2]]

@@ -28,7 +28,7 @@ _VTG_TOKENS = re.compile(r"(?:<TIME_(?:" + "|".join((*_DIGIT_TOKENS, "DOT")) + r
 _NUMBER = r"\d+(?:\.\d+)?"
 _THOUSANDS = r"\d{1,3}(?:,\d{3})+"
 _WIDE = str.maketrans("０１２３４５６７８９．：－", "0123456789.:-")
-_SECONDS = r"(?:(?:seconds?|seonds?|secs?|s)(?![\w'’])|秒钟?)"
+_SECONDS = r"(?:secs?\.(?=\s*(?:to\b|and\b|[-–—,]))|(?:seconds?|seonds?|secs?|s)(?![\w'’])|秒钟?)"
 _MINUTES = r"(?:minutes?|mins?|m|分钟?)"
 _TIME = re.compile(
     rf"""
@@ -43,7 +43,7 @@ _TIME = re.compile(
     """,
     re.IGNORECASE | re.VERBOSE,
 )
-_TO = re.compile(r"\s*(?:[-–—~～→]+|,?\s*to|until|till|through|到|至)\s*(?:about\s+|around\s+)?(?:the\s+)?", re.IGNORECASE)
+_TO = re.compile(r"\s*(?:[-–—~～→]+|,?\s*to|until|till|through|到|至)\s*(?:about\s+|around\s+)?(?:the\s+)?(?:seconds?\s+)?", re.IGNORECASE)
 _TO_IN_WORDS = re.compile(r"[\s\x01\x02]*,?\s*(?:to|until|till|through)\s.*", re.IGNORECASE)
 _AND = re.compile(r"\s*and\s*", re.IGNORECASE)
 _COMMA_IN_BRACKETS = re.compile(r"\s*[,;]\s*")
@@ -53,7 +53,7 @@ _LABEL = re.compile(
     r"\b(?:start|end|begin|stop)\w*(?:[\s_-]+(?:time|timestamp|second|at)s?)*[\"'”’]?\s*(?:is|at|:|=)?\s*[\"'“‘]?$", re.IGNORECASE
 )
 _UNIT_BEFORE = re.compile(
-    r"(?:(?<=at )|(?<=from )|(?<=between )|(?<=in )|(?<=during )|(?<=the ))seconds?\s+$|\btimestamps?\s*[:=]?\s*$", re.IGNORECASE
+    r"(?:(?<=at )|(?<=to )|(?<=from )|(?<=between )|(?<=in )|(?<=during )|(?<=the ))seconds?\s+$|\btimestamps?\s*[:=]?\s*$", re.IGNORECASE
 )
 _AT = re.compile(
     r"(?:\b(?:at(?:\s+(?:about|around|approximately|roughly|exactly))?|from|until|till|since|before|near|(?:in|at|during)\s+the)|@|[(\[（【])"
@@ -61,8 +61,8 @@ _AT = re.compile(
     re.IGNORECASE,
 )
 _DURATION_BEFORE = re.compile(
-    r"\b(?:for|lasts?|lasted|lasting|takes?|took|taking|another|every|each|within|after|over|under|total(?:ing)?|spans?|only|just|nearly"
-    r"|almost|length\s+of|duration(?:\s+of|\s+is|:)?|wait(?:s|ed|ing)?|least|most|less\s+than|more\s+than)(?:\s+(?:about|around|roughly|the))*\s*$",
+    r"\b(?:for|lasts?|lasted|lasting|takes?|took|taking|another|every|each|within|after|over|under|total(?:ing)?|(?<!time )spans?|only|just"
+    r"|nearly|almost|length\s+of|duration(?:\s+of|\s+is|:)?|wait(?:s|ed|ing)?|least|most|less\s+than|more\s+than)(?:\s+(?:about|around|roughly|the))*\s*$",
     re.IGNORECASE,
 )
 _DURATION_AFTER = re.compile(
@@ -278,8 +278,11 @@ def _word(text: str, times: Sequence[_Time], k: int, before: str) -> str:
 
 
 def _is_json(text: str, one: _Time) -> bool:
-    first = one.partner if one.partner is not None and one.is_end else one
-    return one.partner is not None and text[: first.start].rstrip("\"' \n" + MARK)[-1:] in {"[", "{"}
+    if one.partner is None:
+        return False
+    first, last = (one.partner, one) if one.is_end else (one, one.partner)
+    in_brackets = text[: first.start].rstrip("\"' \n" + MARK)[-1:] in {"[", "{", "("}
+    return in_brackets and _COMMA_IN_BRACKETS.fullmatch(last.link.replace('"', "").replace("'", "")) is not None
 
 
 def _list_of(text: str, times: Sequence[_Time], k: int) -> int | None:

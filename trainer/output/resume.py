@@ -33,6 +33,7 @@ _MAY_DIFFER = (
     "memory.tiling",
     "memory.tile_tokens",
     "data.held_out",
+    "data.evaluated",
     "data.max_unreadable",
 )
 _LENGTH = ("optimizer.epochs", "optimizer.max_steps")

@@ -148,14 +148,17 @@ def _max_frames_in(simulation: Simulation, tokens: float) -> int:
 def _checked_index(recipe: Recipe) -> ShardIndex | None:
     """The index of the recipe's shards, if it names any. What else a run checks before it loads the model is checked, too."""
     from ..run.model import check_adapter
+    from ..shards.evaluated import EvaluatedVideos, check_not_evaluated
     from ..shards.index import ShardIndex
 
     _zero_config(recipe.memory.deepspeed)
     if recipe.adapter:
         check_adapter(recipe)
-    if recipe.data.held_out:
-        ShardIndex.read(recipe.data.held_out, recipe.numpro)
-    return ShardIndex.read(recipe.data.shards, recipe.numpro) if recipe.data.shards else None
+    held_out = ShardIndex.read(recipe.data.held_out, recipe.numpro) if recipe.data.held_out else None
+    index = ShardIndex.read(recipe.data.shards, recipe.numpro) if recipe.data.shards else None
+    if index is not None and recipe.data.evaluated == "refuse":
+        check_not_evaluated(index, held_out, EvaluatedVideos.of_tables())
+    return index
 
 
 def _samples_of_run(recipe: Recipe, mixture: Mixture | None) -> int:

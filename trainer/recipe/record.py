@@ -75,7 +75,11 @@ class Data:
     must be named. Empty: every sample once."""
 
     held_out: tuple[str, ...] = ()
-    """Shards that are not trained on; see ``run.held_out``. A video that is in ``shards`` as well is refused."""
+    """Shards that are not trained on; see ``run.held_out``. A video that is in ``shards`` as well is refused
+    (``evaluated``)."""
+
+    evaluated: Literal["refuse", "allow"] = "refuse"
+    """``refuse``: a run does not start if a video of ``shards`` is in ``held_out`` or in a prepared table that is evaluated."""
 
     streaming: bool = False
     """Read shards in order through a shuffle buffer, not at random: for sets too large for a copy in the cache of ``datasets``."""

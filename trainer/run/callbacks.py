@@ -1,4 +1,4 @@
-"""Metrics of a training run: speed, memory, unreadable samples, the log file and the loss curve."""
+"""Metrics of a training run: speed, memory, unreadable samples and the log file."""
 
 # mypy: allow-untyped-calls
 
@@ -16,13 +16,14 @@ from transformers import TrainerCallback
 
 from numpro_plugin.files import write_text_whole
 
+from ..output.curve import draw_curve
+
 if TYPE_CHECKING:
     from pathlib import Path
 
 log = logging.getLogger(__name__)
 
 LOG = "log.jsonl"
-CURVE = "loss.png"
 
 
 class Meter:
@@ -112,30 +113,16 @@ def read_log(file: Path) -> list[dict[str, Any]]:
     return lines
 
 
-def draw_loss_curve(lines: list[dict[str, Any]], file: Path) -> None:
-    """Loss by step, a running mean over it, and held-out mIoU where there is one, as a PNG."""
-    try:
-        from matplotlib.figure import Figure
-    except ImportError:
-        log.warning("%s is not drawn: it needs matplotlib (pip install 'numpro-plugin[train]')", file)
-        return
+class CurveCallback(TrainerCallback):
+    """Draws the curve again with every checkpoint, so that a run can be looked at while it trains."""
 
-    losses = [(line["step"], line["loss"]) for line in lines if "loss" in line]
-    scores = [(line["step"], line["eval_mIoU"]) for line in lines if "eval_mIoU" in line]
-    figure = Figure(figsize=(8, 4.5), layout="constrained")
-    axes = figure.add_subplot(xlabel="optimizer step", ylabel="loss per learned token")
-    if losses:
-        steps, values = zip(*losses, strict=True)
-        axes.plot(steps, values, color="tab:blue", alpha=0.35 if len(values) > 20 else 1, linewidth=1, label="loss")
-        if len(values) > 20:
-            width = max(2, len(values) // 20)
-            windows = [values[max(0, k - width + 1) : k + 1] for k in range(len(values))]
-            means = [sum(window) / len(window) for window in windows]
-            axes.plot(steps, means, color="tab:blue", linewidth=2, label=f"mean of {width}")
-    if scores:
-        score_axes = axes.twinx()
-        score_axes.plot(*zip(*scores, strict=True), color="tab:orange", marker="o", label="held-out mIoU")
-        score_axes.set(ylabel="held-out mIoU in percent", ylim=(0, 100))
-    figure.legend(loc="outside upper right", ncols=3, frameon=False)
-    axes.grid(alpha=0.3)
-    figure.savefig(file, dpi=150)
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def on_save(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        """Draw what has been logged so far. A curve that cannot be drawn stops no training."""
+        if state.is_world_process_zero:
+            try:
+                draw_curve(read_log(self._folder / LOG), self._folder)
+            except (OSError, ValueError) as error:
+                log.warning("%s: the curve is not drawn (%s)", self._folder, error)

@@ -30,7 +30,7 @@ def run(recipe: Recipe, *, steal_lock: bool = False, time_limit_s: float | None 
 
     Returns:
         The folder of the result: ``output/adapter``, or ``output/model`` with ``tuning: full``. ``output`` also contains ``recipe.yaml``,
-        ``status.json``, ``log.jsonl``, ``loss.png`` and the last checkpoints.
+        ``status.json``, ``log.jsonl``, ``loss.png``, ``loss.svg`` and the last checkpoints.
 
     Raises:
         NumProError: the recipe, the shards or the output folder cannot be used, the loss is not finite, too many samples are unreadable,

@@ -19,13 +19,15 @@ from numpro_plugin.weights.folder import local_folder
 from numpro_plugin.weights.record import read_record
 
 from ..output.checkpoints import checkpoints, delete_leftovers
+from ..output.curve import draw_curve
 from ..output.export import training_record
 from ..output.hub import make_repository, push
 from ..output.resume import claim_output
 from ..output.status import write_status
+from ..shards.evaluated import EvaluatedVideos, check_not_evaluated
 from ..shards.index import ShardIndex
 from .arguments import deepspeed_used, processes, training_arguments
-from .callbacks import CURVE, LOG, draw_loss_curve, read_log
+from .callbacks import LOG, read_log
 from .loader import mixture_of
 from .model import check_adapter, check_liger, open_for_training
 from .preemption import StopCallback
@@ -53,6 +55,8 @@ def train(recipe: Recipe, *, lock: OutputLock | None, requests: StopRequests) ->
     mixture_of(recipe, index)  # refuses what does not fit before the model is loaded
     held_out = ShardIndex.read(recipe.data.held_out, recipe.numpro) if recipe.data.held_out else None
     checkpoint = None
+    if lock is not None and recipe.data.evaluated == "refuse":
+        check_not_evaluated(index, held_out, EvaluatedVideos.of_tables())
     if lock is not None:
         checkpoint = claim_output(
             recipe, output, result, training_record(recipe, index, processes=processes(), deepspeed=deepspeed_used(recipe))
@@ -74,7 +78,7 @@ def train(recipe: Recipe, *, lock: OutputLock | None, requests: StopRequests) ->
             trainer.evaluate()  # after the export, so that the result exists even if this fails
         if lock is not None:
             lock.check()
-            draw_loss_curve(read_log(output / LOG), output / CURVE)
+            draw_curve(read_log(output / LOG), output)
             finished = {"step": last, "max_steps": trainer.state.max_steps, "result": result.name}
             write_status(output, "finished", **finished)
     if lock is not None and recipe.run.push_to_hub:  # the run is finished, whatever becomes of this

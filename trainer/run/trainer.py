@@ -28,7 +28,7 @@ from ..output.resume import extend_schedule
 from ..output.status import write_status
 from ..output.trace import ProfileCallback
 from .arguments import deepspeed_used, processes
-from .callbacks import JsonLog, Meter, summarise
+from .callbacks import CurveCallback, JsonLog, Meter, summarise
 from .held_out import HeldOut
 from .loader import mixture_of, training_loader, training_samples
 from .loss import answer_loss
@@ -84,7 +84,7 @@ class NumProTrainer(Trainer):
             data_collator=self.collator,
             train_dataset=self.samples,
             eval_dataset=None if self.held_out is None else self.held_out.samples,
-            callbacks=[JsonLog(Path(recipe.output)), stopping],
+            callbacks=[JsonLog(Path(recipe.output)), CurveCallback(Path(recipe.output)), stopping],
         )
         if recipe.run.profile:
             self.add_callback(ProfileCallback(Path(recipe.output), recipe.run.profile))

@@ -7,6 +7,7 @@ cluster) and written in order, so the same inputs give the same shards however t
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NoReturn, get_args
@@ -20,6 +21,7 @@ from ..instructions.sources import read_inputs
 from ..instructions.video_files import VideoFiles
 from ..shard_format import SHARD_VERSION
 from .chunks import RECORDS_FOLDER, Chunk, cut_into_chunks, read_chunk_record, write_chunk
+from .evaluated import EvaluatedVideos, check_videos, refusal
 from .jobs import Job
 from .manifest import claim, remove_leftovers, write_manifest
 from .rows import FrameOptions
@@ -28,7 +30,10 @@ from .workers import make_rows
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
+    from ..instructions.conversations import TrainingVideo
+
 Engine = Literal["local", "ray"]
+Evaluated = Literal["refuse", "leave-out", "allow"]
 
 
 def make_shards(
@@ -44,6 +49,7 @@ def make_shards(
     workers: int | None = None,
     engine: Engine = "local",
     retry_skipped: bool = False,
+    evaluated: Evaluated = "refuse",
     progress: bool = True,
 ) -> dict[str, Any]:
     """Make the shards of the inputs, or what is still missing of them.
@@ -60,6 +66,7 @@ def make_shards(
         workers: number of processes; None: one per core; 0: work in this process.
         engine: ``local``, or ``ray`` for Ray Data on this machine or the cluster that Ray is connected to.
         retry_skipped: redo the chunks that lack some of their videos.
+        evaluated: what becomes of videos that are in a prepared table of a split that is evaluated: they are refused, left out, or allowed.
         progress: show a progress bar.
 
     Returns:
@@ -71,6 +78,7 @@ def make_shards(
     options = options or FrameOptions()
     _check(rows_per_file=rows_per_file, file_mb=file_mb, shard=shard, workers=workers, engine=engine)
     training = read_inputs([os.fspath(one) for one in inputs], VideoFiles(videos or {}, yfcc_hash=yfcc_hash))
+    training.videos = _without_evaluated(training.videos, evaluated)
     chunks = cut_into_chunks(training.videos, rows_per_file)
     folder = Path(out)
     (folder / RECORDS_FOLDER).mkdir(parents=True, exist_ok=True)
@@ -96,6 +104,16 @@ def _check(*, rows_per_file: int, file_mb: float, shard: tuple[int, int], worker
         raise NumProError(f"engine {engine!r} is unknown; allowed: {', '.join(get_args(Engine))}")
     if workers is not None and workers < 0:
         raise NumProError(f"workers must be 0 (this process) or more, got {workers}")
+
+
+def _without_evaluated(videos: list[TrainingVideo], evaluated: Evaluated) -> list[TrainingVideo]:
+    """The videos, those that are evaluated marked as left out. Raises NumProError if there are some and they are to be refused."""
+    if evaluated not in get_args(Evaluated):
+        raise NumProError(f"evaluated={evaluated!r} is unknown; allowed: {', '.join(get_args(Evaluated))}")
+    found = check_videos(videos, EvaluatedVideos.of_tables()) if evaluated != "allow" else {}
+    if found and evaluated == "refuse":
+        raise refusal(videos, found)
+    return [replace(video, left_out=f"is evaluated in {found[k]}") if k in found else video for k, video in enumerate(videos)]
 
 
 def _progress_bar(own: Sequence[Chunk], missing: Sequence[Chunk], *, shown: bool) -> tqdm[NoReturn]:

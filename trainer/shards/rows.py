@@ -95,6 +95,9 @@ class MadeRow:
 def make_row(video: TrainingVideo, options: FrameOptions) -> MadeRow:
     """Sample a video and put the numbers of its frames into its conversations. Never raises for a fault of the video."""
     made = MadeRow()
+    if video.left_out is not None:
+        made.skipped = video.left_out
+        return made
     if video.path is None:
         made.skipped = "no file of this name in its folder"
         return made

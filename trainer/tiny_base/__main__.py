@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Make a model: ``OUT/model`` and ``OUT/curve.jsonl``."""
+def make_parser() -> argparse.ArgumentParser:
+    """The command's arguments."""
     parser = argparse.ArgumentParser(
         prog="python -m numpro_plugin.trainer.tiny_base",
         description="Make the embedded tiny model from a seed: OUT/model (16 bit), and its scores along the way, OUT/curve.jsonl.",
@@ -26,7 +26,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--seed", type=int, default=0, help="of weights and rows (default: 0)")
     parser.add_argument("--steps", type=int, default=STEPS, help=f"of the optimizer (default: {STEPS})")
     parser.add_argument("--marks", default="numbers", metavar="NAME", help=f"how frames are marked: {', '.join(MARKS)} (default: numbers)")
-    args = parser.parse_args(argv)
+    return parser
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Make a model: ``OUT/model`` and ``OUT/curve.jsonl``."""
+    args = make_parser().parse_args(argv)
     try:
         made = make_base(
             args.out, seed=args.seed, steps=args.steps, marks=marks_of(args.marks), report=lambda line: print(line, flush=True)

@@ -15,6 +15,6 @@ The stages, in the order of belief:
 Nothing is guessed: an answer in seconds is reported as seconds, and where nothing can be read the reason says why.
 """
 
-from numpro_plugin.answers.moments.parsing import MomentAnswer, Unit, parse_moment, parse_moment_reference
+from numpro_plugin.answers.moments.parsing import MomentAnswer, Unit, parse_moment, parse_moment_reference, read_moment_words
 
-__all__ = ["MomentAnswer", "Unit", "parse_moment", "parse_moment_reference"]
+__all__ = ["MomentAnswer", "Unit", "parse_moment", "parse_moment_reference", "read_moment_words"]

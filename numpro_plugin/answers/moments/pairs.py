@@ -69,7 +69,7 @@ _COMMA = re.compile(r" ?,? ?")
 _FROM = re.compile(r"\bfrom(?: the)? ?$|\bfrom$")
 
 
-def find_pairs(text: str, mentions: Sequence[Mention], last_number: int | None) -> list[Range]:
+def find_pairs(text: str, mentions: Sequence[Mention], last_number: float | None) -> list[Range]:
     """Every pair of neighbouring mentions with the words of a range between them, and frames with "to the end" after them."""
     found: list[Range] = []
     pairs: list[tuple[Mention, Mention]] = []

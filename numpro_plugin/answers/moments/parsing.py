@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from numpro_plugin.answers.languages import marks_in_english
 from numpro_plugin.answers.marks import Mark, final_mark, without_explanation, word_marks
@@ -18,6 +18,9 @@ from numpro_plugin.answers.moments.spans import TIERS, Range, Tier
 from numpro_plugin.answers.moments.wording import plain_moment
 from numpro_plugin.answers.thoughts import UNCLOSED, answer_part
 from numpro_plugin.answers.wording import compact, fold
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 Unit = Literal["frames", "seconds"]
 
@@ -44,7 +47,7 @@ class MomentAnswer:
         return self.span if self.unit == "frames" else None
 
 
-def parse_moment(text: str, *, last_number: int | None = None) -> MomentAnswer:
+def parse_moment(text: str, *, last_number: float | None = None) -> MomentAnswer:
     """Read the span of frames (or seconds) from an answer such as ``From Frame 3 to Frame 9.``
 
     How much is believed is told at the top of this package. Negative numbers were never drawn on a frame and are not understood. Never
@@ -54,12 +57,23 @@ def parse_moment(text: str, *, last_number: int | None = None) -> MomentAnswer:
         text: the answer.
         last_number: the last number of the video. With it "from Frame 3 to the end" is a span; without it there is nothing to read.
     """
+    return read_moment_words(text, str, last_number=last_number)
+
+
+def read_moment_words(text: str, respelled: Callable[[str], str], *, last_number: float | None = None) -> MomentAnswer:
+    """Read a span as `parse_moment` does, of words that another parser puts in those of frames.
+
+    Args:
+        text: the answer.
+        respelled: gets the folded answer without thoughts and side notes, and gives it in the words of frames.
+        last_number: as for `parse_moment`.
+    """
     if not isinstance(text, str) or not text.strip():
         return _nothing("the answer is empty")
     own = answer_part(text)
     if own.unclosed and not re.search(r"\d", own.text):
         return _nothing(UNCLOSED)
-    answer = _answer(marks_in_english(drop_side_notes(compact(fold(own.text)))), last_number)
+    answer = _answer(respelled(marks_in_english(drop_side_notes(compact(fold(own.text))))), last_number)
     if answer.span is None and own.unclosed:
         return _nothing(UNCLOSED)
     if answer.span is None and not own.text.strip():
@@ -93,7 +107,7 @@ def _nothing(reason: str) -> MomentAnswer:
     return MomentAnswer(None, None, reason)
 
 
-def _answer(text: str, last_number: int | None) -> MomentAnswer:
+def _answer(text: str, last_number: float | None) -> MomentAnswer:
     """The answer of a folded text without thoughts."""
     if mark := final_mark(text):
         return _in_final_mark(mark, last_number)
@@ -105,7 +119,7 @@ def _answer(text: str, last_number: int | None) -> MomentAnswer:
     return _read(plain_moment(unexplained), last_number)
 
 
-def _in_final_mark(mark: Mark, last_number: int | None) -> MomentAnswer:
+def _in_final_mark(mark: Mark, last_number: float | None) -> MomentAnswer:
     content = mark.text
     if mark.kind == "heading":
         head = content.lstrip().partition("\n")[0]
@@ -126,7 +140,7 @@ _MARKED_BARE = re.compile(r"\bframes?\b|^(?:[\W\d]|to\b|through\b)*$")
 """After "so" bare numbers are an answer only if frames are spoken of, or nothing but the numbers stands there."""
 
 
-def _in_word_mark(mark: Mark, last_number: int | None, *, may_deny: bool) -> MomentAnswer | None:
+def _in_word_mark(mark: Mark, last_number: float | None, *, may_deny: bool) -> MomentAnswer | None:
     """What a word marks, if it marks something."""
     if mark.kind == "line":
         answer = _read(plain_moment(mark.text), last_number)
@@ -147,7 +161,7 @@ def _in_word_mark(mark: Mark, last_number: int | None, *, may_deny: bool) -> Mom
     return None
 
 
-def _read(text: str, last_number: int | None) -> MomentAnswer:
+def _read(text: str, last_number: float | None) -> MomentAnswer:
     """The best range of a plain text."""
     if overall_denial(text):
         return _nothing("the answer says that the video does not show it")

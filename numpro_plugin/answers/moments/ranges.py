@@ -10,7 +10,7 @@ from numpro_plugin.answers.moments.pairs import find_pairs
 from numpro_plugin.answers.moments.spans import TIERS, Range
 
 
-def find_ranges(text: str, last_number: int | None = None) -> list[Range]:
+def find_ranges(text: str, last_number: float | None = None) -> list[Range]:
     """All ranges of a plain text in the order of their beginnings; lists and single frames only where there is no other."""
     mentions = find_mentions(text)
     # A model that writes "Frame 3 (6 s) to Frame 9 (18 s)" explains its frames in brackets; the range is what stands outside.

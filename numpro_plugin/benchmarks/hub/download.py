@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import re
+import socket
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+from urllib.request import getproxies
 
 from numpro_plugin.benchmarks.hub.archives import ARCHIVE, unpacked
 from numpro_plugin.benchmarks.video_files import VIDEO_SUFFIXES
@@ -22,6 +25,7 @@ _LOCATION = re.compile(
     re.ASCII,
 )
 _BROKEN_OFF = "the download broke off ({}); run it again, what is complete is not downloaded twice"
+_CONNECT_S = 4
 _ARCHIVE_PATTERNS = ("*.tar", "*.tar.gz", "*.tgz", "*.tar.part*", "*.tar.gz.part*", "*.tgz.part*")
 
 
@@ -101,8 +105,9 @@ def fetched_videos(text: str, *, progress: bool = True) -> Path:
     return unpacked(archives, base, target, loose=loose, progress=progress)
 
 
-def _asked(place: HubPlace, ask: Callable[[], Any]) -> str:
-    """What the hub answers; its errors in our words."""
+def _asked(place: HubPlace, ask: Callable[..., Any]) -> str:
+    """What the hub answers, or its cache if nothing listens there; its errors in our words."""
+    from huggingface_hub import constants
     from huggingface_hub.errors import (
         EntryNotFoundError,
         GatedRepoError,
@@ -113,7 +118,7 @@ def _asked(place: HubPlace, ask: Callable[[], Any]) -> str:
     )
 
     try:
-        return str(ask())
+        return str(ask() if _listens(constants.ENDPOINT) or constants.HF_HUB_OFFLINE else ask(local_files_only=True))
     except GatedRepoError:
         problem = "wants its conditions accepted: do so on its page, then run hf auth login"
     except RepositoryNotFoundError:
@@ -122,22 +127,33 @@ def _asked(place: HubPlace, ask: Callable[[], Any]) -> str:
         problem = f"{place.repository} has no revision {place.revision!r}"
     except LocalEntryNotFoundError:
         problem = (
-            "the hub cannot be reached, and this is not wholly in its cache. Run it again where there is a network (what was downloaded is "
-            "kept), or give a file or folder of this machine"
+            f"the hub cannot be reached at {constants.ENDPOINT}, and this is not wholly in its cache. Run it again where there is a "
+            "network (what was downloaded is kept), or give a file or folder of this machine"
         )
     except EntryNotFoundError:
         problem = f"{place.repository} has no file {place.path}"
     except (HfHubHTTPError, OSError) as error:
-        problem = (
-            f"the download broke off ({str(error).strip().splitlines()[0][:200]}); run it again, what is complete is not downloaded twice"
-        )
+        problem = _BROKEN_OFF.format((str(error).strip() or type(error).__name__).splitlines()[0][:200])
     except Exception as error:  # of the library that it speaks HTTP with, which changes with its releases
         if not _is_of_http(error):
             raise
-        problem = (
-            f"the download broke off ({type(error).__name__}: {str(error)[:200]}); run it again, what is complete is not downloaded twice"
-        )
+        problem = _BROKEN_OFF.format(f"{type(error).__name__}: {str(error)[:200]}")
     raise NumProError(f"{place}: {problem}")
+
+
+def _listens(endpoint: str) -> bool:
+    """Whether anything answers at an address, within `_CONNECT_S`: the hub's library goes on trying a closed port for half a minute.
+
+    True without a look where connections go through a proxy.
+    """
+    address = urlsplit(endpoint)
+    if {"all", address.scheme} & getproxies().keys() or not address.hostname:
+        return True
+    try:
+        socket.create_connection((address.hostname, address.port or (80 if address.scheme == "http" else 443)), _CONNECT_S).close()
+    except OSError:
+        return False
+    return True
 
 
 def _is_of_http(error: Exception) -> bool:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from numpro_plugin.benchmarks.annotations import Benchmark, Query, check_ids
 from numpro_plugin.benchmarks.by_video import queries_by_video
-from numpro_plugin.benchmarks.rows import queries_of_rows, read_rows, rows_of_list
+from numpro_plugin.benchmarks.rows import COLUMN_OF, queries_of_rows, read_rows, rows_of_list
 from numpro_plugin.benchmarks.text_files import file_kind, read_json
 from numpro_plugin.errors import NumProError
 
@@ -26,7 +26,7 @@ def read_annotations(path: Path) -> list[Query]:
         rows = read_rows(path)
     else:
         content = read_json(path)
-        if isinstance(content, dict):
+        if isinstance(content, dict) and COLUMN_OF.keys().isdisjoint(content):
             return check_ids(path, queries_by_video(path, content, only_known=True))
         rows = rows_of_list(path, content)
     return check_ids(path, queries_of_rows(path, rows, only_known=True, spans_needed=False))
@@ -50,7 +50,7 @@ CUSTOM = Benchmark(
     sources="""\
 annotations  a file of your own: JSON lines, JSON, CSV with a header (commas, semicolons or tabs) or parquet. Columns: video (file name,
              or path inside the folder of videos) and query; if there are annotated spans, start_time and end_time in seconds, or spans
-             as [[start, end], ...] (also called timestamps, timestamp or relevant_windows); id and duration if you like. Queries
+             as [[start, end], ...] (also called spans_s, timestamps, timestamp or relevant_windows); id and duration if you like. Queries
              without a span get answers and no score.
 videos       your folder""",
 )

@@ -7,8 +7,8 @@ Rules:
 - UniVTG's and lighthouse's JSON lines: ``{qid, query, duration, vid, relevant_windows}`` in seconds.
 - Files are called ``VIDEO-cam-002.avi`` (or .mp4).
 - R@0.1, 0.3, 0.5 and mIoU in most papers; here 0.3, 0.5, 0.7 as everywhere.
-- Sizes are those of the JSON lines, in videos and queries: test 25 and 4001, val 27 and 4436, train 75 and 9790. 2D-TAN's files hold more
-  queries; that is named in every result.
+- Sizes in videos and queries: test 25 and 4001, val 27 and 4436, train 75 and 9790 in the JSON lines; 4083, 4589 and 10146 queries in
+  2D-TAN's files, by their paper (arXiv 1912.03590).
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from numpro_plugin.benchmarks.annotations import Benchmark, Query, check_ids, duration, plain_text, seconds
+from numpro_plugin.benchmarks.annotations import Benchmark, Query, check_ids, duration, frame_rate, plain_text, seconds
 from numpro_plugin.benchmarks.by_video import Keys, queries_by_video
 from numpro_plugin.benchmarks.rows import queries_of_rows, read_rows, rows_of_list
 from numpro_plugin.benchmarks.text_files import file_kind, read_json
@@ -42,8 +42,7 @@ def _in_seconds(path: Path, name: str, video: Any) -> Any:
     try:
         if missing := [key for key in ("num_frames", "fps", "timestamps") if key not in video]:
             raise ValueError(f"has no {', '.join(map(repr, missing))}, and its times are frames")
-        if not seconds(fps := video["fps"]):
-            raise ValueError("fps must be above 0")
+        fps = frame_rate(video["fps"])
         spans_s = [[seconds(time) / fps for time in pair] for pair in video["timestamps"]]
         return {"duration": duration(video["num_frames"]) / fps, "timestamps": spans_s, "sentences": video["sentences"]}
     except (ValueError, TypeError, KeyError) as error:
@@ -61,6 +60,7 @@ TACOS = Benchmark(
     read_annotations=read_annotations,
     splits=("test", "val", "train"),
     sizes={"test": (25, 4001), "val": (27, 4436), "train": (75, 9790)},
+    other_sizes={"test": (25, 4083), "val": (27, 4589), "train": (75, 10146)},
     video_form=r"s\d+-d\d+(\.\w+)?",
     sources="""\
 annotations  tacos_test_release.jsonl and its siblings: repository line/lighthouse on GitHub; or test.json, val.json, train.json of

@@ -1,8 +1,8 @@
 "use strict";
 (() => {
-  // Rows are lists, see `_content` and `_answer` in report.py.
+  // Rows are lists, see `page_rows` and `_answer` in views/page/rows.py.
   const [BENCHMARK, ID, QUERY, VIDEO, TRUTH, DURATION, ANSWERS, SALIENCY] = [0, 1, 2, 3, 4, 5, 6, 7];
-  const [SCORE, SPAN, WORDS, REASON, STATE, PROMPT, HIGHLIGHTS] = [0, 1, 2, 3, 4, 5, 6];
+  const [SCORE, SPANS, WORDS, REASON, STATE, PROMPT, HIGHLIGHTS] = [0, 1, 2, 3, 4, 5, 6];
   const ROW_HEIGHT = 62;
   const COLUMNS = 4;
   const page = (id) => document.getElementById(id);
@@ -112,7 +112,7 @@
     row[ANSWERS].forEach((answer, run) => {
       if (!answer) return;
       const height = 12 / runs, y = 11 + k++ * height;
-      if (answer[SPAN]) rect(share(row, Math.min(...answer[SPAN])), share(row, Math.max(...answer[SPAN])), y, height - 1, `bar run${run}`);
+      answer[SPANS].forEach((span) => rect(share(row, Math.min(...span)), share(row, Math.max(...span)), y, height - 1, `bar run${run}`));
       answer[HIGHLIGHTS].forEach(([time]) => rect(share(row, time), share(row, time) + 0.5, y, height - 1, `bar run${run}`));
     });
     return svg;
@@ -136,7 +136,7 @@
     detail.replaceChildren(
       make("h3", { dir: "auto" }, row[QUERY] || "(no query)"),
       make("p", { class: "where" }, `${data.benchmarks[row[BENCHMARK]]} · id ${row[ID]} · ${video.name} · ${seconds(row[DURATION])}`),
-      player(video), timeline(row), strip(row), ...row[ANSWERS].map((answer, run) => (answer ? words(row, answer, run) : null)).filter(Boolean));
+      player(video), timeline(row), ...strips(row), ...row[ANSWERS].map((answer, run) => (answer ? words(row, answer, run) : null)).filter(Boolean));
     detail.scrollTop = 0;
   }
   function player(video) {
@@ -177,7 +177,7 @@
       if (!answer) return;
       const marks = answer[HIGHLIGHTS].map(([time, score]) => [time, time, `${seconds(time)}, score ${score}`, true]);
       const state = ["", " not read", " no answer"][answer[STATE]];
-      line(data.runs[run].name, `run${run}`, answer[SPAN] ? [range(answer[SPAN])] : marks, `${scoreName(run)} ${percent(answer[SCORE])}${state}`);
+      line(data.runs[run].name, `run${run}`, answer[SPANS].length ? answer[SPANS].map(range) : marks, `${scoreName(run)} ${percent(answer[SCORE])}${state}`);
     });
     const axis = make("div", { class: "axis" });
     for (let k = 0; k <= 4; k++) axis.append(make("span", { style: `left:${25 * k}%` }, seconds((scale(row) * k) / 4)));
@@ -185,19 +185,23 @@
     return box;
   }
   const sprites = new Map();
-  function spriteUrl(video) {
-    if (!sprites.has(video)) {
-      const inert = page(`sprite-${video}`);
-      sprites.set(video, inert ? `data:image/jpeg;base64,${inert.textContent}` : frames[video].url);
+  function spriteUrl(sprite) {
+    if (!sprites.has(sprite.name)) {
+      const inert = page(`sprite-${sprite.name}`);
+      sprites.set(sprite.name, inert ? `data:image/jpeg;base64,${inert.textContent}` : sprite.url);
     }
-    return sprites.get(video);
+    return sprites.get(sprite.name);
   }
-  function strip(row) {
-    const sprite = frames[row[VIDEO]];
-    if (!sprite) {
+  function strips(row) {
+    const looks = (frames[row[VIDEO]] || []).filter((sprite) => sprite.runs.some((run) => row[ANSWERS][run]));
+    if (!looks.length) {
       const why = noFrames[row[VIDEO]] || "left out to keep the report small; numpro report --pictures all shows all";
-      return make("div", { class: "placeholder", role: "note" }, `No frames: ${why}`);
+      return [make("div", { class: "placeholder", role: "note" }, `No frames: ${why}`)];
     }
+    return looks.flatMap((sprite) => (looks.length > 1
+      ? [make("p", { class: "where look" }, `frames of ${sprite.runs.filter((run) => row[ANSWERS][run]).map((run) => data.runs[run].name).join(", ")}`), strip(row, sprite)] : [strip(row, sprite)]));
+  }
+  function strip(row, sprite) {
     const within = (time, spans) => spans.some(([start, end]) => time >= Math.min(start, end) && time <= Math.max(start, end));
     const box = make("div", { class: "strip", role: "group", "aria-label": "Frames as the model saw them" });
     sprite.numbers.forEach((number, k) => {
@@ -205,10 +209,10 @@
       const columns = Math.min(COLUMNS, sprite.numbers.length);
       const picture = make("span", { class: "picture", role: "img", "aria-label": `frame ${number} at ${seconds(time)}`,
         style: `width:${sprite.w}px;height:${sprite.h}px;background-position:-${sprite.w * (k % columns)}px -${sprite.h * Math.floor(k / columns)}px` });
-      picture.style.backgroundImage = `url("${spriteUrl(row[VIDEO])}")`;
+      picture.style.backgroundImage = `url("${spriteUrl(sprite)}")`;
       const marks = make("span", { class: "marks" });
       if (within(time, row[TRUTH])) marks.append(make("i", { class: "truth" }));
-      row[ANSWERS].forEach((answer, run) => answer && answer[SPAN] && within(time, [answer[SPAN]]) && marks.append(make("i", { class: `run${run}` })));
+      row[ANSWERS].forEach((answer, run) => answer && within(time, answer[SPANS]) && marks.append(make("i", { class: `run${run}` })));
       const frame = make("button", { class: "frame", type: "button", title: `frame ${number}, ${seconds(time)}` }, picture, marks, `${number} · ${seconds(time)}`);
       frame.addEventListener("click", () => play(time, time + 2));
       box.append(frame);

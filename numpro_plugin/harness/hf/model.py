@@ -4,7 +4,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import inspect
 import logging
 import os
@@ -23,12 +22,14 @@ from lmms_eval.utils import simple_parse_args_string
 from tqdm import tqdm
 
 from numpro_plugin import __version__
-from numpro_plugin.environment import answer_token_limit, setting_in_environment, settings_from_environment
+from numpro_plugin.encoding import parse_encoding
+from numpro_plugin.environment import answer_token_limit, settings_from_environment
 from numpro_plugin.errors import NumProError
 from numpro_plugin.families import Loaded, load_model
 from numpro_plugin.files import folder_state
 from numpro_plugin.harness import session
 from numpro_plugin.harness.cut_answers import report_cut_answers
+from numpro_plugin.harness.hf.arguments import answers_at_once, check_arguments, check_trained, decided_by_model
 from numpro_plugin.harness.hf.processes import balanced_shares, run_in_all
 from numpro_plugin.harness.hf.questions import key_of, read_request
 from numpro_plugin.harness.lmms import (
@@ -41,7 +42,6 @@ from numpro_plugin.harness.session import Announcement
 from numpro_plugin.inference.answer_log import AnswerKey, AnswerLog, LoggedAnswer
 from numpro_plugin.inference.asking import Asker, VideoQuestions
 from numpro_plugin.inference.generation import GenerationOptions
-from numpro_plugin.settings import parse_frame_size
 from numpro_plugin.weights.folder import local_folder
 from numpro_plugin.weights.record import numpro_settings_of
 
@@ -50,8 +50,6 @@ if TYPE_CHECKING:
 
     from lmms_eval.api.instance import Instance
 
-    from numpro_plugin.families import Family
-    from numpro_plugin.settings import NumProSettings, SettingsByVideo
 
 log = logging.getLogger(__name__)
 
@@ -90,6 +88,10 @@ class NumProHF(lmms):
         max_new_tokens: instead of the tasks' own, for all tasks; ``NUMPRO_MAX_NEW_TOKENS`` is for NumPro's.
         batch_size: answers generated at once (lmms-eval's ``--batch_size``); "auto": as many as ``token_budget`` allows.
         max_frames: instead of ``NUMPRO_MAX_FRAMES``; stands in the results' protocol.
+        encoding: how time is shown and asked for, instead of ``NUMPRO_ENCODING``: a preset's name, or fields such as
+            ``drawn:seconds;text:clock;answer:seconds``; stands in the results' protocol. Tasks with an encoding of their own keep it.
+        blocks: of Qwen models where texts stand before frames: "frame" puts one before each frame (twice the tokens of a pair), "pair"
+            one before two frames.
         device_map: "auto" spreads one model over all GPUs of a process.
         device: lmms-eval's ``--device``; default the first GPU, else the CPU.
         token_budget: tokens of a padded batch at most.
@@ -115,6 +117,8 @@ class NumProHF(lmms):
         max_new_tokens: int | None = None,
         batch_size: int | str = 1,
         max_frames: int | None = None,
+        encoding: str | None = None,
+        blocks: str = "frame",
         device_map: str | None = None,
         device: str | None = None,
         token_budget: int = DEFAULT_TOKEN_BUDGET,
@@ -133,19 +137,27 @@ class NumProHF(lmms):
         if not pretrained:
             raise NumProError("numpro_hf needs a model: --model_args pretrained=FOLDER_OR_HUB_ID")
         name = f"the model {pretrained}"
-        _check_arguments(share_prefix=share_prefix, resume=resume, workers=workers, max_new_tokens=max_new_tokens)
+        check_arguments(share_prefix=share_prefix, resume=resume, workers=workers, max_new_tokens=max_new_tokens)
         if max_frames is not None and not (isinstance(max_frames, int) and max_frames >= 1):
             raise NumProError(f"max_frames={max_frames!r} of {name} must be an integer, 1 or more")
-        answers_at_once = _batch_size(batch_size)
-        settings_from_environment()  # what is wrong with it shows before the model is loaded
+        at_once = answers_at_once(batch_size)
+        chosen = {} if encoding is None else {"encoding": parse_encoding(str(encoding))}
+        settings_from_environment(fixed=chosen, source=name)  # what is wrong with it shows before the model is loaded
         answer_token_limit({"max_new_tokens": max_new_tokens}, source=name)
         self._max_new_tokens = max_new_tokens
         self._device = self._join_processes(device, device_map)
         place = device_map or (None if self._device.type == "cpu" else {"": str(self._device)})
         if loaded is None:
             loaded = load_model(
-                pretrained, adapter, dtype=dtype, attn_implementation=attn_implementation, device_map=place, merge=adapter is not None
+                pretrained,
+                adapter,
+                dtype=dtype,
+                attn_implementation=attn_implementation,
+                device_map=place,
+                merge=adapter is not None,
+                blocks=blocks,
             )
+        loaded = loaded._replace(family=loaded.family.with_blocks(blocks))
         self.loaded: Loaded | None = loaded
         self.answers_from_log = 0
         """How many answers were there before this object was asked."""
@@ -154,18 +166,21 @@ class NumProHF(lmms):
         self._trained = numpro_settings_of(local_folder(tuned))  # merged checkpoints have a record too
         self._tuned = tuned if adapter is not None or self._trained is not None else None
         self._warned: set[str] = set()
-        self._asker: Asker | None = Asker(
-            loaded, batch_size=answers_at_once, token_budget=token_budget, share_prefix=share_prefix, workers=workers
-        )
-        identity = {
+        self._asker: Asker | None = Asker(loaded, batch_size=at_once, token_budget=token_budget, share_prefix=share_prefix, workers=workers)
+        identity: dict[str, Any] = {
             "pretrained": folder_state(local_folder(pretrained), contents=False),
             "adapter": None if adapter is None else folder_state(local_folder(adapter), contents=True),
             "dtype": str(loaded.model.dtype),
             "attn_implementation": attn_implementation,
+            **({} if blocks == "frame" else {"blocks": blocks}),
         }
-        self._session = session.begin(Announcement(name, _decided_by_model(loaded.family, max_frames), identity))
+        decided = {**decided_by_model(loaded.family, max_frames), **chosen}
+        announced = {**identity, **{key: value.name for key, value in chosen.items()}}
+        self._session = session.begin(Announcement(name, decided, announced))
+        self._session.model_class = type(self)
         self._settings = self._session.settings_by_video()
-        _check_trained(tuned, self._trained, self._settings)
+        check_trained(tuned, self._trained, self._settings)
+        loaded.family.check_encoding(self._settings.base.encoding)
         versions = {"numpro": __version__, **{library: version(library) for library in ("torch", "transformers")}}
         self._log = AnswerLog({**identity, **versions}) if resume else None
 
@@ -281,43 +296,3 @@ class NumProHF(lmms):
         if text not in self._warned:
             self._warned.add(text)
             log.warning("%s", text)
-
-
-def _check_arguments(*, share_prefix: object, resume: object, workers: object, max_new_tokens: object) -> None:
-    if not isinstance(share_prefix, bool) or not isinstance(resume, bool):
-        raise NumProError(f"share_prefix={share_prefix!r} and resume={resume!r} must be True or False")
-    if isinstance(workers, bool) or not isinstance(workers, int) or workers < 0:
-        raise NumProError(f"workers={workers!r} must be an integer, 0 or more")
-    if max_new_tokens is not None and not (isinstance(max_new_tokens, int) and max_new_tokens >= 1):
-        raise NumProError(f"max_new_tokens={max_new_tokens!r} must be an integer, 1 or more")
-
-
-def _batch_size(value: int | str) -> int | None:
-    if value == "auto":
-        return None
-    try:
-        return int(value)
-    except ValueError:
-        raise NumProError(f"batch_size={value!r} must be an integer, 1 or more, or 'auto'") from None
-
-
-def _decided_by_model(family: Family, max_frames: int | None) -> dict[str, Any]:
-    """The settings that tasks must take from the model: its size of frames, and the limit of frames if it was given one."""
-    size = family.frame_size
-    if wanted := setting_in_environment("frame_size"):
-        with contextlib.suppress(ValueError):  # the session's settings say what is wrong with it
-            size = parse_frame_size(wanted) if family.takes(parse_frame_size(wanted)) else size
-    return {"frame_size": size, **({} if max_frames is None else {"max_frames": max_frames})}
-
-
-def _check_trained(name: str, trained: NumProSettings | None, shown: SettingsByVideo) -> None:
-    """What was trained on frames of another kind than the tasks show is an error."""
-    if trained is None:
-        return
-    for key in ("fps", "frame_size", *(["style"] if trained.numbers else [])):
-        there, here = getattr(trained, key), "auto" if key == "fps" and shown.auto else getattr(shown.base, key)
-        if there != here:
-            raise NumProError(
-                f"{name} was trained with {key}={there}, the tasks are set to {key}={here}: set the NUMPRO_* variables to what it was "
-                "trained with"
-            )

@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING, Any
 from numpro_plugin.environment import decoder_name
 from numpro_plugin.errors import NumProError
 from numpro_plugin.files import file_identity
+from numpro_plugin.harness.explain import Marks, explained
 from numpro_plugin.harness.lmms import messages_of, protocol_of
 from numpro_plugin.harness.sources import Stills, content_source
 from numpro_plugin.harness.task import source_video
 from numpro_plugin.inference.answer_log import AnswerKey, answer_key
 from numpro_plugin.inference.asking import Question, VideoQuestions
-from numpro_plugin.prompts import NUMBERS_PHRASE, numbers_sentence
 from numpro_plugin.settings import SettingsByVideo
+from numpro_plugin.showing import picture_count
 from numpro_plugin.timeline import Timeline
 from numpro_plugin.video.packets import read_packets
 
@@ -24,13 +25,14 @@ if TYPE_CHECKING:
     from lmms_eval.api.instance import Instance
 
     from numpro_plugin.inference.generation import GenerationOptions
+    from numpro_plugin.settings import NumProSettings
 
 
 def read_request(request: Instance, doc: Mapping[str, Any], options: GenerationOptions, settings: SettingsByVideo) -> VideoQuestions:
     """What a request of a chat model asks about which video.
 
-    A task that is not NumPro's must show one video a question; it is numbered like NumPro's, and the sentence about the numbers is put
-    before its question.
+    A task that is not NumPro's must show one video a question; its time is shown as by NumPro's, and what is to be said about that is
+    put before its question.
 
     Args:
         request: lmms-eval's.
@@ -46,7 +48,7 @@ def read_request(request: Instance, doc: Mapping[str, Any], options: GenerationO
         source_video(doc),
         of_video,
         (Question(request.args[0], options),),
-        frames=min(of_video.max_frames, Timeline(doc["duration_s"], of_video.fps).count),
+        frames=_pictures(of_video, doc["duration_s"]),
         start_s=doc.get("start_s") or 0.0,
         end_s=doc.get("end_s"),
     )
@@ -59,7 +61,7 @@ def key_of(asked: VideoQuestions) -> AnswerKey:
     except NumProError:
         files = []
     question = asked.questions[0]
-    shown = [decoder_name(), asked.start_s, asked.end_s, asked.settings.pixel_dict()]
+    shown = [decoder_name(), asked.start_s, asked.end_s, asked.settings.shown_dict()]
     return answer_key([list(files[0]) if files else asked.video, shown, question.turns, asdict(question.options)], files)
 
 
@@ -85,14 +87,18 @@ def _read_messages(messages: list[dict[str, Any]], task: str, options: Generatio
     text = "\n".join(texts["user"])
     duration_s = _duration_s(video.path, video.start_s, video.end_s)
     settings = by_video.of(duration_s)
-    if NUMBERS_PHRASE not in text:
-        text = f"{numbers_sentence(settings.style.color)} {text}"
+    text = explained(text, [Marks(settings.encoding, settings.style.color, settings.fps, video.start_s)])
     question = Question(text, options, system="\n".join(texts["system"]) or None)
-    frames = min(settings.max_frames, Timeline(duration_s, settings.fps).count)
+    frames = _pictures(settings, duration_s)
     return VideoQuestions(video.path, settings, (question,), frames, start_s=video.start_s, end_s=video.end_s)
 
 
 _ELSEWHERE = "; run it with --model numpro --model_args base=..."
+
+
+def _pictures(settings: NumProSettings, duration_s: float) -> int:
+    """How many frames or grids a video of some length has."""
+    return picture_count(min(settings.max_frames, Timeline(duration_s, settings.fps).count), settings)
 
 
 def _duration_s(video: str, start_s: float, end_s: float | None) -> float:

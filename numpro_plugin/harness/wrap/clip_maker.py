@@ -12,10 +12,14 @@ from numpro_plugin.clips.cache import reading
 from numpro_plugin.clips.clip import blank_clip, numbered_clip
 from numpro_plugin.clips.metadata import ClipInfo, read_clip_info
 from numpro_plugin.clips.stills import folder_pictures, stills_clip
+from numpro_plugin.encoding import TimeEncoding
 from numpro_plugin.environment import setting_in_environment, settings_from_environment, variable_of
 from numpro_plugin.errors import NumProError
 from numpro_plugin.files import file_identity
+from numpro_plugin.harness.explain import Marks
 from numpro_plugin.harness.sources import Source, Stills, VideoFile
+from numpro_plugin.harness.task import OWN_ENCODINGS
+from numpro_plugin.settings import SettingsByVideo
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -35,11 +39,6 @@ class Shown:
     info: ClipInfo
     problem: str | None = None
     """Why the clip is blank instead, or None."""
-
-    @property
-    def color(self) -> str | None:
-        """Colour of the numbers on it; None if there are none."""
-        return self.info.settings["style"]["color"] if self.info.numbers and self.info.settings["numbers"] else None
 
 
 class ClipMaker:
@@ -77,6 +76,12 @@ class ClipMaker:
             return Shown(Path(source.path), ready)
         if self._environment:
             raise NumProError(self._disagree(self._environment[0]))
+        encoding = self.settings.encoding
+        if isinstance(source, Stills) and {"seconds", "clock", "bar"} & {encoding.drawn, encoding.text}:
+            raise NumProError(
+                f"{source.name}: encoding {encoding.name} shows times, but a video given as pictures has none: use an encoding that "
+                "shows numbers, such as number or text_number"
+            )
         try:
             return reading(lambda: self._made(source), _shown)
         except NumProError as error:
@@ -91,15 +96,42 @@ class ClipMaker:
             return stills_clip(source.pictures or folder_pictures(source.name), self.settings)
         return numbered_clip(source.path, self.settings, start_s=source.start_s, end_s=source.end_s)
 
-    def color(self, source: Source) -> str | None:
-        """Colour of the numbers that a video's clip has or will have, without making it; None if it has none."""
+    def marks(self, source: Source) -> Marks | None:
+        """How a video's clip shows time or will show it, without making it; None if it is blank."""
+        ours = self.settings
+        if isinstance(source, Stills):
+            return Marks(ours.encoding, ours.style.color, None)
         try:
-            ready = _clip_info(source.path) if isinstance(source, VideoFile) else None
+            ready = _clip_info(source.path)
         except NumProError:
             return None  # its clip is blank
-        if ready is not None and isinstance(source, VideoFile):
-            return Shown(Path(source.path), ready).color
-        return self.settings.style.color if self.settings.numbers else None
+        return Marks(ours.encoding, ours.style.color, ours.fps, source.start_s) if ready is None else self._marks_of(ready)
+
+    def _marks_of(self, info: ClipInfo) -> Marks | None:
+        if info.is_blank:
+            return None
+        encoding = self.settings.encoding
+        if (info.drawn, info.layout) != (encoding.drawn, encoding.layout):
+            encoding = TimeEncoding.from_dict(
+                {
+                    "drawn": info.drawn,
+                    "text": "native" if info.layout == "frames" else "none",
+                    "answer": "frames" if info.drawn in ("number", "none") else "seconds",
+                    "layout": info.layout,
+                }
+            )
+        color = info.settings.get("style", {}).get("color", self.settings.style.color)
+        clock = bool(info.times_s)
+        return Marks(encoding, color, info.settings["fps"] if clock else None, info.times_s[0] if clock else 0.0)
+
+    def check_task(self, task: str, protocol: Mapping[str, Any]) -> None:
+        """Refuse a task of NumPro's that shows time otherwise than model_args say; twins with an encoding of their own keep it."""
+        ours, theirs = self.settings.encoding, SettingsByVideo.from_dict(protocol["settings"]).base.encoding
+        if "encoding" in self.given and theirs not in (ours, *OWN_ENCODINGS.values()):
+            raise NumProError(
+                f"task {task} has encoding {theirs.name}, but model_args of numpro say encoding={ours.name}: set NUMPRO_ENCODING="
+                f"{ours.name}, or leave encoding out of model_args"
+            )
 
     def _blank(self, source: Source, error: NumProError) -> Shown:
         if source.name not in self.problems:
@@ -113,7 +145,13 @@ class ClipMaker:
             raise NumProError(f"{source.name}: is already a NumPro clip, which cannot be cut; start from the original video")
         if self.given.get("numbers") is False and info.settings["numbers"]:
             raise NumProError(f"{source.path}: model_args say numbers=false, but the task draws the numbers; run its _plain twin instead")
-        there = {**info.settings, **info.settings.get("style", {})}
+        encoding, plain = self.settings.encoding, (info.drawn, info.layout) == ("none", "frames")
+        if "encoding" in self.given and not plain and (info.drawn, info.layout) != (encoding.drawn, encoding.layout):
+            raise NumProError(
+                f"{source.path}: model_args say encoding={encoding.name}, but the clip was made with drawn={info.drawn}, "
+                f"layout={info.layout} (NUMPRO_ENCODING); make both the same, or leave encoding out of model_args"
+            )
+        there = {**info.settings, **info.settings.get("style", {}), "encoding": self.given.get("encoding")}
         del there["numbers"]  # a plain clip stays plain
         for name in self.given.keys() & there.keys():
             value = self.given[name]
@@ -130,15 +168,22 @@ class ClipMaker:
 
 
 def flat_settings(settings: NumProSettings) -> dict[str, Any]:
-    """The settings that decide pixels, by the names of model_args."""
+    """The settings that decide what is shown, by the names of model_args."""
     style = {name: getattr(settings.style, name) for name in ("position", "font_size", "color", "stroke_width", "stroke_color")}
-    return {"fps": settings.fps, "frame_size": settings.frame_size, "max_frames": settings.max_frames, "numbers": settings.numbers, **style}
+    return {
+        "fps": settings.fps,
+        "frame_size": settings.frame_size,
+        "max_frames": settings.max_frames,
+        "numbers": settings.numbers,
+        "encoding": settings.encoding.name,
+        **style,
+    }
 
 
 def _differing_environment(settings: NumProSettings) -> list[str]:
     """Names of settings for which a ``NUMPRO_*`` variable says something else."""
-    ours, theirs = flat_settings(settings), flat_settings(settings_from_environment(encoding=settings.encoding))
-    decisive = [name for name in ours if settings.numbers or name in {"fps", "frame_size", "max_frames"}]
+    ours, theirs = flat_settings(settings), flat_settings(settings_from_environment())
+    decisive = [name for name in ours if settings.numbers or name in {"fps", "frame_size", "max_frames", "encoding"}]
     return [name for name in decisive if ours[name] != theirs[name] and setting_in_environment(name) is not None]
 
 

@@ -13,6 +13,7 @@ from numpro_plugin.clips.stills import folder_pictures
 from numpro_plugin.environment import decoder_name
 from numpro_plugin.errors import NumProError
 from numpro_plugin.files import FileIdentity, file_identity, hash_of
+from numpro_plugin.harness.explain import asked_unit
 from numpro_plugin.harness.lmms import document, generation_options, protocol_of, shows_at
 from numpro_plugin.harness.task import source_video
 from numpro_plugin.inference.answer_log import AnswerKey, answer_key
@@ -65,7 +66,7 @@ def _of_protocol(model: Any, request: Instance, protocol: Mapping[str, Any], see
     doc = document(model, request)
     settings = SettingsByVideo.from_dict(protocol["settings"]).of(doc["duration_s"])
     part = [doc.get("start_s") or 0.0, doc.get("end_s")]
-    return [seen.file(source_video(doc)), part, settings.pixel_dict(), protocol["prompt"]]
+    return [seen.file(source_video(doc)), part, settings.shown_dict(), protocol["prompt"]]
 
 
 def _of_others(model: Any, request: Instance, chat: bool, settings: NumProSettings, seen: _Seen) -> Any:
@@ -73,9 +74,18 @@ def _of_others(model: Any, request: Instance, chat: bool, settings: NumProSettin
     if any(callable(argument) for k, argument in enumerate(request.args) if k != index):
         raise _IncompleteError  # something else is computed when the base asks
     if index is None:
-        return settings.pixel_dict()
+        return settings.shown_dict()
     shown = request.args[index](document(model, request))
-    return [settings.pixel_dict(), _messages(shown, seen) if chat else seen.visual(shown)]
+    # What is said about the marks depends on whether the question asks for times.
+    asked = " ".join([*(argument for argument in request.args if isinstance(argument, str)), *(_texts(shown) if chat else ())])
+    unit = [unit] if (unit := asked_unit(asked)) else []
+    return [settings.shown_dict(), _messages(shown, seen) if chat else seen.visual(shown), *unit]
+
+
+def _texts(messages: Any) -> list[str]:
+    contents = [message["content"] for message in messages]
+    parts = [part for content in contents if not isinstance(content, str) for part in content]
+    return [content for content in contents if isinstance(content, str)] + [part["text"] for part in parts if part["type"] == "text"]
 
 
 def _messages(messages: Any, seen: _Seen) -> Any:

@@ -1,4 +1,4 @@
-"""What a base model is shown instead: visuals and messages with clips for videos, and the sentence about the numbers."""
+"""What a base model is shown instead: visuals and messages with clips for videos, and what is said about the marks."""
 
 from __future__ import annotations
 
@@ -6,13 +6,16 @@ import logging
 from typing import TYPE_CHECKING, Any
 
 from numpro_plugin.clips.fitted import clip_pictures, fitted_clip, frames_in_file
+from numpro_plugin.harness.explain import Marks, explained, sentences
 from numpro_plugin.harness.sources import Source, content_source, recognise
-from numpro_plugin.prompts import NUMBERS_PHRASE, numbers_sentence
+from numpro_plugin.harness.wrap.readers import needs_pictures
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
     from pathlib import Path
 
+    from numpro_plugin.clips.metadata import ClipInfo
+    from numpro_plugin.encoding import TimeEncoding
     from numpro_plugin.harness.wrap.clip_maker import ClipMaker
     from numpro_plugin.harness.wrap.readers import FrameArguments
 
@@ -25,7 +28,8 @@ class Replacer:
     Args:
         clips: makes them.
         frames: how the base reads them.
-        timestamps: whether pictures are preceded by their times, as Qwen3-VL expects it of videos.
+        timestamps: whether pictures are preceded by their times, as Qwen3-VL expects it of videos, where the encoding leaves the text to
+            the family.
     """
 
     def __init__(self, clips: ClipMaker, frames: FrameArguments, *, timestamps: bool = False) -> None:
@@ -50,20 +54,20 @@ class Replacer:
         return shown
 
     def text(self, text: str, sources: Iterable[Source]) -> str:
-        """A question with the sentence about the numbers, if numbers are drawn and it does not explain them already."""
-        color = next(filter(None, map(self.clips.color, sources)), None)
-        return text if color is None or NUMBERS_PHRASE in text else f"{numbers_sentence(color)} {text}"
+        """A question with what is to be said about the marks before it (see `sentences`)."""
+        return explained(text, filter(None, map(self.clips.marks, sources)))
 
-    def messages(self, messages: list[dict[str, Any]], *, add_sentence: bool) -> list[dict[str, Any]]:
-        """A chat model's messages with clips for videos.
+    def messages(self, messages: list[dict[str, Any]], *, own: TimeEncoding | None = None) -> list[dict[str, Any]]:
+        """A chat model's messages with clips, or text and pictures in turn, for videos.
 
         Args:
             messages: as a task's ``doc_to_messages`` gives them; they are left as they are.
-            add_sentence: whether to add the sentence about the numbers where it is missing.
+            own: how one of NumPro's tasks shows time: its question explains that itself. None for other tasks, whose clips are made by
+                the settings of the model and explained where the question does not do it.
         """
         replaced: list[dict[str, Any]] = []
-        place: tuple[int, int] | None = None  # the first text after the first numbered video
-        color = None
+        place: tuple[int, int] | None = None  # the first text after the first marked video
+        shown: list[Marks] = []
         for message in messages:
             if isinstance(message["content"], str):
                 replaced.append(dict(message))
@@ -72,19 +76,19 @@ class Replacer:
             for content in message["content"]:
                 source = content_source(content)
                 if source is not None:
-                    shown = self.clips.shown(source)
-                    color = color or shown.color
-                    contents += self._contents(source)
+                    clip, marks = self.clips.shown(source), self.clips.marks(source)
+                    if marks is not None and clip.problem is None:
+                        shown.append(marks)
+                    contents += self._contents(source, own or (marks and marks.encoding) or self.clips.settings.encoding)
                     continue
-                if content.get("type") == "text" and color is not None and place is None:
+                if content.get("type") == "text" and place is None and any(marks.shows_time for marks in shown):
                     place = len(replaced), len(contents)
                 contents.append(dict(content))
             replaced.append({**message, "content": contents})
-        texts = [c["text"] for m in replaced if not isinstance(m["content"], str) for c in m["content"] if c.get("type") == "text"]
-        texts += [m["content"] for m in replaced if isinstance(m["content"], str)]
-        if color is None or not add_sentence or any(NUMBERS_PHRASE in text for text in texts):
-            return replaced
-        return _with_sentence(replaced, place, numbers_sentence(color))
+        asked = [c["text"] for m in messages if not isinstance(m["content"], str) for c in m["content"] if c.get("type") == "text"]
+        asked += [m["content"] for m in messages if isinstance(m["content"], str)]
+        said = sentences("\n".join(asked), shown) if own is None else []
+        return _with_sentence(replaced, place, " ".join(said)) if said else replaced
 
     def count(self, sources: Iterable[Source]) -> int:
         """How many frames a base that takes a fixed number must take to see every one of them; 0 without a video."""
@@ -110,15 +114,23 @@ class Replacer:
         reader = self.frames.reader
         return self.clips.read(source, lambda clip: fitted_clip(clip, spare=reader.spare, least_rate=reader.least_rate))
 
-    def _contents(self, source: Source) -> list[dict[str, Any]]:
-        if not self.frames.reader.pictures:
+    def _contents(self, source: Source, encoding: TimeEncoding) -> list[dict[str, Any]]:
+        if not (self.frames.reader.pictures or needs_pictures(encoding)):
             return [{"type": "video", "url": str(self._file(source))}]
-        shown = self.clips.shown(source)
+        info = self.clips.shown(source).info
         pictures = [{"type": "image", "url": picture} for picture in self.clips.read(source, clip_pictures)]
-        if not (self.timestamps and len(shown.info.times_s) == len(pictures)):
-            return pictures
-        times = [{"type": "text", "text": f"<{time_s:.1f} seconds>"} for time_s in shown.info.times_s]
-        return [content for both in zip(times, pictures, strict=True) for content in both]
+        texts = self._texts(info, encoding) or ("",) * len(pictures)
+        pairs = [({"type": "text", "text": text}, picture) for text, picture in zip(texts, pictures, strict=True)]
+        return [part for pair in pairs for part in pair if part.get("text") != ""]
+
+    def _texts(self, info: ClipInfo, encoding: TimeEncoding) -> Sequence[str] | None:
+        """What is written before each picture; None if nothing is."""
+        if info.is_blank:
+            return None
+        texts = encoding.texts(info.frame_numbers, info.settings["fps"])
+        if texts is None and self.timestamps and len(info.times_s) == len(info.numbers):
+            return [f"<{time_s:.1f} seconds>" for time_s in info.times_s]
+        return texts
 
 
 def _with_sentence(messages: list[dict[str, Any]], place: tuple[int, int] | None, sentence: str) -> list[dict[str, Any]]:

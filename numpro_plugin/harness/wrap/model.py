@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from lmms_eval.api.model import lmms
 
 from numpro_plugin.clips.cache import ClipCache
+from numpro_plugin.encoding import parse_encoding
 from numpro_plugin.environment import answer_token_limit, decoder_name, settings_from_environment
 from numpro_plugin.errors import NumProError
 from numpro_plugin.harness.lmms import keep_task_token_limits, use_prompts_of
@@ -23,8 +24,8 @@ from numpro_plugin.harness.wrap.clip_maker import ClipMaker, flat_settings
 from numpro_plugin.harness.wrap.identity import base_identity
 from numpro_plugin.harness.wrap.kept import KeptAnswers
 from numpro_plugin.harness.wrap.messages import Replacer
-from numpro_plugin.harness.wrap.readers import constructor_defaults, frame_arguments
-from numpro_plugin.harness.wrap.requests import Rewriter
+from numpro_plugin.harness.wrap.readers import check_encoding, constructor_defaults, frame_arguments
+from numpro_plugin.harness.wrap.requests import RequestRunner
 from numpro_plugin.inference.answer_log import AnswerLog
 from numpro_plugin.numbering import NumberStyle
 from numpro_plugin.settings import NumProSettings, parse_frame_size
@@ -37,7 +38,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 _STYLE = ("position", "font_size", "color", "stroke_width", "stroke_color")
-SETTINGS = ("fps", "frame_size", "max_frames", "numbers", *_STYLE)
+SETTINGS = ("fps", "frame_size", "max_frames", "numbers", "encoding", *_STYLE)
 """Settings of clips in model_args."""
 
 RUN = ("resume", "requests_per_call")
@@ -47,7 +48,7 @@ RUN = ("resume", "requests_per_call")
 class NumProMixin:
     """Stands before a base's class: rewrites the requests, lets the base answer them, and marks those it could not be asked."""
 
-    numpro: Rewriter
+    numpro: RequestRunner
     called_in_every_process: ClassVar[bool] = True
     """For `unanswered`: the processes agree how often they call the base, so each must be called, also with nothing left to ask."""
 
@@ -164,7 +165,14 @@ def _flag(value: Any) -> bool:
     return value
 
 
-_READ: dict[str, Any] = {"fps": _number, "frame_size": parse_frame_size, "numbers": _flag, "font_size": _number, "stroke_width": _number}
+_READ: dict[str, Any] = {
+    "fps": _number,
+    "frame_size": parse_frame_size,
+    "numbers": _flag,
+    "encoding": lambda value: parse_encoding(str(value)),
+    "font_size": _number,
+    "stroke_width": _number,
+}
 
 
 _OURS = ("numpro", "numpro_hf")
@@ -200,8 +208,11 @@ def _wrapped(base_class: type, arguments: _Arguments, configuration: Mapping[str
     )
     ClipCache(), decoder_name()  # a wrong NUMPRO_CACHE_GB or NUMPRO_DECODER is not every video's fault
     clips = ClipMaker(settings, arguments.given)
+    name, chat = get_model_manifest(arguments.base).model_id, not getattr(base_class, "is_simple", True)
+    check_encoding(name, settings.encoding, chat=chat, source="from model_args of numpro")
+    check_encoding(name, tasks.encoding, chat=chat, source="NUMPRO_ENCODING")
     frames = frame_arguments(
-        get_model_manifest(arguments.base).model_id,
+        name,
         base_class,
         arguments.of_base,
         most_frames=expected.max_frames,
@@ -218,7 +229,7 @@ def _wrapped(base_class: type, arguments: _Arguments, configuration: Mapping[str
         setattr(model, name, value)
     replacer = Replacer(clips, frames, timestamps=bool(getattr(model, "is_qwen3_vl", False)))
     kept = KeptAnswers(_answer_log(model, base_class, arguments, frames), settings, chat=not model.is_simple)
-    model.numpro = Rewriter(arguments.base, replacer, kept, chat=not model.is_simple, requests_per_call=arguments.requests_per_call)
+    model.numpro = RequestRunner(arguments.base, replacer, kept, chat=not model.is_simple, requests_per_call=arguments.requests_per_call)
     use_prompts_of(arguments.base)
     return model
 

@@ -7,8 +7,13 @@ import logging
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
+from numpro_plugin.encoding import PRESETS
+from numpro_plugin.errors import NumProError
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from numpro_plugin.encoding import TimeEncoding
 
 log = logging.getLogger(__name__)
 
@@ -38,6 +43,9 @@ class Reader:
     pictures: bool = False
     """It takes pictures in any number; frames are handed to it as pictures."""
 
+    in_turn: bool = False
+    """As a chat model it also takes texts and pictures in turn, each picture in its own size."""
+
     one_call: bool = False
     """It must be asked everything in one call, because it ends its server after the first, or makes a job of each that takes hours."""
 
@@ -55,8 +63,8 @@ class Reader:
 
 
 _PICTURES = Reader(pictures=True)
-_QWEN2_5 = Reader("max_num_frames", fps="fps", most_fps=2.0, multiple=28)
-_QWEN3 = Reader("max_num_frames", fps="fps", multiple=32)
+_QWEN2_5 = Reader("max_num_frames", fps="fps", most_fps=2.0, multiple=28, in_turn=True)
+_QWEN3 = Reader("max_num_frames", fps="fps", multiple=32, in_turn=True)
 _LINSPACE = Reader("max_frames_num", exact=True)
 _INTERNVL = Reader("num_frame", exact=True, spare=True, arguments={"modality": "video"})
 _SOUND = "its processor gets an argument audios, which transformers 5 refuses"
@@ -80,11 +88,11 @@ READERS: dict[str, Reader] = {
     "litellm": _PICTURES,
     "llava_hf": Reader("max_frames_num", exact=True, fails="its processor got no images, or a prompt without a place for the video"),
     "llava_onevision": _LINSPACE,
-    "llava_onevision1_5": Reader("max_num_frames", exact=True, multiple=28),
+    "llava_onevision1_5": Reader("max_num_frames", exact=True, multiple=28, in_turn=True),
     "llava_vid": Reader("max_frames_num", exact=True, least_rate=1.0, most_fps=1.0),
     "longva": _LINSPACE,
     "minicpm_o": Reader("max_num_frames", least_rate=1.0, most_fps=1.0),
-    "numpro_oracle": Reader(),
+    "numpro_oracle": Reader(in_turn=True),
     "openai": _PICTURES,
     "oryx": _LINSPACE,
     "phi4_multimodal": _LINSPACE,
@@ -122,6 +130,44 @@ class FrameArguments:
 
     attributes: dict[str, Any] = field(default_factory=dict)
     """What no argument reaches and is set on the base itself."""
+
+
+def needs_pictures(encoding: TimeEncoding) -> bool:
+    """Whether an encoding cannot be shown in a video file: text stands before frames, or frames stand in grids."""
+    return encoding.text != "native" or encoding.grid is not None
+
+
+def check_encoding(base: str, encoding: TimeEncoding, *, chat: bool, source: str) -> None:
+    """Refuse an encoding that a base cannot be shown.
+
+    Args:
+        base: canonical name of the base in lmms-eval.
+        encoding: how time is to be shown.
+        chat: whether the base takes messages.
+        source: where the encoding was asked for, for the error.
+
+    Raises:
+        NumProError: the base is not known to take pictures, or text between them.
+    """
+    reader = READERS.get(base)
+    if _can_show(reader, encoding, chat=chat):
+        if reader is None and needs_pictures(encoding):
+            log.warning("base=%s is not in NumPro's table of readers: check that it takes texts and pictures in turn", base)
+        return
+    possible = [name for name, preset in PRESETS.items() if _can_show(reader, preset.encoding, chat=chat)]
+    takes = "pictures without text between them" if reader is not None and reader.pictures else "a video file"
+    raise NumProError(
+        f"encoding {encoding.name} ({source}) writes text before frames or shows grids, but base={base} takes {takes}; encodings that "
+        f"it can be shown: {', '.join(possible)}. For the others use --model numpro_hf, or a base that takes text and pictures in turn, "
+        "such as qwen2_5_vl, qwen3_vl, async_openai or vllm (without --force_simple)"
+    )
+
+
+def _can_show(reader: Reader | None, encoding: TimeEncoding, *, chat: bool) -> bool:
+    if not needs_pictures(encoding):
+        return True
+    pictures = chat if reader is None else reader.pictures or (chat and reader.in_turn)
+    return pictures and (chat or encoding.text == "none")
 
 
 def frame_arguments(

@@ -1,4 +1,4 @@
-"""lmms-eval's requests, rewritten: a base model gets copies of them that show clips; the originals stay what they were.
+"""A base model answers rewritten copies of lmms-eval's requests; the originals stay what they were.
 
 They must, because lmms-eval's response cache computes a request's key before and after it is answered. The base is asked in pieces, and
 its answers are kept after each.
@@ -6,7 +6,6 @@ its answers are kept after each.
 
 from __future__ import annotations
 
-import copy
 import logging
 import os
 from dataclasses import dataclass, field
@@ -20,7 +19,6 @@ from numpro_plugin.errors import NumProError
 from numpro_plugin.harness.cut_answers import report_cut_answers
 from numpro_plugin.harness.hf.processes import run_in_all
 from numpro_plugin.harness.lmms import (
-    document,
     failed_answer,
     generation_options,
     in_agentic_loop,
@@ -28,11 +26,12 @@ from numpro_plugin.harness.lmms import (
     shows_at,
 )
 from numpro_plugin.harness.session import Announcement
-from numpro_plugin.harness.sources import Source, VideoFile, message_sources, sources_of
+from numpro_plugin.harness.sources import Source, VideoFile
 from numpro_plugin.harness.unanswered import asks_a_server
 from numpro_plugin.harness.wrap.background import BackgroundWork
 from numpro_plugin.harness.wrap.clip_maker import flat_settings
 from numpro_plugin.harness.wrap.pieces import Piece, cut, piece_size, prepare_call
+from numpro_plugin.harness.wrap.rewriting import Rewriter, StopRun
 from numpro_plugin.inference.prefetch import prefetch
 
 if TYPE_CHECKING:
@@ -47,14 +46,6 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 _PROBED = 3  # requests of a task that are looked at before the model is asked anything
-
-
-class _Stop(BaseException):
-    """Carries an error out of base models that take every Exception for a failed request and try again."""
-
-    def __init__(self, error: NumProError) -> None:
-        super().__init__(str(error))
-        self.error = error
 
 
 @dataclass
@@ -76,7 +67,7 @@ class _Work:
     """Requests about videos that cannot be read."""
 
 
-class Rewriter:
+class RequestRunner:
     """Has a base answer rewritten requests.
 
     Args:
@@ -93,6 +84,7 @@ class Rewriter:
         self.kept = kept
         self.chat = chat
         self.requests_per_call = requests_per_call
+        self.rewriter = Rewriter(replacer, chat=chat, asked=self._asked)
         self._background = BackgroundWork(())
 
     def answers(
@@ -135,7 +127,7 @@ class Rewriter:
                         bar.update(len(work.pieces[number].indices))
                     else:
                         self._keep_step(model, ask, work)
-        except _Stop as stop:
+        except StopRun as stop:
             raise stop.error from stop.error.__cause__
         if work.failed:
             problems = self.replacer.clips.problems
@@ -148,7 +140,7 @@ class Rewriter:
 
     def _prepared(self, model: Any, request_type: str, requests: list[Instance]) -> _Work:
         """What is there and what is to be asked, after a look at what may be wrong with all of it."""
-        _check_tasks(requests)
+        self._check_tasks(requests)
         keys = self.kept.keys(model, request_type, requests)
         work = _Work(requests, keys, self.kept.known(request_type, keys))
         unknown = [k for k in range(len(requests)) if k not in work.answers]
@@ -157,6 +149,15 @@ class Rewriter:
         # Without keys nothing is kept, and every call more would only cost time.
         work.pieces = cut(self._by_count(model, requests, unknown), size if any(keys) else None)
         return work
+
+    def _check_tasks(self, requests: list[Instance]) -> None:
+        """Refuse NumPro's tasks that were loaded for another model, or show time otherwise than the model's arguments say."""
+        checked = set()
+        for request in requests:
+            if request.task_name not in checked and (protocol := protocol_of(request)) is not None:
+                Announcement().check_task(request.task_name, protocol, generation_options(request))
+                self.replacer.clips.check_task(request.task_name, protocol)
+            checked.add(request.task_name)
 
     def _ask(
         self,
@@ -181,7 +182,7 @@ class Rewriter:
         if frames and (attribute := self.replacer.frames.reader.limit):
             setattr(model, attribute, frames)
         prepare_call(model)
-        return list(ask([self._rewrite(model, request) for request in requests]))
+        return list(ask([self.rewriter.rewrite(model, request) for request in requests]))
 
     def _keep_step(self, model: Any, ask: Callable[[list[Instance]], Iterable[Any]], work: _Work) -> None:
         """Call the base where only other processes have something to ask.
@@ -197,8 +198,11 @@ class Rewriter:
             ((frames, _),) = self._by_count(model, work.requests, [0]).items()
             self._call(model, ask, work.requests[:1], frames)
 
+    def _asked(self) -> None:
+        self._background.advance()
+
     def _make(self, model: Any, request: Instance) -> None:
-        for source in self._sources(model, request):
+        for source in self.rewriter.sources(model, request):
             self.replacer.clips.shown(source)
 
     def _probe(self, model: Any, requests: list[Instance]) -> set[str]:
@@ -212,7 +216,7 @@ class Rewriter:
             task = request.task_name
             asked[task] = asked.get(task, 0) + 1
             if asked[task] <= _PROBED:
-                seen.setdefault(task, []).extend(self._sources(model, request))
+                seen.setdefault(task, []).extend(self.rewriter.sources(model, request))
         for task, sources in seen.items():
             problems = [problem for source in sources if (problem := self.replacer.clips.shown(source).problem)]
             # That the first ones are unreadable alone proves nothing: of a run out of the response cache they may be all that is left.
@@ -230,64 +234,13 @@ class Rewriter:
         if not (self.replacer.frames.reader.exact and self.replacer.frames.limit is None):
             return {None: unknown}
         groups: dict[int | None, list[int]] = {}
-        counted = prefetch(unknown, lambda k: self.replacer.count(self._sources(model, requests[k])))
+        counted = prefetch(unknown, lambda k: self.replacer.count(self.rewriter.sources(model, requests[k])))
         progress = tqdm(counted, total=len(unknown), desc="numpro: numbering", disable=getattr(model, "rank", 0) != 0)
         for k, count in progress:
             if isinstance(count, NumProError):
                 raise count
             groups.setdefault(count, []).append(k)
         return {count: groups[count] for count in sorted(groups, key=lambda count: count or 0, reverse=True)}
-
-    def _rewrite(self, model: Any, request: Instance) -> Instance:
-        index = shows_at(request, chat=self.chat)
-        if index is None:
-            return request
-        arguments = list(request.args)
-        shows = arguments[index]
-        ours = protocol_of(request) is not None
-        arguments = [copy.deepcopy(a) if isinstance(a, dict) else a for a in arguments]  # bases write into it
-        if self.chat:
-            arguments[index] = self._messages(shows, add_sentence=not ours)
-        else:
-            arguments[index] = _stopping(lambda doc: self.replacer.visuals(shows(doc)), self._asked)
-            if not ours:
-                arguments[0] = self.replacer.text(arguments[0], sources_of(shows(document(model, request))))
-            if callable(arguments[index + 1]):
-                arguments[index + 1] = self._rounds(arguments[index + 1])
-        rewritten = copy.copy(request)
-        rewritten.arguments = tuple(arguments)
-        return rewritten
-
-    def _messages(self, doc_to_messages: Callable[..., Any], *, add_sentence: bool) -> Callable[..., Any]:
-        def messages(doc: Any, **round_: Any) -> Any:
-            given = doc_to_messages(doc, **round_)
-            if isinstance(given, tuple):  # a later round: messages, whether that was all, and what went before
-                return (given[0] and self.replacer.messages(given[0], add_sentence=add_sentence), *given[1:])
-            return self.replacer.messages(given, add_sentence=add_sentence)
-
-        return _stopping(messages, self._asked)
-
-    def _asked(self) -> None:
-        self._background.advance()
-
-    def _rounds(self, doc_to_text: Callable[..., Any]) -> Callable[..., Any]:
-        """Of later rounds a simple model learns through ``doc_to_text``: visuals, text, and what went before."""
-
-        def text(*arguments: Any, **round_: Any) -> Any:
-            given = doc_to_text(*arguments, **round_)
-            if isinstance(given, tuple) and len(given) == 5 and given[0]:
-                return (self.replacer.visuals(given[0]), self.replacer.text(given[1], sources_of(given[0])), *given[2:])
-            return given
-
-        return _stopping(text, self._asked)
-
-    def _sources(self, model: Any, request: Instance) -> list[Source]:
-        """The videos of a request."""
-        index = shows_at(request, chat=self.chat)
-        if index is None:
-            return []
-        shown = request.args[index](document(model, request))
-        return message_sources(shown) if self.chat else sources_of(shown)
 
     def _mark(self, model: Any, requests: list[Instance], answers: list[Any], failed: Callable[[str], Any]) -> int:
         """Put failures in the place of answers about blank clips; returns how many.
@@ -299,7 +252,7 @@ class Rewriter:
         for k, request in enumerate(requests if problems else []):
             if shows_at(request, chat=self.chat) is None or protocol_of(request) is not None:
                 continue
-            reason = next((problems[s.name] for s in self._sources(model, request) if s.name in problems), None)
+            reason = next((problems[s.name] for s in self.rewriter.sources(model, request) if s.name in problems), None)
             if reason is not None:
                 count += 1
                 answer = failed(reason)
@@ -313,29 +266,7 @@ class Rewriter:
                 generation_options(request)["numpro"] = {"base": self.base, **flat_settings(self.replacer.clips.settings)}
 
 
-def _check_tasks(requests: list[Instance]) -> None:
-    """Refuse NumPro's tasks that were loaded for another model."""
-    checked = set()
-    for request in requests:
-        if request.task_name not in checked and (protocol := protocol_of(request)) is not None:
-            Announcement().check_task(request.task_name, protocol, generation_options(request))
-        checked.add(request.task_name)
-
-
 def _in_a_folder(source: Source) -> bool:
     """Whether a video's folder is there with something in it."""
     folder = os.path.dirname(os.path.abspath(source.path if isinstance(source, VideoFile) else source.name))
     return os.path.isdir(folder) and any(os.scandir(folder))
-
-
-def _stopping(function: Callable[..., Any], asked: Callable[[], None]) -> Callable[..., Any]:
-    """Calls ``asked`` first. Errors of ours stop the run even inside bases that would try the request again."""
-
-    def stopping(*arguments: Any, **options: Any) -> Any:
-        asked()
-        try:
-            return function(*arguments, **options)
-        except NumProError as error:
-            raise _Stop(error) from error
-
-    return stopping

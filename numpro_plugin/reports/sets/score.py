@@ -5,9 +5,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
-from numpro_plugin.answers.sets import parse_set
+from numpro_plugin.answers.reading import read_set
 from numpro_plugin.benchmarks import BENCHMARKS
 from numpro_plugin.benchmarks.text_files import file_kind, read_json
 from numpro_plugin.errors import NumProError
@@ -21,13 +19,14 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from numpro_plugin.benchmarks.annotations import Query
+    from numpro_plugin.encoding import AnswerUnit
     from numpro_plugin.reports.records import Prediction
 
 _OFFICIAL = {"query_modality": "vue_tr", "answering_time_interval": "momentseeker"}
 """Benchmarks whose official file is a list, by a key that its rows have and no other file."""
 
 
-def score_sets(predictions: Path, truth: Path | None = None, *, fps: float = 0.5) -> Score:
+def score_sets(predictions: Path, truth: Path | None = None, *, fps: float = 0.5, unit: AnswerUnit = "frames") -> Score:
     """``R1_set`` and ``mIoU_set`` in percent.
 
     All windows of a prediction are its set, whatever their scores. A query without a prediction scores 0, and so do an answer that was not
@@ -38,6 +37,7 @@ def score_sets(predictions: Path, truth: Path | None = None, *, fps: float = 0.5
         truth: the official file of VUE-TR, MomentSeeker or Ego4D-NLQ, a prepared table, or any file that `read_truth` knows; not needed
             where the predictions state it.
         fps: numbers per second that responses speak in, unless the file says so.
+        unit: what responses were asked to count, unless the file says so.
 
     Raises:
         NumProError: a file cannot be read, or no prediction is of a query of the truth.
@@ -55,7 +55,7 @@ def score_sets(predictions: Path, truth: Path | None = None, *, fps: float = 0.5
         elif row.id in iou:
             counts["repeated"] += 1
         else:
-            spans_s, problem = _spans(predictions, row, known[row.id], fps)
+            spans_s, problem = _spans(predictions, row, known[row.id], fps, unit)
             iou[row.id] = 0.0 if problem else set_iou(spans_s, known[row.id].spans_s)
             if problem:
                 counts[problem] += 1
@@ -79,7 +79,7 @@ def _truth(path: Path) -> dict[str, Query]:
     return read_truth(path) if queries is None else {query.id: query for query in queries if not query.left_out}
 
 
-def _spans(path: Path, row: Prediction, query: Query, fps: float) -> tuple[list[list[float]], str]:
+def _spans(path: Path, row: Prediction, query: Query, fps: float, unit: AnswerUnit) -> tuple[list[list[float]], str]:
     """The predicted spans in seconds, and why there are none to score (a name among the counts), if so."""
     if row.failure:
         return [], "failed requests"
@@ -88,7 +88,5 @@ def _spans(path: Path, row: Prediction, query: Query, fps: float) -> tuple[list[
     if row.response is None:
         raise NumProError(f"{path}: id {row.id!r} predicts no spans, so it has no set score")
     timeline = Timeline(query.duration_s or 0, row.fps or fps)
-    answer = parse_set(row.response, last_number=timeline.count - 1 if query.duration_s else None)
-    if answer.spans is None:
-        return [], "not understood"
-    return [sorted(timeline.seconds(np.array(span)).tolist()) for span in answer.spans], ""
+    answer = read_set(row.response, row.unit or unit, timeline)
+    return [list(span) for span in answer.spans_s], "not understood" if answer.spans is None else ""

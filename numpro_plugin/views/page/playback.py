@@ -58,6 +58,16 @@ def playback(video: str, report: Path, videos: Videos) -> Playback:
     return Playback(_relative(path, report))
 
 
+def playable_file(path: Path, folder: Path) -> Path:
+    """The file itself if browsers play it, otherwise a copy in ``folder``, in H.264 and without sound.
+
+    Raises:
+        NumProError: the file cannot be decoded.
+    """
+    playable = _codec(path) in _PLAYED and path.suffix.lower() in _CONTAINERS
+    return path if playable else _copied(path, folder, playable)
+
+
 def report_folder(report: Path) -> Path:
     """The folder beside a report for what does not fit into it, ``NAME_files``."""
     return report.with_name(f"{report.stem}_files")

@@ -61,12 +61,12 @@ def page_rows(runs: Sequence[Run]) -> tuple[list[Row], list[Part], dict[str, Any
 
 
 def _answer(sample: Sample, prompts: _Numbering, reasons: _Numbering) -> list[Any]:
-    """[score, span, words, reason, state, prompt, highlights]; state: 0 read, 1 not read, 2 not given."""
+    """[score, spans, words, reason, state, prompt, highlights]; state: 0 read, 1 not read, 2 not given."""
     state = 2 if sample.failure else 1 if sample.metrics.get("parse_fail") == 100 else 0
     prompt = sample.prompt.replace(sample.query, "\0") if sample.query else sample.prompt
     return [
         round(sample.score, 2),
-        [_short(time) for time in sample.span_s] if sample.span_s else None,
+        [[_short(time) for time in span] for span in sample.spans_s],
         sample.text,
         reasons[sample.failure or sample.reason],
         state,

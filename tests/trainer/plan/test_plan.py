@@ -7,6 +7,7 @@ import copy
 import pytest
 import torch
 from support.adapted import adapted, batch
+from support.shards import video_row, write_shard
 from support.tiny_families import FAMILIES, save_tiny
 
 from numpro_plugin.errors import NumProError
@@ -165,10 +166,14 @@ def test_constant_memory_falls_with_more_gpus_and_fewer_bits() -> None:
 @pytest.mark.slow
 def test_the_command_prints_the_plan(tmp_path, capsys: pytest.CaptureFixture[str]) -> None:
     folder = save_tiny("longva", tmp_path / "model")
-    steps = ["memory.dtype=bfloat16", "optimizer.max_steps=50", "--hours"]
+    shards = write_shard(tmp_path / "made.parquet", [video_row("a", 8.0, conversations=4)])
+    steps = ["memory.dtype=bfloat16", "optimizer.max_steps=50", f"data.shards={shards}", "data.sources={made: 0.5}", "--hours"]
     assert main(["plan", "--gpus", "4", "tiny", f"model={folder}", "numpro.max_frames=20", *steps]) == 0
     out = capsys.readouterr().out.splitlines()
     out = out[next(k for k, line in enumerate(out) if line.startswith(f"{folder}: 0.")) :]  # libraries may print before it
+    assert "2 samples an epoch" in out
+    assert "  made: 2 (100.0 %) = weight 0.5 x 4 samples" in out
+    assert next(line for line in out if line.startswith("mean of data.sources")).split()[3] == "4"
     assert next(line for line in out if line.startswith("longest (max_frames)")).split()[2:4] == ["20", "490"]
     for change in ("memory.tiling=mlp", "memory.gradient_checkpointing=true", "memory.quantize=4bit", "4 GPUs, zero2", "4 GPUs, zero3"):
         assert any(change in line for line in out)
@@ -206,6 +211,7 @@ def test_the_frame_size_and_the_token_budget_count() -> None:
 
 
 def test_the_plan_refuses_what_a_run_refuses(tmp_path) -> None:
+    made = write_shard(tmp_path / "made.parquet", [video_row("a", 8.0)])
     for name, changes, message in (
         ("longva_7b", {"numpro__frame_size": [448, 448]}, r"numpro\.frame_size=\(448, 448\), but longva takes 336 x 336"),
         ("qwen2_vl_7b", {"numpro__frame_size": [340, 340]}, r"frame_size=\(340, 340\), but qwen2_vl takes multiples of 28"),
@@ -213,6 +219,12 @@ def test_the_plan_refuses_what_a_run_refuses(tmp_path) -> None:
         ("longva_7b", {"adapter": str(tmp_path)}, "is not an adapter"),
         ("longva_7b", {"data__held_out": str(tmp_path / "none")}, "no shards at"),
         ("longva_7b", {"data__shards": str(tmp_path / "none")}, "no shards at"),
+        ("longva_7b", {"data__shards": str(made), "data__sources": {"anet": 1}}, "data.sources names 'anet', but the shards have made"),
+        (
+            "longva_7b",
+            {"data__shards": str(made), "data__held_out": str(made)},
+            r"1 training video is also evaluated: made/a \(data.held_out\)",
+        ),
     ):
         with pytest.raises(NumProError, match=message):
             plan(load_recipe(name).replace(**changes))

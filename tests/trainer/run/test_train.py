@@ -92,7 +92,7 @@ def plain(world: World, datasets_cache: str) -> Recipe:
 @pytest.mark.slow
 def test_a_run_writes_adapter_checkpoints_log_curve_and_recipe(plain: Recipe, world: World) -> None:
     output = Path(plain.output)
-    files = {"adapter", "checkpoint-6", "checkpoint-8", "held_out", "log.jsonl", "loss.png", "recipe.yaml", "status.json"}
+    files = {"adapter", "checkpoint-6", "checkpoint-8", "held_out", "log.jsonl", "loss.png", "loss.svg", "recipe.yaml", "status.json"}
     assert {p.name for p in output.iterdir()} == files
     shared = output.stat().st_mode & 0o666  # as the umask says, also what safetensors writes for its owner alone
     assert {path.stat().st_mode & 0o777 for path in output.rglob("*") if path.is_file()} == {shared}
@@ -275,10 +275,10 @@ def test_every_sample_is_trained_on_once_per_epoch(world: World, monkeypatch: py
 @pytest.mark.slow
 @pytest.mark.parametrize("streaming", [False, True])
 def test_a_killed_and_resumed_run_equals_an_uninterrupted_one(world: World, streaming: bool) -> None:
-    """With dropout, random offsets and font sizes, and a checkpoint every two steps."""
+    """With dropout, random offsets and font sizes, a source that an epoch uses 1.2 times, and a checkpoint every two steps."""
     name = f"stream{streaming}"
     changes = {"data__streaming": streaming, "data__shuffle_buffer": 3, "data__workers": 1, "data__numbering": "offset"}
-    changes |= {"data__font_size_jitter": 0.1, "lora__dropout": 0.2, "optimizer__epochs": 3}
+    changes |= {"data__font_size_jitter": 0.1, "lora__dropout": 0.2, "optimizer__epochs": 3, "data__sources": {"made": 1.2}}
     whole = world.recipe(f"{name}-whole", **changes)
     run(whole)
     stopped = world.recipe(f"{name}-stopped", **changes, resume=True)

@@ -8,7 +8,8 @@ Rules (Ego4D episodic memory, NLQ; MCG-NJU/TimeLens2, evaluation/vlmeval/dataset
 - A query may be null: it is left out.
 - Flat files (TimeLens2's ``ego4d_nlq_val_v2.jsonl``, VideoMind's) have a row a query: video, query, duration, spans.
 - Official: R@1 and R@5 at IoU 0.3 and 0.5. TimeLens2: IoU of the two sets (see `numpro_plugin.metrics.sets`), mIoU and R1.
-- The files are given out after a licence was signed, and their sizes could not be checked here, so none is compared.
+- The files are given out after a licence was signed. Others count 4552 queries in val (v2); unchecked, so
+  no size is compared.
 """
 
 from __future__ import annotations

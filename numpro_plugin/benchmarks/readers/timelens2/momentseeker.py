@@ -8,7 +8,7 @@ Rules (hub data set avery00/MomentSeeker; MCG-NJU/TimeLens2, evaluation/vlmeval/
 - ``ti2v.json`` and ``tv2v.json`` ask with a picture or a video beside the text, which these tasks cannot show: refused.
 - As in TimeLens2, IoU of the two sets (see `numpro_plugin.metrics.sets`): mIoU, and R1 at 0.3, 0.5, 0.7. The paper's own metrics are R@1
   and mAP@5 at IoU above 0.3.
-- How many rows the official file has is not published in a form that could be checked here, so no size is compared.
+- Others count 268 videos and 900 queries in text (of arXiv 2502.12558); that could not be checked on the file, so no size is compared.
 """
 
 from __future__ import annotations

@@ -8,7 +8,8 @@ Rules (bytedance/vidi, VUE_TR/ and VUE_TR_V2/; MCG-NJU/TimeLens2, evaluation/vlm
 - IoU of the two sets: predicted spans are merged, true ones are not; without a true span an empty prediction scores 1. mIoU is its mean,
   R1 counts IoU at least 0.3, 0.5, 0.7. Vidi's own headline is the area under the share of queries above a threshold, with predicted
   starts rounded down and ends rounded up.
-- Official sizes: query ids 0 to 1597 (VUE-TR) and 0 to 1599 (VUE-TR-V2), of all modalities.
+- Official sizes: query ids 0 to 1597 (VUE-TR) and 0 to 1599 (VUE-TR-V2), of all modalities; the lists of videos
+  beside them (``video_id.txt``) have 424 and 847 ids. Whether every one is still asked about was not checked, so only queries are compared.
 """
 
 from __future__ import annotations

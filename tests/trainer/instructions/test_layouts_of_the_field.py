@@ -102,6 +102,10 @@ TVG = {"task": "tvg", "source": "anet", "video": VIDEO, "duration": 70.3}
             },
             WHISKS,
         ),
+        (
+            {"messages": talk("When? As [start, end].", "[28.0, 36.4]"), "videos": [{"path": VIDEO}]},
+            [asked("When? As [start, end]."), ("[14, 18]", [[28, 36.4]])],
+        ),
         (  # frame numbers stay what they are, and need no sentence
             {"messages": talk("When does he whisk?", "From Frame 14 to Frame 18."), "videos": [VIDEO]},
             [("When does he whisk?", None), ("From Frame 14 to Frame 18.", [[28, 36]])],

@@ -67,6 +67,14 @@ def told(text: str, *, bare: bool = False) -> str:
         ("from <TIME_ZERO><TIME_ONE><TIME_DOT><TIME_FIVE> to <TIME_ONE><TIME_TWO>", "from frame {1.5} to frame {12}"),
         ("１２．５秒到20秒", "Frames {12.5}到{20}"),
         ("36 - 28 seconds", "Frames {28} - {36}"),
+        ("from second 3 to second 8", "from frame {3} to frame {8}"),
+        ("in 3.2 sec. to 8 sec.", "in frame {3.2} to frame {8}."),
+        ("the time span 3.2 s to 8 s", "the time span frame {3.2} to frame {8}"),
+        ("from 3.2 to 8 seconds (of 70.3 s)", "from frame {3.2} to frame {8} (of 70.3 s)"),
+        ("[3.2 s, 8.0 s]", "[{3.2}, {8}]"),
+        ("[00:12-00:20] he sits (12.5s)", "[Frames {12}-{20}] he sits (frame {12.5})"),
+        ("From 00:00:03,200 to 00:00:08,000", "From frame {3.2} to frame {8}"),
+        ("It occurs at 12.5s, 30s and 45s.", "It occurs at frames {12.5}, {30} and {45}."),
     ],
 )
 def test_times_become_frames(text: str, expected: str) -> None:
