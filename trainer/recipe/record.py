@@ -310,6 +310,11 @@ class Recipe:
                 f"{key} does not work with numpro.numbers=false, where frames have no numbers: use data.numbering=grid and "
                 "data.sorted_share=0"
             )
+        if self.data.numbering == "offset" and (encoding.drawn == "bar" or encoding.grid is not None):
+            raise NumProError(
+                f"data.numbering=offset does not work with numpro.encoding={encoding.name}, which also tells how long the video is: use "
+                "data.numbering=grid"
+            )
         sorts = self.data.numbering in ("random", "sorted") or self.data.sorted_share
         if sorts and encoding.answer != "frames":
             raise NumProError(

@@ -169,7 +169,13 @@ def _use_liger(language_model: Any) -> None:
             f"memory.liger=true: liger-kernel has no kernels for language models of type {kind} (it has them for "
             f"{', '.join(sorted(known))}): set it to false, or install a newer liger-kernel"
         )
-    of_liger.apply_to(language_model)
+    try:
+        of_liger.apply_to(language_model)
+    except Exception as error:  # it reaches into transformers, whose releases it follows later
+        raise NumProError(
+            f"memory.liger=true: the kernels for {kind} do not fit the transformers that is installed ({error}): set it to false, or "
+            "install another liger-kernel"
+        ) from error
 
 
 def _four_bits() -> dict[str, Any]:

@@ -154,6 +154,13 @@ def test_liger_is_refused_with_the_reason(tmp_path: Path, liger: dict[str, Any],
     recipe = load_recipe("tiny").replace(model=str(save_tiny("longva", tmp_path / "base")), memory__liger=True)
     with pytest.raises(NumProError, match=r"no kernels for language models of type qwen2 \(it has them for llama\): set it to false"):
         open_for_training(recipe)
+
+    def outdated(**_: object) -> None:
+        raise ImportError("cannot import name 'Output'")
+
+    liger["qwen2"] = outdated
+    with pytest.raises(NumProError, match=r"kernels for qwen2 do not fit the transformers .*cannot import name 'Output'"):
+        open_for_training(recipe)
     monkeypatch.setattr(torch.accelerator, "is_available", lambda: False)
     with pytest.raises(NumProError, match=r"memory\.liger=true needs a GPU, and there is none here"):
         check_liger()
