@@ -115,6 +115,11 @@ def settings_from_environment(
         raise NumProError(f"{error} (from NUMPRO_* environment variables)") from error
 
 
+def setting_names() -> set[str]:
+    """Names of the variables that decide what is shown, asked and evaluated."""
+    return {*_SETTINGS, "NUMPRO_SPLIT", "NUMPRO_CUSTOM", "NUMPRO_DECODER", "NUMPRO_MAX_NEW_TOKENS"}
+
+
 def _check_names(environ: Mapping[str, str]) -> None:
     unknown = [name for name in environ if name.startswith("NUMPRO_") and name not in _SETTINGS and name not in _OTHERS]
     if unknown:

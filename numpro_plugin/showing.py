@@ -62,7 +62,8 @@ def show(frames: Frames, settings: NumProSettings, *, numbers: NDArray[np.int64]
     encoding = settings.encoding
     pixels = marked_frames(frames, settings, numbers=numbers)
     texts = encoding.texts((frames.numbers if numbers is None else numbers).tolist(), frames.timeline.fps)
-    own = frames.numbers
+    # Times that are drawn and those that a family writes by itself must agree; with frame numbers the latter stay as they always were.
+    own = frames.numbers if encoding.answer == "frames" or numbers is None else numbers
     if grid := encoding.grid:
         parts = grid.parts(len(pixels))
         pixels = np.stack([_composed(pixels[part.start : part.stop], grid.columns, grid.rows) for part in parts])

@@ -106,8 +106,9 @@ RECIPE_KEYS = """
     optimizer.lr optimizer.schedule optimizer.warmup optimizer.weight_decay optimizer.betas optimizer.max_grad_norm
     optimizer.batch_size optimizer.micro_batch_size optimizer.epochs optimizer.max_steps
     memory.dtype memory.attention memory.gradient_checkpointing memory.tiling memory.tile_tokens memory.deepspeed memory.quantize
+    memory.liger memory.compile
     run.log_steps run.save_steps run.save_total_limit run.eval_steps run.held_out run.max_new_tokens run.report_to
-    run.push_to_hub run.hub_private
+    run.push_to_hub run.hub_private run.profile
 """
 RECIPES = {"longva_7b", "qwen2_vl_7b", "qwen2_5_vl_7b", "tiny", "tiny_ft", "tiny_base"}
 

@@ -36,8 +36,7 @@ def add_sweep_verb(verbs: Any) -> None:
     verb.add_argument("--tasks", required=True, type=_list, help="tasks or groups, with commas between them")
     verb.add_argument(
         "--encodings",
-        type=_list,
-        default=["native", "number", "text", "number+text"],
+        default="native,number,text,number+text",
         help="with commas between them (default: native,number,text,number+text); the first is what the others are compared with. "
         "A combination of one's own: drawn:seconds;text:clock;answer:seconds",
     )
@@ -61,9 +60,14 @@ def _list(text: str) -> list[str]:
 
 def _sweep(args: argparse.Namespace) -> int:
     check_json_target(args.json)
+    from numpro_plugin.encoding import parse_encodings
     from numpro_plugin.sweep.cells import plan_cells, share_of
 
-    cells = plan_cells(args.encodings, args.fps, args.styles)
+    if own := [task for task in args.tasks if task.endswith(("_plain", "_native"))]:
+        raise NumProError(f"--tasks {own[0]}: has an encoding of its own, so every cell would be the same; name it without the ending")
+
+    encodings = list(parse_encodings(args.encodings, name="--encodings"))
+    cells = plan_cells(encodings, args.fps, args.styles, model_args=args.model_args)
     mine = share_of(cells, args.shard)
     if args.dry_run:
         return _dry_run(args, cells, mine)

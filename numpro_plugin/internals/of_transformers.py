@@ -5,10 +5,13 @@
 from __future__ import annotations
 
 import copy
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
+import torch
 import transformers
 from packaging.version import Version
+from torch.utils.checkpoint import checkpoint
 from transformers.configuration_utils import SubConfigSpec
 from transformers.initialization import no_init_weights
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
@@ -31,6 +34,7 @@ __all__ = [
     "LlavaNextVideoPreTrainedModel",
     "SubConfigSpec",
     "checkpoint_layers",
+    "compile_layers",
     "copy_cache",
     "forget_renamed_weights",
     "no_init_weights",
@@ -73,6 +77,28 @@ def checkpoint_layers(module: Any, function: Callable[..., Any]) -> None:
     checkpoints alone, and on a whole model it would give the frozen vision tower an autograd graph.
     """
     module._set_gradient_checkpointing(enable=True, gradient_checkpointing_func=function)
+
+
+def compile_layers(module: Any, *, recompute: bool, backend: str = "inductor") -> None:
+    """Have torch.compile run every layer below ``module`` in training, for any length of the sequence.
+
+    Evaluation and generation run as before: a compiled layer would be compiled anew for each kind of cache. Layers of one class share the
+    compiled code.
+
+    Args:
+        module: the language model.
+        recompute: whether layers are recomputed in the backward pass (gradient checkpointing).
+        backend: of torch.compile.
+    """
+    compiled: dict[Any, Any] = {}
+
+    def run(layer: partial[Any], *args: Any) -> Any:
+        if layer.func not in compiled:
+            compiled[layer.func] = torch.compile(layer.func, dynamic=True, backend=backend)
+        call = partial(compiled[layer.func], *layer.args, **layer.keywords)
+        return checkpoint(call, *args, use_reentrant=False) if recompute else call(*args)
+
+    checkpoint_layers(module, run)
 
 
 def forget_renamed_weights(model: Any) -> None:

@@ -76,7 +76,7 @@ def _windows(row: Prediction, query: Query, fps: float, compatible: Compatible |
     spans_s: Sequence[tuple[float, float]]
     if compatible is None:
         spans_s = read_set(row.response, unit, timeline).spans_s
-    elif compatible == "timelens" and unit != "frames":
+    elif compatible == "timelens" and row.unit != "frames":  # its own files and tasks are in seconds
         found = timelens_span(row.response)
         spans_s = [] if found is None else [found]
     else:

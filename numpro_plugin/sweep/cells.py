@@ -39,7 +39,12 @@ class Cell:
 
 
 def plan_cells(
-    encodings: Sequence[str], rates: Sequence[str], styles: Sequence[str] = (), *, environ: Mapping[str, str] | None = None
+    encodings: Sequence[str],
+    rates: Sequence[str],
+    styles: Sequence[str] = (),
+    *,
+    environ: Mapping[str, str] | None = None,
+    model_args: str = "",
 ) -> list[Cell]:
     """All combinations, the encodings of one rate and style side by side; the first is what the others are compared with.
 
@@ -48,11 +53,14 @@ def plan_cells(
         rates: numbers per second, or ``auto``.
         styles: each ``KEY=VALUE;KEY=VALUE`` of NumberStyle's fields; none: that of the environment.
         environ: the process's environment if None; its ``NUMPRO_*`` hold where a cell says nothing.
+        model_args: of the model; its ``max_frames``, if it has one, is every cell's.
 
     Raises:
         NumProError: an unknown encoding, rate or style, or one that is named twice.
     """
     environ = os.environ if environ is None else environ
+    if limit := re.search(r"(?:^|,)max_frames=([0-9]+)(?:,|$)", model_args):
+        environ = {**environ, "NUMPRO_MAX_FRAMES": limit[1]}
     for name, values in (("--encodings", encodings), ("--fps", rates), ("--styles", styles)):
         if twice := next((value for value in values if list(values).count(value) > 1), None):
             raise NumProError(f"{name} names {twice!r} twice")

@@ -7,13 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from numpro_plugin.benchmarks import BENCHMARKS
-from numpro_plugin.benchmarks.table import default_split, table_path
 from numpro_plugin.benchmarks.text_files import read_jsonl
 from numpro_plugin.errors import NumProError
 from numpro_plugin.reports.bootstrap import paired_intervals
 from numpro_plugin.reports.compare import CHANGE, read_scores
-from numpro_plugin.sweep.run import RECORD, cells_folder, read_record
+from numpro_plugin.sweep.run import RECORD, cells_folder, read_record, table_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -75,11 +73,10 @@ def ceiling_of(task: str, settings: NumProSettings, *, automatic_rate: bool) -> 
     """The highest mIoU (of sets: mIoU_set) that an answer in shown marks can have on a task's table; None for tasks without one."""
     from numpro_plugin.reports.ceiling import ceilings
 
-    name = task.removeprefix("numpro_").removesuffix("_plain").removesuffix("_native")
-    if not task.startswith("numpro_") or name not in BENCHMARKS:
+    path = table_of(task)
+    if path is None:
         return None
     try:
-        path = table_path(name, default_split(BENCHMARKS[name]))
         rate: Rate = "auto" if automatic_rate else settings.fps
         scores = ceilings(path, [rate], max_frames=settings.max_frames, encoding=settings.encoding)[rate]
     except NumProError:
@@ -100,14 +97,21 @@ def _table(
         if record is None:
             row.problem = row.problem or "not evaluated yet"
             continue
-        log = _log(cells_folder(out) / cell.name, task)
-        run = runs[cell.name] = read_scores(log)
-        row.metrics = {name: float(np.mean(column)) for name, column in run.columns.items()}
+        try:
+            log = _log(cells_folder(out) / cell.name, task)
+            runs[cell.name] = read_scores(log)
+        except NumProError as error:  # a task that is not NumPro's, queries without spans
+            row.problem = str(error)
+            continue
         row.tokens = _tokens(log)
         if not record.get("answers_from_earlier_runs"):
             row.seconds = record["seconds"] / max(1, sum(record["queries"].values()))
     metric = next((name for name in CHANGE if all(name in run.metrics for run in runs.values())), "mIoU")
     shared = _shared(runs)
+    for row in rows:
+        if (of_row := runs.get(row.cell)) is not None:
+            at = [of_row.rows[key] for key in shared] if shared else slice(None)
+            row.metrics = {name: float(np.asarray(column)[at].mean()) for name, column in of_row.columns.items()}
     first = rows[0].cell if rows and rows[0].cell in runs else None
     if first is not None and shared:
         values = np.array([[run.columns[metric][run.rows[key]] for key in shared] for run in runs.values()])

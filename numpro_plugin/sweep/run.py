@@ -7,19 +7,23 @@ from __future__ import annotations
 import json
 import logging
 import os
+import re
 import shutil
 import time
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from numpro_plugin import __version__
+from numpro_plugin.benchmarks import BENCHMARKS
+from numpro_plugin.benchmarks.table import default_split, read_report, table_path
+from numpro_plugin.environment import setting_names
 from numpro_plugin.errors import NumProError
-from numpro_plugin.files import check_target, folder_written_whole, write_text_whole
+from numpro_plugin.files import check_target, digest, folder_state, folder_written_whole, write_text_whole
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
-    from pathlib import Path
 
     from numpro_plugin.sweep.cells import Cell
     from numpro_plugin.sweep.weights import Weights
@@ -50,8 +54,38 @@ class SweepSettings:
             "tasks": list(self.tasks),
             "limit": self.limit,
             "gen_kwargs": self.gen_kwargs,
+            "environment": {name: value for name, value in sorted(os.environ.items()) if name in setting_names()},
+            "tables": {task: table_state(task) for task in self.tasks},
+            "adapter": _adapter_state(self.model_args),
             "numpro_version": __version__,
         }
+
+
+def table_state(task: str) -> str | None:
+    """A digest of a task's prepared table and of what is known of its videos; None for tasks without one."""
+    path = table_of(task)
+    if path is None:
+        return None
+    try:
+        return digest(read_report(path).protocol(), path.read_bytes())
+    except (NumProError, OSError):
+        return None
+
+
+def table_of(task: str) -> Path | None:
+    """The prepared table of one of NumPro's tasks; None for others."""
+    name = task.removeprefix("numpro_").removesuffix("_sets").removesuffix("_hd")
+    if not task.startswith("numpro_") or name not in BENCHMARKS:
+        return None
+    return table_path(name, default_split(BENCHMARKS[name]))
+
+
+def _adapter_state(model_args: str) -> str | None:
+    """A digest of a local adapter's files: training it again makes another one of it."""
+    found = re.search(r"(?:^|,)adapter=([^,]+)", model_args)
+    if found is None or not Path(found[1]).is_dir():
+        return None
+    return folder_state(Path(found[1]), contents=True)
 
 
 def cells_folder(out: Path) -> Path:
@@ -149,6 +183,7 @@ def _run(cell: Cell, sweep: SweepSettings, weights: Weights, out: Path, manager:
     if results is None:  # not the first process
         return
     samples = results.pop("samples")
+    unknown = None if sweep.model != "numpro" or "resume=False" in sweep.model_args else "not known"
     record = {
         **sweep.identity(),
         "cell": cell.name,
@@ -156,7 +191,7 @@ def _run(cell: Cell, sweep: SweepSettings, weights: Weights, out: Path, manager:
         "settings": cell.settings.to_dict(),
         "seconds": seconds,
         "seconds_to_load": loaded_s,
-        "answers_from_earlier_runs": getattr(model, "answers_from_log", None),
+        "answers_from_earlier_runs": getattr(model, "answers_from_log", unknown),
         "queries": {task: len(of_task) for task, of_task in samples.items()},
     }
     target.parent.mkdir(parents=True, exist_ok=True)

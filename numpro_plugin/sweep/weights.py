@@ -40,9 +40,11 @@ class Weights:
         from lmms_eval.utils import simple_parse_args_string
 
         kind = get_model(self.model, False)
-        given: Any = ",".join(filter(None, [self.arguments, *(f"{name}={value}" for name, value in more.items())]))
-        if self._loaded is not None:
-            given = {**simple_parse_args_string(given), "loaded": self._loaded}
+        given: Any = self.arguments
+        if "create_from_arg_string" in vars(kind) or "create_from_arg_string" in vars(kind.__mro__[1]):  # ours take a dict as well
+            given = {**simple_parse_args_string(self.arguments), **more}
+            if self._loaded is not None:
+                given["loaded"] = self._loaded
         with _remembered(self._made):
             made: lmms = kind.create_from_arg_string(given, self.options)
         self._loaded = getattr(made, "loaded", None)

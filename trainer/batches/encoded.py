@@ -6,6 +6,7 @@ means, so that it can be written in another unit.
 
 from __future__ import annotations
 
+import math
 import re
 from collections import Counter
 from dataclasses import dataclass
@@ -151,7 +152,7 @@ def _timed(turn: Turn, settings: NumProSettings, shown: Shown, snap: bool, *, fi
             text = _asked(text, settings, shown.timeline)
         return {"role": turn["role"], "content": text}
     if turn.get("spans_s"):
-        spans = [_snapped(span, shown) if snap else (span[0], span[1]) for span in turn["spans_s"]]
+        spans = [_snapped(span, shown) if snap else _told(span, unit, shown) for span in turn["spans_s"]]
         return {"role": "assistant", "content": span_sentence([(a + shown.shift_s, b + shown.shift_s) for a, b in spans], unit)}
     content = turn["content"]
     if turn["numbers"]:
@@ -169,9 +170,15 @@ def _written(time_s: float, unit: str) -> str:
     return f"{time_s:.1f}" if unit == "seconds" else mark_of("clock", max(0.0, time_s))
 
 
+def _told(span: Sequence[float], unit: str, shown: Shown) -> tuple[float, float]:
+    """A span as it is told: a clock has whole seconds, of which the end is the next one, so that no span is empty."""
+    return (span[0], span[1]) if unit == "seconds" else (span[0], float(math.ceil(span[1] - 1e-9)))
+
+
 def _snapped(span: Sequence[float], shown: Shown) -> tuple[float, float]:
     """The last shown time that is not after the start, and the first that is not before the end (else the last of all)."""
     times = shown.timeline.seconds(shown.numbers)
     before = times[times <= span[0] + 1e-9]
     after = times[times >= span[1] - 1e-9]
-    return float(before[-1] if len(before) else times[0]), float(after[0] if len(after) else times[-1])
+    start, end = float(before[-1] if len(before) else times[0]), float(after[0] if len(after) else times[-1])
+    return start, end if end > start else max(start, shown.timeline.duration_s)  # an event behind the last shown time ends with the video

@@ -47,7 +47,7 @@ def make_repository(recipe: Recipe) -> None:
         raise NumProError(f"run.push_to_hub={name} is a public repository: pass run.hub_private=false if that is meant, or another name")
 
 
-def push(recipe: Recipe, result: Path, **details: Any) -> None:
+def push(recipe: Recipe, result: Path, /, **details: Any) -> None:
     """Upload a finished run's result (weights, model card, record) and its recipe in one commit, and record that in its status.
 
     ``details``: what the status of the finished run says (see `write_status`).

@@ -8,6 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
+from numpro_plugin.encoding import NUMBER, PLAIN
+from numpro_plugin.settings import NumProSettings
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -28,8 +31,10 @@ _TEMPLATE = """\
 
 - {{ "%g" % settings.fps }} frames per second, {{ settings.frame_size[0] }} x {{ settings.frame_size[1] }} pixels, \
 at most {{ settings.max_frames }} frames
-- numbers {{ drawn }}
-- `lmms-eval --model numpro_hf --model_args {{ model_args }} --tasks numpro_charades` with `NUMPRO_PROMPT=ft`
+- {{ marks }} {{ drawn }}
+{% if is_other %}- encoding {{ encoding.name }}: text before each frame {{ encoding.text }}, answers in {{ encoding.answer }}
+{% endif %}- `lmms-eval --model numpro_hf --model_args {{ model_args }} --tasks numpro_charades` with `NUMPRO_PROMPT=ft`\
+{% if is_other %} and `NUMPRO_ENCODING={{ encoding.name }}`{% endif %}
 
 ## Data
 
@@ -56,6 +61,7 @@ def model_card(record: Mapping[str, Any]) -> ModelCard:
     from huggingface_hub import ModelCard, ModelCardData
 
     settings, style, data = record["settings"], record["settings"]["style"], record["data"]
+    encoding = NumProSettings.from_dict(settings).encoding
     is_adapter = record["tuning"] == "lora"
     pushed_to = "" if record["tuning"] == "merged" else record["recipe"].get("run", {}).get("push_to_hub")
     own = pushed_to or "THIS_FOLDER"
@@ -71,7 +77,10 @@ def model_card(record: Mapping[str, Any]) -> ModelCard:
         settings=settings,
         data=data,
         trained="All parameters tuned" if record["tuning"] == "full" else "LoRA and the trained projector",
-        drawn=drawn if settings["numbers"] else "not drawn (the ablation without numbers)",
+        drawn=drawn if encoding.draws else "not drawn (the ablation without numbers)" if encoding == PLAIN else "not drawn",
+        marks="numbers" if encoding in (NUMBER, PLAIN) else encoding.drawn if encoding.draws else "marks",
+        encoding=encoding,
+        is_other=encoding not in (NUMBER, PLAIN),
         model_args=f"pretrained={record['base']},adapter={own}" if is_adapter else f"pretrained={own}",
         unreadable=list(data["unreadable"].items())[:_MAX_LISTED],
         recipe=yaml.safe_dump(record["recipe"], sort_keys=False),

@@ -49,6 +49,7 @@ def plan(recipe: Recipe, *, gpus: int = 8, utilisation: float | None = None) -> 
         raise NumProError(f"utilisation={utilisation:g} must be above 0 and at most 1: 0.4 is usual")
     if not recipe.model:
         raise NumProError("model is missing: set it in the recipe or pass model=...")
+    recipe = recipe.replace(memory__compile=False)  # it is not counted, and excludes what is compared here
     index = _checked_index(recipe)
     mixture = mixture_of(recipe, index)[0] if index is not None else None
     samples = _samples_of_run(recipe, mixture) if utilisation is not None else 0

@@ -169,7 +169,7 @@ class Optimizer:
 
 @dataclass(frozen=True, kw_only=True, config=_CHECKED)
 class Memory:
-    """Memory saved at the cost of time. Only ``dtype`` and ``quantize`` change the result."""
+    """Memory saved at the cost of time, and time saved. Only ``dtype`` and ``quantize`` change the result, beyond the order of sums."""
 
     dtype: Dtype = "bfloat16"
 
@@ -192,6 +192,19 @@ class Memory:
 
     quantize: Literal["none", "4bit"] = "none"
     """``4bit``: QLoRA, the base model's linear layers in NF4 (needs bitsandbytes)."""
+
+    liger: bool = False
+    """Norms, MLPs and rotary embeddings of the language model by Liger's kernels (needs liger-kernel and a GPU)."""
+
+    compile: bool = False
+    """Compile the language model's layers with torch.compile, for training only. Not with ``tiling``."""
+
+    def __post_init__(self) -> None:
+        if self.compile and self.tiling != "none":
+            raise NumProError(f"memory.compile=true does not work with memory.tiling={self.tiling}, as tiles cannot be compiled: use none")
+        if self.compile and (self.quantize != "none" or self.deepspeed == "zero3"):
+            key = f"quantize={self.quantize}" if self.quantize != "none" else "deepspeed=zero3"
+            raise NumProError(f"memory.compile=true does not work with memory.{key}, which changes layers as they run: set it to false")
 
 
 @dataclass(frozen=True, kw_only=True, config=_CHECKED)
@@ -217,6 +230,9 @@ class Run:
 
     report_to: tuple[Reporter, ...] = ()
     """``wandb``, ``tensorboard``, ...: integrations of transformers' ``Trainer``, which must be installed. ``all``: those that are."""
+
+    profile: int = Field(default=0, ge=0, le=1000)
+    """Trace this many steps after the first two with torch's profiler, to ``output/profile``; 0: none."""
 
     push_to_hub: str = ""
     """Repository of the hub, ``NAME`` or ``ORG/NAME``, for result, model card and recipe. It is made before training; empty: none."""
@@ -294,11 +310,21 @@ class Recipe:
                 f"{key} does not work with numpro.numbers=false, where frames have no numbers: use data.numbering=grid and "
                 "data.sorted_share=0"
             )
+        if self.data.numbering == "offset" and (encoding.drawn == "bar" or encoding.grid is not None):
+            raise NumProError(
+                f"data.numbering=offset does not work with numpro.encoding={encoding.name}, which also tells how long the video is: use "
+                "data.numbering=grid"
+            )
         sorts = self.data.numbering in ("random", "sorted") or self.data.sorted_share
         if sorts and encoding.answer != "frames":
             raise NumProError(
                 f"data.numbering={self.data.numbering} with data.sorted_share={self.data.sorted_share:g} changes frame numbers, but "
                 f"numpro.encoding={encoding.name} answers in {encoding.answer}: use data.numbering=grid or offset, and data.sorted_share=0"
+            )
+        if self.run.profile and 0 < self.optimizer.max_steps <= 2:
+            raise NumProError(
+                f"run.profile={self.run.profile} traces steps after the first two, but optimizer.max_steps={self.optimizer.max_steps}: "
+                "raise it"
             )
         if self.run.eval_steps and not self.data.held_out:
             raise NumProError(

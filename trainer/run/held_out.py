@@ -20,6 +20,7 @@ from numpro_plugin.metrics.moments import moment_scores, span_iou
 from numpro_plugin.timeline import Timeline
 
 from ..batches.dataset import ParquetRows, Samples
+from ..batches.encoded import usable_samples
 from ..output.answers import answer_row
 from ..shards.index import conversations_of
 from .loss import answer_loss, next_labels
@@ -58,7 +59,7 @@ def moment_in(conversation: Sequence[Turn]) -> tuple[int, int] | None:
 
 
 class HeldOut:
-    """The conversations of held-out shards, and the moment questions among them (see ``moment_in``).
+    """The conversations of held-out shards that can be put into the recipe's encoding, and the moment questions among them (``moment_in``).
 
     Args:
         index: the held-out shards.
@@ -79,10 +80,12 @@ class HeldOut:
         self.answers: list[dict[str, Any]] = []
         """The answers of the last evaluation of all processes, as lines of a log (see ``output.answers``)."""
 
+        usable, _ = usable_samples(index, collator.settings)
+        self._usable = range(len(self.samples)) if usable is None else usable.nonzero()[0].tolist()
         if "mIoU" not in self._scores:
             return
         spans = [moment_in(conversation) for conversation in conversations_of(index)]
-        self._questions = [(sample, span) for sample, span in enumerate(spans) if span is not None]
+        self._questions = [(sample, span) for sample in self._usable if (span := spans[sample]) is not None]
         if not self._questions:
             raise NumProError(
                 f"none of the {len(spans)} held-out conversations in {', '.join(index.files[:3])} asks for a moment (an answer such as "
@@ -133,7 +136,7 @@ class HeldOut:
         Raises:
             NumProError: a sample cannot be read.
         """
-        count = len(self.samples)
+        count = len(self._usable)
         device = next(loaded.model.parameters()).device
         results: list[tuple[float, int]] = []
         for k in range(rank, -(-count // world) * world, world):
@@ -141,7 +144,7 @@ class HeldOut:
                 return None
             if k >= count and not equal_rounds:
                 continue
-            raw = self.samples[0, k % count]
+            raw = self.samples[0, self._usable[k % count]]
             try:
                 sample, _ = self._collator.sample(raw)
             except NumProError as error:

@@ -14,8 +14,9 @@ from transformers.integrations.deepspeed import is_deepspeed_zero3_enabled
 
 from numpro_plugin.errors import NumProError
 from numpro_plugin.families import Loaded, base_model_of, load_model
+from numpro_plugin.internals import of_liger
 from numpro_plugin.internals.of_peft import keep_input_dtype
-from numpro_plugin.internals.of_transformers import checkpoint_layers
+from numpro_plugin.internals.of_transformers import checkpoint_layers, compile_layers
 from numpro_plugin.longva.adapters import NON_LORA
 from numpro_plugin.weights.adapter import read_adapter_config
 from numpro_plugin.weights.folder import local_folder
@@ -28,6 +29,10 @@ if TYPE_CHECKING:
     from ..recipe.record import Recipe
 
 
+COMPILER = "inductor"
+"""The backend of torch.compile for ``memory.compile``."""
+
+
 def open_for_training(recipe: Recipe, *, adapter: str | None = None) -> Loaded:
     """The recipe's base model, ready to be trained (see ``make_trainable``), with its processor and family.
 
@@ -37,8 +42,13 @@ def open_for_training(recipe: Recipe, *, adapter: str | None = None) -> Loaded:
     if recipe.memory.quantize == "4bit":
         options |= _four_bits()
     loaded = load_model(recipe.model, adapter or recipe.adapter or None, trainable=True, **options)
+    if recipe.memory.liger:
+        _use_liger(base_model_of(loaded.model).model.language_model)  # before its modules are tiled
     set_seed(recipe.seed)  # LoRA's initial values must depend on the seed alone, not on how the weights were loaded
-    return loaded._replace(model=make_trainable(loaded.model, loaded.family, recipe))
+    model = make_trainable(loaded.model, loaded.family, recipe)
+    if recipe.memory.compile:
+        compile_layers(base_model_of(model).model.language_model, recompute=recipe.memory.gradient_checkpointing, backend=COMPILER)
+    return loaded._replace(model=model)
 
 
 def weights_dtype(recipe: Recipe) -> str:
@@ -134,6 +144,38 @@ def _checkpoint_layers(model: Any, *, vision_too: bool) -> None:
     """Recompute the language model's layers in the backward pass, and the vision tower's if they are trained."""
     module = base_model_of(model) if vision_too else base_model_of(model).model.language_model
     checkpoint_layers(module, partial(checkpoint, use_reentrant=False))
+
+
+def check_liger() -> None:
+    """Check that Liger's kernels can run here.
+
+    Raises:
+        NumProError: the package is missing or does not load, or there is no GPU.
+    """
+    try:
+        of_liger.known_types()
+    except Exception as error:  # on import it looks for Triton and a GPU, which fails in many ways
+        raise NumProError(
+            f"memory.liger=true needs liger-kernel, which does not load here ({error}): pip install liger-kernel, or set it to false"
+        ) from None
+    if not torch.accelerator.is_available():
+        raise NumProError("memory.liger=true needs a GPU, and there is none here: set it to false")
+
+
+def _use_liger(language_model: Any) -> None:
+    kind, known = language_model.config.model_type, of_liger.known_types()
+    if kind not in known:
+        raise NumProError(
+            f"memory.liger=true: liger-kernel has no kernels for language models of type {kind} (it has them for "
+            f"{', '.join(sorted(known))}): set it to false, or install a newer liger-kernel"
+        )
+    try:
+        of_liger.apply_to(language_model)
+    except Exception as error:  # it reaches into transformers, whose releases it follows later
+        raise NumProError(
+            f"memory.liger=true: the kernels for {kind} do not fit the transformers that is installed ({error}): set it to false, or "
+            "install another liger-kernel"
+        ) from error
 
 
 def _four_bits() -> dict[str, Any]:

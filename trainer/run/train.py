@@ -29,7 +29,7 @@ from ..shards.index import ShardIndex
 from .arguments import deepspeed_used, processes, training_arguments
 from .callbacks import LOG, read_log
 from .loader import mixture_of
-from .model import check_adapter, open_for_training
+from .model import check_adapter, check_liger, open_for_training
 from .preemption import StopCallback
 from .stop import Stopped
 from .trainer import NumProTrainer
@@ -50,6 +50,8 @@ def train(recipe: Recipe, *, lock: OutputLock | None, requests: StopRequests) ->
     if recipe.adapter and not (recipe.resume and checkpoints(output)):
         check_adapter(recipe)
     index = ShardIndex.read(recipe.data.shards, recipe.numpro)
+    if recipe.memory.liger:
+        check_liger()
     mixture_of(recipe, index)  # refuses what does not fit before the model is loaded
     held_out = ShardIndex.read(recipe.data.held_out, recipe.numpro) if recipe.data.held_out else None
     checkpoint = None

@@ -26,6 +26,7 @@ from ..output.checkpoints import delete_old, save_whole
 from ..output.export import training_record, write_record
 from ..output.resume import extend_schedule
 from ..output.status import write_status
+from ..output.trace import ProfileCallback
 from .arguments import deepspeed_used, processes
 from .callbacks import CurveCallback, JsonLog, Meter, summarise
 from .held_out import HeldOut
@@ -85,6 +86,8 @@ class NumProTrainer(Trainer):
             eval_dataset=None if self.held_out is None else self.held_out.samples,
             callbacks=[JsonLog(Path(recipe.output)), CurveCallback(Path(recipe.output)), stopping],
         )
+        if recipe.run.profile:
+            self.add_callback(ProfileCallback(Path(recipe.output), recipe.run.profile))
         self.model_accepts_loss_kwargs = True  # so that compute_loss gets the learned tokens of the whole accumulated batch
 
     def get_train_dataloader(self) -> DataLoader[Any]:

@@ -46,7 +46,7 @@ class BatchMaker:
         self._ids: dict[str, list[int]] = {}
         images = processor.image_processor
         self._mean, self._std = (np.array(values, dtype=np.float32).reshape(3, 1, 1) for values in (images.image_mean, images.image_std))
-        self.kind_ids = torch.tensor([self._tokens(f" {description(kind)}") for kind in KINDS])[:, 0]
+        self.kind_ids = torch.tensor([self._tokens(marks.as_asked(description(kind))) for kind in KINDS])[:, 0]
         """The token (15,) of each of ``KINDS`` in a question."""
         self._kind_ids = set(self.kind_ids.tolist())
 

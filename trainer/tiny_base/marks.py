@@ -51,6 +51,10 @@ class Marks:
     picture_answer: Callable[[str, int], str]
     """The answer to "What can we see in this frame?", given a description and the frame's mark."""
 
+    def as_asked(self, description: str) -> str:
+        """A description as it stands in the question, which is one token: with the space before it, if there is one."""
+        return f" {description}" if " {query}" in self.question("{query}") else description
+
     def texts(self, descriptions: list[str]) -> list[str]:
         """Everything that is said with these marks, for the tokenizer: questions and answers about ``descriptions``."""
         before = [self.before_frame(37)] if self.before_frame else []

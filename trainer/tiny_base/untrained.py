@@ -123,7 +123,7 @@ def tiny_tokenizer(marks: Marks) -> Any:
     )
     tokenizer.train_from_iterator(texts, trainer)
     made = PreTrainedTokenizerFast(tokenizer_object=tokenizer, eos_token="<|im_end|>", pad_token="<|endoftext|>")
-    before, after = marks.question("{query}").removeprefix(NUMBERS_SENTENCE).split(" {query}")
-    whole = [NUMBERS_SENTENCE, before, after, *(f" {one}" for one in descriptions)]
+    before, after = marks.question("{query}").removeprefix(NUMBERS_SENTENCE).split(marks.as_asked("{query}"))
+    whole = [NUMBERS_SENTENCE, before, after, *map(marks.as_asked, descriptions)]
     made.add_tokens([AddedToken(text, normalized=False) for text in whole])
     return made

@@ -129,7 +129,8 @@ class Replacer:
             return None
         texts = encoding.texts(info.frame_numbers, info.settings["fps"])
         if texts is None and self.timestamps and len(info.times_s) == len(info.numbers):
-            return [f"<{time_s:.1f} seconds>" for time_s in info.times_s]
+            # Times of the part that is shown, as those that are drawn, asked for and scored.
+            return [f"<{time_s - info.times_s[0]:.1f} seconds>" for time_s in info.times_s]
         return texts
 
 

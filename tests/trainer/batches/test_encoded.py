@@ -34,12 +34,12 @@ def test_a_moment_is_asked_as_in_evaluation_and_its_answer_is_read_back(name: st
     question, answer = learned(name)
     assert question == moment_question("a person runs.", NumProSettings(encoding=encoding), TIMELINE)
     span_s = read_moment(answer, encoding.answer, TIMELINE).span_s
-    assert span_s == pytest.approx((6, 18) if encoding.answer == "frames" else (6.4, 17.8) if encoding.answer == "seconds" else (6, 17))
+    assert span_s == pytest.approx((6, 18) if encoding.answer == "frames" else (6.4, 17.8) if encoding.answer == "seconds" else (6, 18))
 
 
 def test_answers_in_seconds_have_one_decimal_and_clocks_whole_seconds() -> None:
     assert learned("text")[1] == "The event happens in 6.4 - 17.8 seconds."
-    assert learned("clock")[1] == "The event happens in 00:06 - 00:17."
+    assert learned("clock")[1] == "The event happens in 00:06 - 00:18."
     assert span_sentence([(6, 18), (20, 24.26)], "seconds") == "The event happens in 6.0 - 18.0 seconds, 20.0 - 24.3 seconds."
 
 

@@ -116,6 +116,10 @@ def test_settings_that_exclude_each_other_are_refused() -> None:
         load_recipe("tiny", ["tuning=full", "memory.quantize=4bit"])
     with pytest.raises(NumProError, match="zero3"):
         load_recipe("tiny", ["memory.deepspeed=zero3", "memory.quantize=4bit"])
+    with pytest.raises(NumProError, match=r"memory\.compile=true does not work with memory\.tiling=all.*: use none"):
+        load_recipe("longva_7b", ["memory.compile=true"])
+    with pytest.raises(NumProError, match=r"memory\.compile=true does not work with memory\.deepspeed=zero3"):
+        load_recipe("tiny", ["memory.compile=true", "memory.deepspeed=zero3"])
     with pytest.raises(NumProError, match="numbering=offset does not work with numpro.numbers=false"):
         load_recipe("tiny", ["data.numbering=offset", "numpro.numbers=false"])
     with pytest.raises(NumProError, match="sorted_share=0.5 does not work with numpro.numbers=false"):

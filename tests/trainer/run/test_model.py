@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
+from types import ModuleType
+from typing import Any
 
 import pytest
 import torch
 from support.shards import video_row
 from support.tiny_families import FAMILIES, save_tiny
+from support.tiny_longva import save_tiny_longva
+from torch._dynamo.utils import counters
 
 from numpro_plugin.errors import NumProError
 from numpro_plugin.trainer.batches.collator import Collator, RawSample
-from numpro_plugin.trainer.recipe.record import load_recipe
+from numpro_plugin.trainer.recipe.record import Recipe, load_recipe
+from numpro_plugin.trainer.run import model as model_module
 from numpro_plugin.trainer.run.loss import answer_loss
-from numpro_plugin.trainer.run.model import open_for_training
+from numpro_plugin.trainer.run.model import check_liger, open_for_training
 
 
 @pytest.mark.parametrize("family", FAMILIES)
@@ -90,3 +96,75 @@ def test_quantizing_applies_to_the_language_model_only(tmp_path: Path) -> None:
         loss = answer_loss(model, {name: value for name, value in batch.items() if isinstance(value, torch.Tensor)})
     loss.backward()
     assert all(weight.grad.abs().sum() > 0 for name, weight in model.named_parameters() if "lora_B" in name or "projector.modules" in name)
+
+
+def loss_and_gradients(recipe: Recipe) -> tuple[list[float], list[torch.Tensor]]:
+    """Of three samples of different lengths."""
+    model, processor, family = open_for_training(recipe)
+    losses = []
+    for name, duration_s in (("a", 6.0), ("b", 14.0), ("c", 9.0)):
+        batch = Collator(family, processor, recipe)([RawSample(name, video_row(name, duration_s, size=(16, 16)))])
+        loss = answer_loss(model, {key: value for key, value in batch.items() if isinstance(value, torch.Tensor)})
+        loss.backward()
+        losses.append(loss.item())
+    return losses, [weight.grad for weight in model.parameters() if weight.grad is not None]
+
+
+@pytest.mark.slow
+def test_compiled_layers_have_the_same_loss_and_gradients(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With the backend that runs what was traced as it is: making machine code takes a minute and would test torch."""
+    monkeypatch.setattr(model_module, "COMPILER", "aot_eager")
+    torch.compiler.reset()
+    counters.clear()
+    base = save_tiny_longva(tmp_path / "base")
+    recipe = load_recipe("tiny").replace(model=str(base), numpro__frame_size=[16, 16], lora__dropout=0.1)
+    recipe = recipe.replace(memory__gradient_checkpointing=True)
+    torch.manual_seed(0)
+    plain = loss_and_gradients(recipe)
+    assert counters["stats"]["unique_graphs"] == 0
+    torch.manual_seed(0)
+    compiled = loss_and_gradients(recipe.replace(memory__compile=True))
+    assert (counters["stats"]["unique_graphs"], dict(counters["graph_break"])) == (1, {})  # for all layers and lengths
+    assert compiled[0] == pytest.approx(plain[0], rel=1e-6)
+    for one, other in zip(compiled[1], plain[1], strict=True):
+        assert torch.allclose(one, other, rtol=1e-5, atol=1e-7)
+
+
+@pytest.fixture
+def liger(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    """A stand-in for liger-kernel: what it applies to, by type."""
+    kernels: dict[str, Any] = {}
+    for name in ("liger_kernel", "liger_kernel.transformers", "liger_kernel.transformers.monkey_patch"):
+        monkeypatch.setitem(sys.modules, name, ModuleType(name))
+    sys.modules["liger_kernel.transformers.monkey_patch"].MODEL_TYPE_TO_APPLY_LIGER_FN = kernels  # type: ignore[attr-defined]
+    return kernels
+
+
+def test_ligers_kernels_are_for_the_language_model_alone_and_its_losses_stay_off(tmp_path: Path, liger: dict[str, Any]) -> None:
+    applied: list[dict[str, Any]] = []
+    liger["qwen2"] = lambda **arguments: applied.append(arguments)
+    recipe = load_recipe("tiny").replace(model=str(save_tiny("longva", tmp_path / "base")), memory__liger=True)
+    loaded = open_for_training(recipe)
+    language_model = loaded.model.get_base_model().model.language_model
+    assert applied == [{"model": language_model, "cross_entropy": False, "fused_linear_cross_entropy": False}]
+
+
+def test_liger_is_refused_with_the_reason(tmp_path: Path, liger: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    liger["llama"] = None
+    recipe = load_recipe("tiny").replace(model=str(save_tiny("longva", tmp_path / "base")), memory__liger=True)
+    with pytest.raises(NumProError, match=r"no kernels for language models of type qwen2 \(it has them for llama\): set it to false"):
+        open_for_training(recipe)
+
+    def outdated(**_: object) -> None:
+        raise ImportError("cannot import name 'Output'")
+
+    liger["qwen2"] = outdated
+    with pytest.raises(NumProError, match=r"kernels for qwen2 do not fit the transformers .*cannot import name 'Output'"):
+        open_for_training(recipe)
+    monkeypatch.setattr(torch.accelerator, "is_available", lambda: False)
+    with pytest.raises(NumProError, match=r"memory\.liger=true needs a GPU, and there is none here"):
+        check_liger()
+    monkeypatch.setitem(sys.modules, "liger_kernel", None)
+    monkeypatch.delitem(sys.modules, "liger_kernel.transformers.monkey_patch")
+    with pytest.raises(NumProError, match=r"memory\.liger=true needs liger-kernel, which does not load here .*: pip install liger-kernel"):
+        check_liger()

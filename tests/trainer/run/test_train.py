@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import json
 import multiprocessing
 import os
 import random
@@ -15,12 +16,14 @@ import time
 from pathlib import Path
 from typing import Any
 
+import huggingface_hub
 import psutil
 import pytest
 import torch
 from PIL import Image
 from safetensors.torch import load_file, save_file
 from support.shards import video_row, write_shard
+from support.stub_hub import StubHub
 from support.tiny_longva import save_tiny_longva
 from support.training import SIZE, World, changes_of, losses, make_world, weights
 
@@ -28,7 +31,10 @@ from numpro_plugin.errors import NumProError
 from numpro_plugin.families import load_model
 from numpro_plugin.inference.generation import Generated, Generator
 from numpro_plugin.trainer.batches.collator import Collator
+from numpro_plugin.trainer.cli import main
+from numpro_plugin.trainer.output import hub as hub_module
 from numpro_plugin.trainer.output.checkpoints import checkpoints
+from numpro_plugin.trainer.output.status import read_status
 from numpro_plugin.trainer.recipe.record import Recipe, load_recipe
 from numpro_plugin.trainer.run.callbacks import read_log
 from numpro_plugin.trainer.run.held_out import HeldOut
@@ -141,6 +147,25 @@ def test_held_out_scores_are_computed_from_the_answers(plain: Recipe, world: Wor
     # The answers in the shards are 0-3 and 1-3 for either video.
     assert scores["mIoU"] == pytest.approx(100 * (1 + 1 / 2 + 0 + 2 / 3) / 4)
     assert (scores["R@0.5"], scores["parse_fail"], scores["samples"]) == (75, 25, 4)
+
+
+@pytest.mark.slow
+def test_a_traced_run_whose_upload_fails_is_finished_all_the_same(
+    world: World, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    stub = StubHub(fail=[None, ConnectionError("no route to host")])
+    monkeypatch.setattr(hub_module, "_api", lambda: stub)
+    monkeypatch.setenv("HF_TOKEN", "token")
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", False)
+    recipe = world.recipe("pushed", optimizer__max_steps=3, run__save_steps=0, run__profile=1, run__push_to_hub="me/numpro")
+    changes = [f"{key}={json.dumps(value)}" for key, value in changes_of(recipe).items()]
+    assert main(["run", "tiny", *changes]) == 1
+    assert f"failed (no route to host). Upload it with: hf upload me/numpro {recipe.output}/adapter ." in capsys.readouterr().err
+    assert list(stub.files["me/numpro"]) == ["recipe.yaml"]  # from before training
+    status = read_status(Path(recipe.output)) or {}
+    assert (status["state"], status["step"], status["upload_failed"]) == ("finished", 3, "no route to host")
+    assert "adapter=me/numpro" in (Path(recipe.output) / "adapter" / "README.md").read_text(encoding="utf-8")
+    assert (Path(recipe.output) / "profile" / "rank_0.json.gz").is_file()
 
 
 # --- how batches are divided -------------------------------------------------------------------------------------------------------
