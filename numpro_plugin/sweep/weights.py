@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from lmms_eval.api.model import lmms
+    from lmms_eval.api.model import lmms as Model
 
 
 class Weights:
@@ -30,23 +30,24 @@ class Weights:
         self._loaded: Any = None
         self._made: dict[Any, Any] = {}
 
-    def fresh(self, more: dict[str, Any]) -> lmms:
+    def fresh(self, more: dict[str, Any]) -> Model:
         """A model for one evaluation.
 
         Args:
             more: arguments of this cell, beside those of the sweep.
         """
+        from lmms_eval.api.model import lmms
         from lmms_eval.models import get_model
         from lmms_eval.utils import simple_parse_args_string
 
         kind = get_model(self.model, False)
         given: Any = self.arguments
-        if "create_from_arg_string" in vars(kind) or "create_from_arg_string" in vars(kind.__mro__[1]):  # ours take a dict as well
+        if kind.create_from_arg_string.__func__ is not lmms.create_from_arg_string.__func__:  # numpro and numpro_hf take a dict as well
             given = {**simple_parse_args_string(self.arguments), **more}
             if self._loaded is not None:
                 given["loaded"] = self._loaded
         with _remembered(self._made):
-            made: lmms = kind.create_from_arg_string(given, self.options)
+            made: Model = kind.create_from_arg_string(given, self.options)
         self._loaded = getattr(made, "loaded", None)
         return made
 

@@ -119,18 +119,20 @@ class Replacer:
             return [{"type": "video", "url": str(self._file(source))}]
         info = self.clips.shown(source).info
         pictures = [{"type": "image", "url": picture} for picture in self.clips.read(source, clip_pictures)]
-        texts = self._texts(info, encoding) or ("",) * len(pictures)
+        texts = self._texts(info, encoding, source) or ("",) * len(pictures)
         pairs = [({"type": "text", "text": text}, picture) for text, picture in zip(texts, pictures, strict=True)]
         return [part for pair in pairs for part in pair if part.get("text") != ""]
 
-    def _texts(self, info: ClipInfo, encoding: TimeEncoding) -> Sequence[str] | None:
+    def _texts(self, info: ClipInfo, encoding: TimeEncoding, source: Source) -> Sequence[str] | None:
         """What is written before each picture; None if nothing is."""
         if info.is_blank:
             return None
         texts = encoding.texts(info.frame_numbers, info.settings["fps"])
         if texts is None and self.timestamps and len(info.times_s) == len(info.numbers):
-            # Times of the part that is shown, as those that are drawn, asked for and scored.
-            return [f"<{time_s - info.times_s[0]:.1f} seconds>" for time_s in info.times_s]
+            # A clip that NumPro's own task made of a part is asked about and scored from its beginning. Other tasks name the part of a
+            # video themselves, and mean times of the whole.
+            begins_s = info.times_s[0] - getattr(source, "start_s", 0.0)
+            return [f"<{time_s - begins_s:.1f} seconds>" for time_s in info.times_s]
         return texts
 
 
