@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from numpro_plugin.families import Loaded
 
     from ..batches.collator import Collator, RawSample
-    from ..recipe.record import HeldOutScore
+    from ..recipe.sections import HeldOutScore
     from ..shard_format import Turn
     from ..shards.index import ShardIndex
 

@@ -31,7 +31,7 @@ from torch.utils.checkpoint import checkpoint
 
 from numpro_plugin.errors import NumProError
 
-from ..recipe.record import Tiling
+from ..recipe.sections import Tiling
 
 if TYPE_CHECKING:
     from collections.abc import Callable

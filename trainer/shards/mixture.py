@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from ..recipe.record import SourceShare
+    from ..recipe.sections import SourceShare
     from .index import ShardIndex
 
 

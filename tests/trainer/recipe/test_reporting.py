@@ -10,8 +10,9 @@ from transformers.integrations.integration_utils import INTEGRATION_TO_CALLBACK
 
 from numpro_plugin.errors import NumProError
 from numpro_plugin.trainer.recipe import reporting
-from numpro_plugin.trainer.recipe.record import Reporter, load_recipe
+from numpro_plugin.trainer.recipe.record import load_recipe
 from numpro_plugin.trainer.recipe.reporting import MODULES, check_reporters
+from numpro_plugin.trainer.recipe.sections import Reporter
 from numpro_plugin.trainer.run.start import run
 
 
