@@ -70,11 +70,12 @@ def task_tables(out: Path, cells: Sequence[Cell], tasks: Sequence[str], problems
 
 
 def ceiling_of(task: str, settings: NumProSettings, *, automatic_rate: bool) -> float | None:
-    """The highest mIoU (of sets: mIoU_set) that an answer in shown marks can have on a task's table; None for tasks without one."""
+    """The highest mIoU (of sets: mIoU_set) that an answer in shown marks can have on a task's table; None for tasks without one,
+    for own queries asked for as sets, and for highlights."""
     from numpro_plugin.reports.ceiling import ceilings
 
     path = table_of(task)
-    if path is None:
+    if path is None or task.endswith(("_sets", "_hd")):  # their metrics are others than those of one moment
         return None
     try:
         rate: Rate = "auto" if automatic_rate else settings.fps

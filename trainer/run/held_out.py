@@ -26,7 +26,7 @@ from ..shards.index import conversations_of
 from .loss import answer_loss, next_labels
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from numpro_plugin.families import Loaded
 
@@ -139,16 +139,11 @@ class HeldOut:
         count = len(self._usable)
         device = next(loaded.model.parameters()).device
         results: list[tuple[float, int]] = []
-        for k in range(rank, -(-count // world) * world, world):
-            if stop():
+        for k in _turns(count, rank=rank, world=world, equal_rounds=equal_rounds, stop=stop):
+            if k is None:
                 return None
-            if k >= count and not equal_rounds:
-                continue
             raw = self.samples[0, self._usable[k % count]]
-            try:
-                sample, _ = self._collator.sample(raw)
-            except NumProError as error:
-                raise NumProError(f"held-out sample {raw.id}: {error}") from None
+            sample, _ = _encoded(self._collator.sample, raw)
             sample["pixel_values_videos"] = sample["pixel_values_videos"].to(self._collator.pixels_dtype)
             inputs = {name: value.to(device) if torch.is_tensor(value) else value for name, value in sample.items()}
             with torch.no_grad():
@@ -182,17 +177,12 @@ class HeldOut:
         options = GenerationOptions(max_new_tokens=self._max_new_tokens, more=tuple(generate_options.items()))
         count = len(self._questions)
         results: list[tuple[int, dict[str, Any]]] = []
-        for k in range(rank, -(-count // world) * world, world):
-            if stop():
+        for k in _turns(count, rank=rank, world=world, equal_rounds=equal_rounds, stop=stop):
+            if k is None:
                 return None
-            if k >= count and not equal_rounds:
-                continue
             sample_index, truth = self._questions[k % count]
             raw = self.samples[0, sample_index]
-            try:
-                sample = self._collator.question(raw)
-            except NumProError as error:
-                raise NumProError(f"held-out sample {raw.id}: {error}") from None
+            sample = _encoded(self._collator.question, raw)
             text = generator.batch([sample], options)[0].text
             if k < count:
                 results.append((k, self._scored(raw, text, truth)))
@@ -213,6 +203,26 @@ class HeldOut:
         numbers = self._collator.question_numbers(raw)
         iou = _iou(answer.span_s, truth_s)
         return answer_row(raw, text, answer, truth_s=truth_s, iou=iou, numbers=numbers, timeline=timeline, settings=settings)
+
+
+def _turns(count: int, *, rank: int, world: int, equal_rounds: bool, stop: Callable[[], int]) -> Iterator[int | None]:
+    """This process's share of ``count`` samples. With ``equal_rounds`` each process has equally many, some of them ``count`` or more: these
+    were counted already. None as soon as ``stop`` says so, which every process asks equally often.
+    """
+    for k in range(rank, -(-count // world) * world, world):
+        if stop():
+            yield None
+            return
+        if k < count or equal_rounds:
+            yield k
+
+
+def _encoded(encode: Callable[[RawSample], Any], raw: RawSample) -> Any:
+    """What the collator makes of a sample. Raises NumProError that names it."""
+    try:
+        return encode(raw)
+    except NumProError as error:
+        raise NumProError(f"held-out sample {raw.id}: {error}") from None
 
 
 def _first_answer(conversation: Sequence[Turn]) -> Turn | None:

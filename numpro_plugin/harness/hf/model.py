@@ -22,7 +22,7 @@ from lmms_eval.utils import simple_parse_args_string
 from tqdm import tqdm
 
 from numpro_plugin import __version__
-from numpro_plugin.encoding import parse_encoding
+from numpro_plugin.encoding import NUMBER, PLAIN, parse_encoding
 from numpro_plugin.environment import answer_token_limit, settings_from_environment
 from numpro_plugin.errors import NumProError
 from numpro_plugin.families import Loaded, load_model
@@ -291,6 +291,13 @@ class NumProHF(lmms):
                 )
         if self._trained is not None and not self._trained.numbers and asked.settings.numbers:
             self._warn(f"{self._tuned} was trained without numbers, but the task draws them; its _plain twin does not")
+
+        trained = self._trained
+        if trained is not None and asked.settings.encoding not in (trained.encoding, NUMBER, PLAIN):
+            self._warn(
+                f"{self._tuned} was trained with encoding {trained.encoding.name}, but is asked in {asked.settings.encoding.name}: what it "
+                "answers says little about either"
+            )
 
     def _warn(self, text: str) -> None:
         if text not in self._warned:
