@@ -6,7 +6,7 @@ import json
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -19,6 +19,9 @@ from numpro_plugin.prompts import moment_prompt
 from numpro_plugin.reports.ceiling import ceilings
 from numpro_plugin.settings import NumProSettings
 from numpro_plugin.timeline import Timeline, kept_numbers
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 SETTINGS = NumProSettings(frame_size=(48, 48), max_frames=12, style=NumberStyle(font_size=119))
 """What the tiny model was made for. Digits of 17 pixels in a frame of 48 are as legible as such a frame allows."""
@@ -33,6 +36,9 @@ GREYS = (60, 100)
 """Grey levels of the background: visible, but faint enough for so small a model."""
 
 TINY_COLORS = tuple(color for color in COLORS if color != "red")  # numbers are red
+
+MOST_FRAMES = 60
+"""On the grid of a video, of which the model sees twelve."""
 
 LEAST_SHARE = 0.2
 """Every event is visible for at least this share of its video."""
@@ -66,7 +72,7 @@ def tiny_videos(count: int, *, seed: int, prefix: str = "tiny") -> list[TinyVide
     rng = np.random.default_rng(seed)
     videos = []
     for k in range(count):
-        grid = int(rng.integers(SETTINGS.max_frames, 61))
+        grid = int(rng.integers(SETTINGS.max_frames, MOST_FRAMES + 1))
         duration_s = round(grid / SETTINGS.fps - rng.integers(0, 4) / _RENDERED_FPS, 2)
         events = random_events(rng, duration_s, int(rng.integers(1, 4)), least=LEAST_SHARE, colors=TINY_COLORS)
         videos.append(TinyVideo(f"{prefix}{k:04d}", duration_s, tuple(events), int(rng.integers(2**31))))
@@ -104,7 +110,7 @@ def write_queries(videos: list[TinyVideo], path: Path) -> None:
 
 
 def write_instructions(videos: list[TinyVideo], path: Path) -> None:
-    """The same events as NumPro's instruction data, for ``numpro-train shards``: answers are the best pair of shown numbers.
+    """The same events as NumPro's instruction data, for ``numpro-train shards``: answers are the `numbers_around` an event.
 
     All questions about a video are one conversation, so that training computes its frames once for all of them.
     """
@@ -118,11 +124,22 @@ def _conversation(video: TinyVideo) -> list[dict[str, str]]:
     # Not in the order of time: the second answer must not follow from the first.
     for k in np.random.default_rng(video.seed).permutation(len(video.events)).tolist():
         event = video.events[k]
-        first, last, _ = best_numbers([(event.start_s, event.end_s)], shown, SETTINGS.fps)
+        first, last = numbers_around(event, shown)
         opening = "" if turns else "<image>\n"
         turns.append({"from": "human", "value": f"{opening}{moment_prompt(event.query)}"})
         turns.append({"from": "gpt", "value": f"From Frame {first} to Frame {last}."})
     return turns
+
+
+def numbers_around(event: Event, shown: Sequence[int]) -> tuple[int, int]:
+    """The shown numbers next to an event that lie outside it: the last one before it begins, and the first one when it has ended.
+
+    Where a video begins or ends with the event, they are the first or the last number. Of all rules that only look at which frames show
+    an event, this one scores best: an event mostly begins before the first frame that shows it, and ends after the last.
+    """
+    first = max((number for number in shown if number / SETTINGS.fps <= event.start_s), default=shown[0])
+    last = min((number for number in shown if number / SETTINGS.fps >= event.end_s), default=shown[-1])
+    return first, last
 
 
 def best_visible(table: Path) -> dict[str, float]:

@@ -34,7 +34,7 @@ from numpro_plugin.prompts.questions import moment_question
 from numpro_plugin.settings import NumProSettings
 from numpro_plugin.trainer.batches.encoded import span_sentence
 from numpro_plugin.trainer.tiny_base.make import make_base
-from numpro_plugin.trainer.tiny_base.marks import Marks, random_marks
+from numpro_plugin.trainer.tiny_base.marks import Marks, mixed_marks
 
 
 def marks_of(name: str) -> Marks:
@@ -52,7 +52,7 @@ def marks_of(name: str) -> Marks:
 
     return Marks(
         name=name,
-        choose=random_marks if shows else lambda _, count: np.arange(count),
+        choose=mixed_marks if shows else lambda _, count: np.arange(count),
         draw=(lambda pixels, marks: draw_numbers(pixels, marks, settings.style)) if encoding.draws else None,
         before_frame=None if encoding.text == "native" else lambda mark: text_of(encoding, mark),
         question=lambda description: moment_question(description, settings),

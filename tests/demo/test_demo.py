@@ -23,6 +23,7 @@ from numpro_plugin.demo.world import (
     RENDERED_SIDE,
     SETTINGS,
     TINY_COLORS,
+    numbers_around,
     shown_numbers,
     tiny_model_folder,
     tiny_videos,
@@ -30,7 +31,7 @@ from numpro_plugin.demo.world import (
 )
 from numpro_plugin.errors import NumProError
 from numpro_plugin.families import load_model
-from numpro_plugin.metrics.moments import best_numbers
+from numpro_plugin.metrics.moments import span_iou
 from numpro_plugin.numbering import draw_numbers
 from numpro_plugin.prompts import moment_prompt
 from numpro_plugin.timeline import Timeline
@@ -139,8 +140,32 @@ def test_all_questions_about_a_training_video_are_one_conversation(tmp_path):
         for event in video.events:
             [k] = [k for k, question in enumerate(asked) if f" {event.query}?" in question]
             said = parse_moment(row["conversations"][2 * k + 1]["value"]).numbers
-            first, last, _ = best_numbers([(event.start_s, event.end_s)], shown_numbers(video.duration_s), SETTINGS.fps)
-            assert said == (first, last)
+            assert said == numbers_around(event, shown_numbers(video.duration_s))
+
+
+def test_the_numbers_around_an_event_lie_outside_it():
+    """Numbers 0, 5, ... 20 are at 0, 10, ... 40 seconds."""
+    shown = [0, 5, 10, 15, 20]
+    assert numbers_around(Event("circle", "green", 11.0, 29.0), shown) == (5, 15)
+    assert numbers_around(Event("circle", "green", 10.0, 30.0), shown) == (5, 15)
+    assert numbers_around(Event("circle", "green", 9.9, 30.1), shown) == (0, 20)
+    assert numbers_around(Event("circle", "green", 0.0, 43.0), shown) == (0, 20)
+
+
+def test_of_all_rules_about_what_frames_show_the_one_around_scores_best():
+    """A frame before and after, or not: the four rules on the demo's own videos."""
+    events = [(event, shown_numbers(video.duration_s)) for video in tiny_videos(200, seed=0) for event in video.events]
+    scores = {(before, after): [] for before in (0, 1) for after in (0, 1)}
+    for event, shown in events:
+        seen = [k for k, number in enumerate(shown) if event.start_s <= number / SETTINGS.fps < event.end_s]
+        for before, after in scores:
+            first, last = shown[max(seen[0] - before, 0)], shown[min(seen[-1] + after, len(shown) - 1)]
+            scores[before, after].append(float(span_iou(np.array([first, last]) / SETTINGS.fps, np.array([event.start_s, event.end_s]))))
+            if (before, after) == (1, 1) and event.start_s != shown[seen[0]] / SETTINGS.fps and event.end_s > shown[seen[-1]] / SETTINGS.fps:
+                assert (first, last) == numbers_around(event, shown)
+    means = {rule: np.mean(values) for rule, values in scores.items()}
+    assert max(means, key=lambda rule: means[rule]) == (1, 1)
+    assert means[1, 1] > means[0, 0] + 0.1
 
 
 def test_recipes_and_the_demo_speak_of_the_same_frames():

@@ -13,10 +13,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from numpro_plugin.demo.world import SETTINGS
+from numpro_plugin.demo.world import MOST_FRAMES, SETTINGS
 from numpro_plugin.errors import NumProError
 from numpro_plugin.numbering import draw_numbers
 from numpro_plugin.prompts import moment_prompt
+from numpro_plugin.timeline import kept_numbers
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -25,6 +26,9 @@ if TYPE_CHECKING:
 
 MOST_MARKS = 100
 """Marks are below this: one or two digits."""
+
+FEWEST_SPACED = 4
+"""So many frames or more can have evenly spaced marks."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,7 +50,7 @@ class Marks:
     """The question about an event, given its description such as "a green circle"."""
 
     answer: Callable[[int, int], str]
-    """The answer, given the marks of the first and last frame that show the event."""
+    """The answer, given the marks of the last frame before the event and of the first one after it."""
 
     picture_answer: Callable[[str, int], str]
     """The answer to "What can we see in this frame?", given a description and the frame's mark."""
@@ -79,6 +83,19 @@ def random_marks(rng: np.random.Generator, count: int) -> NDArray[np.int64]:
     return np.sort(marks) if rng.random() < 0.5 else marks
 
 
+def mixed_marks(rng: np.random.Generator, count: int) -> NDArray[np.int64]:
+    """Different marks (N,): in half of all rows evenly spaced like a video's, from any first one, in the others random.
+
+    Marks that follow each other differ in one digit, and random ones hardly ever do: a model that has seen only those mixes them up.
+    """
+    if count < FEWEST_SPACED or rng.random() < 0.5:
+        return random_marks(rng, count)
+    shown = kept_numbers(int(rng.integers(count, MOST_FRAMES + 1)), count)
+    first = int(rng.integers(MOST_MARKS - shown[-1])) if rng.random() < 0.5 else 0
+    marks: NDArray[np.int64] = shown + first
+    return marks
+
+
 def _answer(first: int, last: int) -> str:
     return f"From Frame {first} to Frame {last}."
 
@@ -89,7 +106,7 @@ def _draw(pixels: NDArray[np.uint8], marks: NDArray[np.int64]) -> object:
 
 NUMBERS = Marks(
     name="numbers",
-    choose=random_marks,
+    choose=mixed_marks,
     draw=_draw,
     question=moment_prompt,
     answer=_answer,
@@ -99,7 +116,7 @@ NUMBERS = Marks(
 
 TEXT = Marks(
     name="text",
-    choose=random_marks,
+    choose=mixed_marks,
     draw=None,
     before_frame=lambda mark: f"Frame {mark}: ",
     question=lambda description: moment_prompt(description, numbers=False),

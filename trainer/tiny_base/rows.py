@@ -83,7 +83,7 @@ def sequence_row(rng: np.random.Generator, marks: Marks, count: int, *, as_long_
     """``count`` frames, 2 or more, of one scene with 1 to 3 events that do not overlap; there is a question about each.
 
     With probability ``as_long_as_in_videos`` the events are as long as those of the demo's videos (from 6 frames on), otherwise of any
-    length. An answer names the first and the last frame on which the event can be seen.
+    length. An answer names the frames around the event: the last one before it and the first one after it.
     """
     step_s = float(rng.uniform(2.0, 10.0))
     runs: list[tuple[int, int]] = []
@@ -104,7 +104,7 @@ def sequence_row(rng: np.random.Generator, marks: Marks, count: int, *, as_long_
     turns = []
     for kind, (first, after) in zip(kinds, runs, strict=True):
         seen[first:after] = [kind] * (after - first)
-        a, b = int(chosen[first]), int(chosen[after - 1])
+        a, b = int(chosen[max(first - 1, 0)]), int(chosen[min(after, count - 1)])
         turns.append(Turn(marks.question(description(KINDS[kind])), marks.answer(a, b), a, b))
     pictures = [_small(scene.picture(k * step_s)) for k in range(count)]
     return _row(pictures, marks, chosen, seen, [turns[k] for k in rng.permutation(len(turns))])
