@@ -124,27 +124,35 @@ def _conversation(video: TinyVideo) -> list[dict[str, str]]:
     # Not in the order of time: the second answer must not follow from the first.
     for k in np.random.default_rng(video.seed).permutation(len(video.events)).tolist():
         event = video.events[k]
-        first, last = numbers_around(event, shown)
+        first, last = numbers_around(event.start_s, event.end_s, shown)
         opening = "" if turns else "<image>\n"
         turns.append({"from": "human", "value": f"{opening}{moment_prompt(event.query)}"})
         turns.append({"from": "gpt", "value": f"From Frame {first} to Frame {last}."})
     return turns
 
 
-def numbers_around(event: Event, shown: Sequence[int]) -> tuple[int, int]:
+def numbers_around(start_s: float, end_s: float, shown: Sequence[int]) -> tuple[int, int]:
     """The shown numbers next to an event that lie outside it: the last one before it begins, and the first one when it has ended.
 
     Where a video begins or ends with the event, they are the first or the last number. Of all rules that only look at which frames show
     an event, this one scores best: an event mostly begins before the first frame that shows it, and ends after the last.
     """
-    first = max((number for number in shown if number / SETTINGS.fps <= event.start_s), default=shown[0])
-    last = min((number for number in shown if number / SETTINGS.fps >= event.end_s), default=shown[-1])
+    first = max((number for number in shown if number / SETTINGS.fps <= start_s), default=shown[0])
+    last = min((number for number in shown if number / SETTINGS.fps >= end_s), default=shown[-1])
     return first, last
 
 
 def best_visible(table: Path) -> dict[str, float]:
     """The scores, in percent, of always answering with the best pair of shown numbers: the upper limit."""
     return ceilings(table, [SETTINGS.fps], max_frames=SETTINGS.max_frames)[SETTINGS.fps]
+
+
+def around(table: Path) -> dict[str, float]:
+    """The scores, in percent, of the `numbers_around` each event: what the tiny model was taught, done without a mistake."""
+    rows = read_rows(table)
+    spans = np.array([row["spans_s"][0] for row in rows])  # (Q, 2)
+    numbers = [numbers_around(*row["spans_s"][0], shown_numbers(row["duration_s"])) for row in rows]
+    return moment_scores(span_iou(np.array(numbers) / SETTINGS.fps, spans))
 
 
 def blind(table: Path) -> dict[str, float]:

@@ -79,7 +79,7 @@ def test_the_checkpoint_is_as_small_as_promised(tiny):
     assert tiny.family.frame_size == SETTINGS.frame_size
 
 
-def test_it_reads_the_numbers_of_the_frames_that_show_the_shape(tiny):
+def test_it_reads_the_numbers_around_the_frames_that_show_the_shape(tiny):
     """Also where numbers do not ascend: it reads them, it does not count."""
     rng = np.random.default_rng(12)
     asked, shown, truth = [], [], []
@@ -90,13 +90,12 @@ def test_it_reads_the_numbers_of_the_frames_that_show_the_shape(tiny):
         numbers = rng.choice(100, 12, replace=False).tolist()
         asked.append(([small(scene.picture(2.0 * frame)) for frame in range(12)], numbers, moment_prompt(events[1].query)))
         shown.append(numbers)
-        truth.append({numbers[6], numbers[7], numbers[8], numbers[9]})  # the frames that show it
+        truth.append((numbers[5], numbers[10]))  # frames 6 to 9 show it
     answered = [parse_moment(text).numbers for text in answers(tiny, asked)]
     assert None not in answered
     read = [set(pair) <= set(numbers) for pair, numbers in zip(answered, shown, strict=True)]
     assert np.mean(read) > 0.9  # two numbers at random: about one in seventy
-    found = [bool(set(pair) & frames) for pair, frames in zip(answered, truth, strict=True)]
-    assert np.mean(found) > 0.9  # two numbers at random: less than one in ten
+    assert np.mean([pair == around for pair, around in zip(answered, truth, strict=True)]) > 0.8
 
 
 def test_text_it_does_not_know_comes_back_whole(tiny):
@@ -125,8 +124,8 @@ def test_an_answer_in_drawn_numbers_counts_at_the_true_times_of_their_frames():
 def test_the_model_as_it_comes_locates_by_the_numbers_alone(tiny):
     """On videos that it never saw: with the usual numbers, with random ones, and hardly without any."""
     scores = HeldOutVideos(25, NUMBERS).scores(tiny.model, BatchMaker(tiny.processor, NUMBERS))
-    assert scores["mIoU"] > 50
-    assert scores["mIoU_random"] > 50
+    assert scores["mIoU"] > 70
+    assert scores["mIoU_random"] > 70
 
 
 def test_all_questions_about_a_training_video_are_one_conversation(tmp_path):
@@ -140,16 +139,16 @@ def test_all_questions_about_a_training_video_are_one_conversation(tmp_path):
         for event in video.events:
             [k] = [k for k, question in enumerate(asked) if f" {event.query}?" in question]
             said = parse_moment(row["conversations"][2 * k + 1]["value"]).numbers
-            assert said == numbers_around(event, shown_numbers(video.duration_s))
+            assert said == numbers_around(event.start_s, event.end_s, shown_numbers(video.duration_s))
 
 
 def test_the_numbers_around_an_event_lie_outside_it():
     """Numbers 0, 5, ... 20 are at 0, 10, ... 40 seconds."""
     shown = [0, 5, 10, 15, 20]
-    assert numbers_around(Event("circle", "green", 11.0, 29.0), shown) == (5, 15)
-    assert numbers_around(Event("circle", "green", 10.0, 30.0), shown) == (5, 15)
-    assert numbers_around(Event("circle", "green", 9.9, 30.1), shown) == (0, 20)
-    assert numbers_around(Event("circle", "green", 0.0, 43.0), shown) == (0, 20)
+    assert numbers_around(11.0, 29.0, shown) == (5, 15)
+    assert numbers_around(10.0, 30.0, shown) == (5, 15)
+    assert numbers_around(9.9, 30.1, shown) == (0, 20)
+    assert numbers_around(0.0, 43.0, shown) == (0, 20)
 
 
 def test_of_all_rules_about_what_frames_show_the_one_around_scores_best():
@@ -162,7 +161,7 @@ def test_of_all_rules_about_what_frames_show_the_one_around_scores_best():
             first, last = shown[max(seen[0] - before, 0)], shown[min(seen[-1] + after, len(shown) - 1)]
             scores[before, after].append(float(span_iou(np.array([first, last]) / SETTINGS.fps, np.array([event.start_s, event.end_s]))))
             if (before, after) == (1, 1) and event.start_s != shown[seen[0]] / SETTINGS.fps and event.end_s > shown[seen[-1]] / SETTINGS.fps:
-                assert (first, last) == numbers_around(event, shown)
+                assert (first, last) == numbers_around(event.start_s, event.end_s, shown)
     means = {rule: np.mean(values) for rule, values in scores.items()}
     assert max(means, key=lambda rule: means[rule]) == (1, 1)
     assert means[1, 1] > means[0, 0] + 0.1
@@ -194,12 +193,13 @@ def test_the_demo_trains_evaluates_and_compares(trained):
         "fine-tuned model, random ascending numbers",
         "fine-tuned model, without",
         "best answer in shown numbers",
+        "numbers around each event",
         "perfect order, no numbers",
     ]
     scores = {name: row["mIoU"] for name, row in result.scores.items()}
     assert scores["tiny model, with numbers"] > scores["tiny model, without"] + 30
     assert scores["tiny model, random ascending numbers"] > scores["tiny model, without"] + 30
-    assert scores["best answer in shown numbers"] > scores["tiny model, with numbers"]
+    assert scores["best answer in shown numbers"] > scores["numbers around each event"] > scores["tiny model, with numbers"] - 3
     assert result.scores["tiny model, with numbers"]["parse_fail"] == 0
     assert (folder / "training" / "out" / "adapter" / "adapter_config.json").is_file()
     assert json.loads((folder / "training" / "shards" / "manifest.json").read_text())["complete"]

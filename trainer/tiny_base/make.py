@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from .batches import Batch
     from .marks import Marks
 
-STEPS = 2700
+STEPS = 5400
 """Of the embedded model."""
 
 _PEAK_LR = 1e-3
