@@ -44,6 +44,7 @@ ROOMS = (
     "cli.tables",
     "cli.command",
     "trainer.recipe",
+    "trainer.memory",
     "trainer.shard_format",
     "trainer.instructions",
     "trainer.shards",

@@ -137,7 +137,7 @@ def _add_plan(verbs: Any) -> None:
     verb = verbs.add_parser("plan", help="simulate the memory and FLOPs of a recipe, without weights or a GPU")
     verb.add_argument("recipe", metavar="RECIPE", help="name of an included recipe, or a YAML file")
     verb.add_argument("overrides", nargs="*", default=[], metavar="KEY=VALUE", help="changes of the recipe, e.g. numpro.max_frames=120")
-    verb.add_argument("--gpus", type=int, default=8, help="number of GPUs to compare ZeRO with (default: 8)")
+    verb.add_argument("--gpus", type=int, default=8, help="number of GPUs to compare ZeRO and FSDP with (default: 8)")
     verb.add_argument(
         "--hours",
         type=float,

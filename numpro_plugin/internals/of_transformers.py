@@ -45,14 +45,17 @@ __all__ = [
 
 OVERRIDDEN: dict[str, tuple[str, ...]] = {
     "PreTrainedModel": ("_init_weights", "_keys_to_ignore_on_load_unexpected"),  # in longva/modeling.py
-    "Trainer": (  # in trainer/run/trainer.py
+    "Trainer": (  # in trainer/run/trainer.py and trainer/memory/sharding.py
+        "_get_grad_norm",
         "_get_num_items_in_batch",
         "_get_output_dir",
         "_load_optimizer_and_scheduler",
         "_maybe_log_save_evaluate",
+        "_move_model_to_device",
         "_run_epoch",
         "_save",
         "_save_checkpoint",
+        "_save_optimizer_and_scheduler",
     ),
 }
 """Names that subclasses here override or call, by the class of transformers that has them."""

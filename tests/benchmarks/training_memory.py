@@ -107,8 +107,8 @@ def tiled_mlp(rounds: int = 5) -> None:
     from torch import nn
     from torch.utils.checkpoint import checkpoint
 
+    from numpro_plugin.trainer.memory.tiling import tiled
     from numpro_plugin.trainer.plan.tracker import Tracker
-    from numpro_plugin.trainer.run.tiling import tiled
 
     width, inner, length, tiles = 512, 2752, 8192, 16
     mlp = nn.Sequential(nn.Linear(width, inner), nn.SiLU(), nn.Linear(inner, width)).requires_grad_(False)

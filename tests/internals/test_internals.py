@@ -14,6 +14,7 @@ from torch import nn
 
 from numpro_plugin.internals import of_peft, of_torch, of_transformers
 from numpro_plugin.longva.modeling import LongVAForConditionalGeneration, LongVAPreTrainedModel
+from numpro_plugin.trainer.memory.sharding import ShardingTrainer
 from numpro_plugin.trainer.run.trainer import NumProTrainer
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -43,6 +44,7 @@ def test_transformers_has_what_is_overridden(owner: str, name: str) -> None:
     ("mine", "base"),
     [
         (NumProTrainer, transformers.Trainer),
+        (ShardingTrainer, transformers.Trainer),
         (LongVAPreTrainedModel, transformers.PreTrainedModel),
         (LongVAForConditionalGeneration, transformers.PreTrainedModel),
     ],

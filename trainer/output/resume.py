@@ -32,6 +32,7 @@ _MAY_DIFFER = (
     "memory.gradient_checkpointing",
     "memory.tiling",
     "memory.tile_tokens",
+    "memory.fsdp",
     "data.held_out",
     "data.evaluated",
     "data.max_unreadable",

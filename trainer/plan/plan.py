@@ -37,7 +37,7 @@ def plan(recipe: Recipe, *, gpus: int = 8, utilisation: float | None = None) -> 
 
     Args:
         recipe: the recipe. What a run would refuse is refused here, as far as it does not depend on the machine.
-        gpus: the number of GPUs for which ZeRO is compared.
+        gpus: the number of GPUs for which ZeRO and FSDP are compared.
         utilisation: if given, the plan has the hours that a run takes on cards of which this fraction of the rated FLOPs is used.
 
     Raises:
@@ -49,7 +49,7 @@ def plan(recipe: Recipe, *, gpus: int = 8, utilisation: float | None = None) -> 
         raise NumProError(f"utilisation={utilisation:g} must be above 0 and at most 1: 0.4 is usual")
     if not recipe.model:
         raise NumProError("model is missing: set it in the recipe or pass model=...")
-    recipe = recipe.replace(memory__compile=False)  # it is not counted, and excludes what is compared here
+    recipe = recipe.replace(memory__compile=False, memory__fsdp=False)  # the one is not counted; both exclude what is compared here
     index = _checked_index(recipe)
     mixture = mixture_of(recipe, index)[0] if index is not None else None
     samples = _samples_of_run(recipe, mixture) if utilisation is not None else 0
@@ -63,6 +63,8 @@ def plan(recipe: Recipe, *, gpus: int = 8, utilisation: float | None = None) -> 
         setups["1 GPU, 4bit"] = constant_memory(weights, recipe.replace(memory__quantize="4bit"))
     for stage in ("zero2", "zero3") if memory.quantize == "none" else ("zero2",):
         setups[f"{gpus} GPUs, {stage}"] = constant_memory(weights, recipe.replace(memory__deepspeed=stage), gpus=gpus)
+    if memory.quantize == "none":
+        setups[f"{gpus} GPUs, fsdp"] = constant_memory(weights, recipe.replace(memory__deepspeed="none", memory__fsdp=True), gpus=gpus)
     curve = Curve(simulation)
     return Plan(
         recipe=recipe,
@@ -83,7 +85,7 @@ def plan(recipe: Recipe, *, gpus: int = 8, utilisation: float | None = None) -> 
 
 
 def constant_memory(weights: Weights, recipe: Recipe, *, gpus: int = 1) -> ConstantMemory:
-    """The constant memory of each of ``gpus`` GPUs; ``memory.deepspeed`` applies if there are several."""
+    """The constant memory of each of ``gpus`` GPUs; ``memory.deepspeed`` and ``memory.fsdp`` apply if there are several."""
     memory, trained = recipe.memory, weights.trained
     base, buffers = float(weights.frozen_bytes), 0.0
     if memory.quantize == "4bit":
@@ -92,8 +94,11 @@ def constant_memory(weights: Weights, recipe: Recipe, *, gpus: int = 1) -> Const
         buffers += weights.largest_linear * 2
     if gpus == 1:
         return ConstantMemory(base, trained * 16.0, buffers)  # in 32 bit: weight, gradient and AdamW's two moments
+    value_bytes = 2 if memory.dtype == "bfloat16" else 4
+    if memory.fsdp:  # whole gradients are summed in 32 bit
+        return ConstantMemory(base / gpus, trained * 16 / gpus, weights.whole * value_bytes + weights.whole_trained * (value_bytes + 4.0))
     config = _zero_config(memory.deepspeed)
-    stage, value_bytes = config.get("stage", 0), 2 if memory.dtype == "bfloat16" else 4
+    stage = config.get("stage", 0)
     if stage == 0:
         return ConstantMemory(base, trained * 16.0, buffers + trained * 4)  # DDP copies gradients into buckets
     master_weights = trained * (4 + 8) / gpus  # weight in 32 bit and two moments

@@ -26,6 +26,7 @@ from numpro_plugin.families import base_model_of, family_of
 from numpro_plugin.internals.of_torch import FakeTensorMode
 from numpro_plugin.showing import picture_count
 
+from ..memory.sharding import sharded_modules
 from ..run.loss import answer_loss
 from ..run.model import weights_dtype
 from .meta_model import meta_model, use_fake_tensors
@@ -57,6 +58,13 @@ class Weights:
 
     frozen_bytes: int
     """Bytes of the frozen parameters in their data type."""
+
+    whole: int = 0
+    """Parameters that are whole at one time under FSDP: of the two largest modules that it gathers (the next one is gathered while one
+    runs), and those outside such modules."""
+
+    whole_trained: int = 0
+    """The trained ones among these."""
 
 
 @dataclass(frozen=True)
@@ -101,8 +109,10 @@ class Simulation:
     @cached_property
     def weights(self) -> Weights:
         """The parameters of the whole model."""
-        named = list(meta_model(self.config, self.recipe).named_parameters())
+        model = meta_model(self.config, self.recipe)
+        named = list(model.named_parameters())
         frozen = [p for _, p in named if not p.requires_grad]
+        whole = _whole_parameters(model)
         linear = [p.numel() for name, p in named if ".language_model.layers." in name and p.ndim == 2 and not p.requires_grad]
         return Weights(
             frozen=sum(p.numel() for p in frozen),
@@ -110,6 +120,8 @@ class Simulation:
             linear=sum(linear),
             largest_linear=max(linear, default=0),
             frozen_bytes=sum(p.numel() * p.element_size() for p in frozen),
+            whole=sum(p.numel() for p in whole),
+            whole_trained=sum(p.numel() for p in whole if p.requires_grad),
         )
 
     def tokens(self, frames: int) -> int:
@@ -136,6 +148,14 @@ class Simulation:
             self._tower = self._tower or [_run_tower(self.config, self.recipe, n) for n in few]
             memory["vision"], flops["vision"] = (_extrapolated(few, [tower[k] for tower in self._tower], pictures) for k in (0, 1))
         return Step(frames, sizes[1], memory, sum(flops.values()))
+
+
+def _whole_parameters(model: Any) -> list[torch.nn.Parameter]:
+    """See ``Weights.whole``."""
+    modules = [list(module.parameters()) for module in sharded_modules(model)]
+    inside = {id(p) for parameters in modules for p in parameters}
+    largest = sorted(modules, key=lambda parameters: sum(p.numel() for p in parameters))[-2:]
+    return [p for p in model.parameters() if id(p) not in inside] + [p for parameters in largest for p in parameters]
 
 
 def _family(config_or_model: Any, recipe: Recipe) -> Family:

@@ -41,7 +41,7 @@ class Recipe:
     ``data.*``            training data and how they are read                                           (``Data``)
     ``lora.*``            rank, alpha, dropout, projector                                               (``Lora``)
     ``optimizer.*``       learning rate, batch size, epochs                                             (``Optimizer``)
-    ``memory.*``          dtype, attention, checkpointing, tiling, DeepSpeed, 4-bit                     (``Memory``)
+    ``memory.*``          dtype, attention, checkpointing, tiling, DeepSpeed, FSDP, 4-bit               (``Memory``)
     ``run.*``             logs, checkpoints, held-out evaluation                                        (``Run``)
     ====================  ==========================================================================================
 

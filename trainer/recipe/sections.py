@@ -177,6 +177,9 @@ class Memory:
     """``zero2``, ``zero3``, the path of a DeepSpeed JSON file, or ``none``. ``zero2`` and ``zero3`` partition over processes, so they are
     ignored in a single process without a launcher."""
 
+    fsdp: bool = False
+    """Shard weights, gradients and AdamW's states over processes with torch's FSDP2, instead of ``deepspeed``, which must be ``none``."""
+
     quantize: Literal["none", "4bit"] = "none"
     """``4bit``: QLoRA, the base model's linear layers in NF4 (needs bitsandbytes)."""
 
@@ -184,14 +187,20 @@ class Memory:
     """Norms, MLPs and rotary embeddings of the language model by Liger's kernels (needs liger-kernel and a GPU)."""
 
     compile: bool = False
-    """Compile the language model's layers with torch.compile, for training only. Not with ``tiling``."""
+    """Compile the language model's layers with torch.compile, for training only. Not with ``tiling`` or ``fsdp``."""
 
     def __post_init__(self) -> None:
         if self.compile and self.tiling != "none":
             raise NumProError(f"memory.compile=true does not work with memory.tiling={self.tiling}, as tiles cannot be compiled: use none")
-        if self.compile and (self.quantize != "none" or self.deepspeed == "zero3"):
-            key = f"quantize={self.quantize}" if self.quantize != "none" else "deepspeed=zero3"
+        if self.compile and (self.quantize != "none" or self.deepspeed == "zero3" or self.fsdp):
+            key = f"quantize={self.quantize}" if self.quantize != "none" else "fsdp=true" if self.fsdp else "deepspeed=zero3"
             raise NumProError(f"memory.compile=true does not work with memory.{key}, which changes layers as they run: set it to false")
+        if self.fsdp and self.deepspeed != "none":
+            raise NumProError(f"memory.fsdp=true shards what memory.deepspeed={self.deepspeed} partitions: set memory.deepspeed=none")
+        if self.fsdp and self.quantize != "none":
+            raise NumProError(
+                f"memory.fsdp=true does not work with memory.quantize={self.quantize}: 4-bit weights are not sharded. Use none"
+            )
 
 
 @dataclass(frozen=True, kw_only=True, config=CHECKED)

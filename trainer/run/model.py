@@ -21,7 +21,7 @@ from numpro_plugin.longva.adapters import NON_LORA
 from numpro_plugin.weights.adapter import read_adapter_config
 from numpro_plugin.weights.folder import local_folder
 
-from .tiling import recompute, tile_language_model
+from ..memory.tiling import recompute, tile_language_model
 
 if TYPE_CHECKING:
     from numpro_plugin.families import Family

@@ -14,7 +14,7 @@ from numpro_plugin.errors import NumProError
 
 from ..output.lock import OutputLock
 from ..recipe.reporting import check_reporters
-from .stop import Interrupted, Stopped, StopRequests, request_name
+from .stop import Interrupted, Stopped, StopRequests, launched, request_name
 
 if TYPE_CHECKING:
     from ..recipe.record import Recipe
@@ -41,6 +41,8 @@ def run(recipe: Recipe, *, steal_lock: bool = False, time_limit_s: float | None 
         if not value:
             raise NumProError(f"{key} is missing: set it in the recipe or pass {key}=...")
     check_reporters(recipe.run.report_to)
+    if recipe.memory.fsdp and not launched():
+        raise NumProError("memory.fsdp=true shards over processes, and this is only one: start the run with torchrun, or set it to false")
     main = os.environ.get("RANK", "0") == "0"
     with StopRequests(time_limit_s) as requests:
         try:

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any
 import torch
 import torch.distributed as dist
 from accelerate.utils import gather_object
-from transformers import Trainer
 
 from numpro_plugin.cli.terminal import say
 from numpro_plugin.errors import NumProError
@@ -21,6 +20,7 @@ from numpro_plugin.families import base_model_of
 from numpro_plugin.weights.record import read_record
 
 from ..batches.collator import Collator
+from ..memory.sharding import ShardingTrainer
 from ..output.answers import write_answers
 from ..output.checkpoints import delete_old, save_whole
 from ..output.export import training_record, write_record
@@ -51,7 +51,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 
-class NumProTrainer(Trainer):
+class NumProTrainer(ShardingTrainer):
     """transformers' Trainer with this project's data, loss, checkpoints and held-out evaluation."""
 
     def __init__(
@@ -81,6 +81,7 @@ class NumProTrainer(Trainer):
         super().__init__(
             model=loaded.model,
             args=args,
+            fsdp=recipe.memory.dtype if recipe.memory.fsdp else None,
             data_collator=self.collator,
             train_dataset=self.samples,
             eval_dataset=None if self.held_out is None else self.held_out.samples,
@@ -200,7 +201,7 @@ class NumProTrainer(Trainer):
         if self.held_out is None:
             return {}
         start = time.perf_counter()
-        options = {"synced_gpus": True} if self._zero3 else {}
+        options = {"synced_gpus": True} if self._partitioned else {}
         process = {"rank": self.args.process_index, "world": self.args.world_size}
         self.loaded.model.eval()
         with self.accelerator.autocast():
@@ -208,7 +209,7 @@ class NumProTrainer(Trainer):
                 self.loaded,
                 **process,
                 gather=gather_object,
-                equal_rounds=self._zero3,
+                equal_rounds=self._partitioned,
                 stop=lambda: self.stopping.agreed_code(self.args.device),
                 **options,
             )
@@ -231,6 +232,11 @@ class NumProTrainer(Trainer):
         self.meter.take()  # so that the time of the evaluation does not count as training time
         self.stopping.ready()
         return metrics
+
+    @property
+    def _partitioned(self) -> bool:
+        """Whether all processes must run the model equally often, because each has only its part of the weights."""
+        return self.fsdp is not None or self._zero3
 
     @property
     def _zero3(self) -> bool:

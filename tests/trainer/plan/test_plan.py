@@ -149,7 +149,7 @@ def test_memory_between_the_simulated_lengths_is_never_too_low() -> None:
 
 
 def test_constant_memory_falls_with_more_gpus_and_fewer_bits() -> None:
-    weights = Weights(frozen=1000, trained=100, linear=800, largest_linear=50, frozen_bytes=2000)
+    weights = Weights(frozen=1000, trained=100, linear=800, largest_linear=50, frozen_bytes=2000, whole=300, whole_trained=60)
     recipe = small_recipe()
     one_gpu = constant_memory(weights, recipe)
     assert (one_gpu.weights, one_gpu.trained, one_gpu.buffers) == (2000, 1600, 0)
@@ -159,6 +159,8 @@ def test_constant_memory_falls_with_more_gpus_and_fewer_bits() -> None:
     assert (zero3.weights, zero3.trained) == (500, 100 * 4 / 4 + 100 * 12 / 4)
     quantized = constant_memory(weights, recipe.replace(memory__quantize="4bit"))
     assert quantized.weights == pytest.approx(2000 - 1600 + 800 * (0.5 + 0.127 / 8))
+    fsdp = constant_memory(weights, recipe.replace(memory__deepspeed="none", memory__fsdp=True), gpus=4)
+    assert (fsdp.weights, fsdp.trained, fsdp.buffers) == (500, 100 * 16 / 4, 300 * 2 + 60 * (2 + 4))
     with pytest.raises(NumProError, match=r"memory.deepspeed=nowhere.json"):
         constant_memory(weights, recipe.replace(memory__deepspeed="nowhere.json"), gpus=2)
 
@@ -175,13 +177,14 @@ def test_the_command_prints_the_plan(tmp_path, capsys: pytest.CaptureFixture[str
     assert "  made: 2 (100.0 %) = weight 0.5 x 4 samples" in out
     assert next(line for line in out if line.startswith("mean of data.sources")).split()[3] == "4"
     assert next(line for line in out if line.startswith("longest (max_frames)")).split()[2:4] == ["20", "490"]
-    for change in ("memory.tiling=mlp", "memory.gradient_checkpointing=true", "memory.quantize=4bit", "4 GPUs, zero2", "4 GPUs, zero3"):
+    changes = ("memory.tiling=mlp", "memory.gradient_checkpointing=true", "memory.quantize=4bit")
+    for change in (*changes, *(f"4 GPUs, {sharding}" for sharding in ("zero2", "zero3", "fsdp"))):
         assert any(change in line for line in out)
     assert any(line.split() == ["hours", "for", "400", "samples", "A100", "H100", "H200"] for line in out)
     assert "if 40% of the rated TFLOPs are used" in out[-1]
     cards = [[int(cell.replace(",", "")) for cell in line.split()[2:]] for line in out if line.split()[1:2] == ["GB"]]
     assert len(cards) == 4
-    assert all(len(row) == 4 for row in cards)
+    assert all(len(row) == 5 for row in cards)
     assert all(column == tuple(sorted(column)) for column in zip(*cards, strict=True))
     assert cards[0][0] > 1000
     assert max(len(line) for line in out[1:]) <= 126

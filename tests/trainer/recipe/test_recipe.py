@@ -120,6 +120,13 @@ def test_settings_that_exclude_each_other_are_refused() -> None:
         load_recipe("longva_7b", ["memory.compile=true"])
     with pytest.raises(NumProError, match=r"memory\.compile=true does not work with memory\.deepspeed=zero3"):
         load_recipe("tiny", ["memory.compile=true", "memory.deepspeed=zero3"])
+    for change, message in (
+        ("memory.deepspeed=zero2", r"memory\.fsdp=true shards what memory\.deepspeed=zero2 partitions: set memory\.deepspeed=none"),
+        ("memory.quantize=4bit", r"memory\.fsdp=true does not work with memory\.quantize=4bit"),
+        ("memory.compile=true", r"memory\.compile=true does not work with memory\.fsdp=true"),
+    ):
+        with pytest.raises(NumProError, match=message):
+            load_recipe("tiny", ["memory.fsdp=true", "memory.deepspeed=none", change])
     with pytest.raises(NumProError, match="numbering=offset does not work with numpro.numbers=false"):
         load_recipe("tiny", ["data.numbering=offset", "numpro.numbers=false"])
     with pytest.raises(NumProError, match="sorted_share=0.5 does not work with numpro.numbers=false"):

@@ -15,8 +15,8 @@ from torch.utils.checkpoint import checkpoint
 from torch.utils.flop_counter import FlopCounterMode
 
 from numpro_plugin.errors import NumProError
+from numpro_plugin.trainer.memory.tiling import recompute, tile_language_model, tiled
 from numpro_plugin.trainer.run.loss import answer_loss
-from numpro_plugin.trainer.run.tiling import recompute, tile_language_model, tiled
 
 TOKENS = 50
 
@@ -85,7 +85,7 @@ def test_short_inputs_evaluation_and_generation_are_not_tiled(monkeypatch: pytes
     model, inputs = copy.deepcopy(plain), batch(loaded, rows=1)
     tile_language_model(model, tokens=TOKENS)
     calls: list[int] = []
-    monkeypatch.setattr("numpro_plugin.trainer.run.tiling.tiled", lambda function, x, *, tiles: calls.append(tiles) or function(x))
+    monkeypatch.setattr("numpro_plugin.trainer.memory.tiling.tiled", lambda function, x, *, tiles: calls.append(tiles) or function(x))
     with torch.no_grad():
         answer_loss(model, inputs)
     answer_loss(model.eval(), inputs)
