@@ -151,7 +151,7 @@ def around(table: Path) -> dict[str, float]:
     """The scores, in percent, of the `numbers_around` each event: what the tiny model was taught, done without a mistake."""
     rows = read_rows(table)
     spans = np.array([row["spans_s"][0] for row in rows])  # (Q, 2)
-    numbers = [numbers_around(*row["spans_s"][0], shown_numbers(row["duration_s"])) for row in rows]
+    numbers = [numbers_around(start_s, end_s, shown_numbers(row["duration_s"])) for row, (start_s, end_s) in zip(rows, spans, strict=True)]
     return moment_scores(span_iou(np.array(numbers) / SETTINGS.fps, spans))
 
 

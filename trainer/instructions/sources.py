@@ -13,6 +13,7 @@ from numpro_plugin.files import sha256_of
 
 from .conversations import BadRow
 from .files import instruction_rows
+from .merged import MergedVideos
 from .tables import table_rows
 
 if TYPE_CHECKING:
@@ -29,7 +30,7 @@ class TrainingInputs:
     inputs: list[dict[str, Any]] = field(default_factory=list)
     """``file``, ``sha256`` and ``rows`` of each input; a row that lists several events counts as one for each."""
 
-    videos: list[TrainingVideo] = field(default_factory=list)
+    videos: MergedVideos = field(default_factory=MergedVideos)
     """In the order in which the inputs first name them."""
 
     bad_rows: list[BadRow] = field(default_factory=list)
@@ -47,7 +48,6 @@ def read_inputs(inputs: list[str], files: VideoFiles) -> TrainingInputs:
         NumProError: an input is missing or of another kind, a source has no folder of videos, or no row can be used.
     """
     training = TrainingInputs()
-    by_part: dict[tuple[str, str, float, float | None], TrainingVideo] = {}
     for name in inputs:
         path, rows = _open_input(name, files)
         count = 0
@@ -57,13 +57,8 @@ def read_inputs(inputs: list[str], files: VideoFiles) -> TrainingInputs:
                 training.bad_rows.append(row)
                 continue
             count += len(row.conversations)
-            key = (row.source, row.name, row.start_s, row.end_s)
-            if key in by_part:
-                by_part[key].conversations.extend(row.conversations)
-            else:
-                by_part[key] = row
+            training.videos.add(row)
         training.inputs.append({"file": str(path.resolve()), "sha256": sha256_of(path), "rows": count})
-    training.videos = list(by_part.values())
     if not training.videos:
         why = f"; the first of {len(training.bad_rows)} rows: {training.bad_rows[0].reason}" if training.bad_rows else ""
         raise NumProError(f"{', '.join(inputs)}: no row can be used{why}")

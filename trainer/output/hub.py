@@ -18,8 +18,11 @@ if TYPE_CHECKING:
     from ..recipe.record import Recipe
 
 
-def make_repository(recipe: Recipe) -> None:
+def make_repository(recipe: Recipe) -> str:
     """Make ``run.push_to_hub``, or find it, and commit the recipe to it. So what would prevent the upload shows before training.
+
+    Returns:
+        The whole name, ``ORG/NAME``, which the hub wants wherever it does not make a repository.
 
     Raises:
         NumProError: this machine is offline or has no token, the token may not write there, or the repository is public although
@@ -35,16 +38,17 @@ def make_repository(recipe: Recipe) -> None:
         raise NumProError(f"run.push_to_hub={name} needs a token that may write: run `hf auth login` or set HF_TOKEN, {stay}")
     api = _api()
     try:
-        api.create_repo(name, private=private, exist_ok=True)
-        is_private = api.model_info(name).private
+        whole_name = str(api.create_repo(name, private=private, exist_ok=True).repo_id)
+        is_private = api.model_info(whole_name).private
         if is_private or not private:
-            _commit(api, name, {RECIPE: recipe.to_yaml().encode()}, "The recipe of a run that begins")
+            _commit(api, whole_name, {RECIPE: recipe.to_yaml().encode()}, "The recipe of a run that begins")
     except Exception as error:  # the hub's client raises a dozen kinds
         raise NumProError(
-            f"run.push_to_hub={name} cannot be written to ({first_line(error)}): check name, token and network, {stay}"
+            f"run.push_to_hub={name} cannot be written to ({_reason(error)}): check name, token and network, {stay}"
         ) from error
     if private and not is_private:
         raise NumProError(f"run.push_to_hub={name} is a public repository: pass run.hub_private=false if that is meant, or another name")
+    return whole_name
 
 
 def push(recipe: Recipe, result: Path, /, **details: Any) -> None:
@@ -60,7 +64,7 @@ def push(recipe: Recipe, result: Path, /, **details: Any) -> None:
     try:
         url = _commit(_api(), name, {**files, RECIPE: output / RECIPE}, "The result of a run")
     except Exception as error:
-        reason = first_line(error)
+        reason = _reason(error)
         write_status(output, "finished", **details, upload_failed=reason)
         raise NumProError(
             f"the run is finished and its result is {result}, but the upload to {name} failed ({reason}). Upload it with: "
@@ -75,6 +79,12 @@ def _commit(api: Any, name: str, files: dict[str, Any], message: str) -> str:
 
     operations = [CommitOperationAdd(path_in_repo=path, path_or_fileobj=content) for path, content in files.items()]
     return str(api.create_commit(name, operations, commit_message=message).commit_url)
+
+
+def _reason(error: Exception) -> str:
+    """The client's words and the hub's own, which stand further down: that a token is expired, say."""
+    words, told = first_line(error), getattr(error, "server_message", None)
+    return f"{words}: {told.splitlines()[0]}" if told and told.splitlines()[0] not in words else words
 
 
 def _api() -> Any:

@@ -1,19 +1,18 @@
 """`numpro-train plan`: the memory and FLOPs that a recipe needs, before a GPU is rented.
 
-Peak memory is constant memory (weights, gradients, AdamW's states: counted) plus the memory of a step (see ``simulate``). The latter is
-piecewise linear in the number of frames, with bends where a tile is full. It is simulated at the bends and interpolated between them:
-never too low, and too high by less than a tile's working memory.
+Peak memory is constant memory (weights, gradients, AdamW's states: counted, under ZeRO in ``zero``) plus the memory of a step (see
+``simulate``). The latter is piecewise linear in the number of frames, with bends where a tile is full. It is simulated at the bends and
+interpolated between them: never too low, and too high by less than a tile's working memory.
 """
 
 # mypy: allow-untyped-calls
 
 from __future__ import annotations
 
-import json
 import math
-from importlib.resources import files
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from numpro_plugin.errors import NumProError
 
@@ -21,15 +20,16 @@ from ..run.loader import mixture_of
 from .known_models import model_config
 from .result import CARDS_GIB, GIB, MOST_FRAMES, USABLE, ConstantMemory, Hours, Option, Plan
 from .simulate import Simulation
+from .zero import ZeroOptions, fsdp_share, shares
 
 if TYPE_CHECKING:
     from ..recipe.record import Recipe
     from ..shards.index import ShardIndex
     from ..shards.mixture import Mixture
     from .simulate import Weights
+    from .zero import Share
 
 _NF4_BYTES = 0.5 + 0.127 / 8  # a 4-bit weight, and its share of a block's quantized scale
-_LIVE_PARAMETERS = 1e9  # DeepSpeed's stage3_max_live_parameters: the maximum that ZeRO-3 keeps gathered
 
 
 def plan(recipe: Recipe, *, gpus: int = 8, utilisation: float | None = None) -> Plan:
@@ -61,10 +61,8 @@ def plan(recipe: Recipe, *, gpus: int = 8, utilisation: float | None = None) -> 
     setups = {"1 GPU": constant_memory(weights, recipe)}
     if recipe.tuning == "lora" and memory.quantize == "none":
         setups["1 GPU, 4bit"] = constant_memory(weights, recipe.replace(memory__quantize="4bit"))
-    for stage in ("zero2", "zero3") if memory.quantize == "none" else ("zero2",):
-        setups[f"{gpus} GPUs, {stage}"] = constant_memory(weights, recipe.replace(memory__deepspeed=stage), gpus=gpus)
-    if memory.quantize == "none":
-        setups[f"{gpus} GPUs, fsdp"] = constant_memory(weights, recipe.replace(memory__deepspeed="none", memory__fsdp=True), gpus=gpus)
+    divided = _shares(simulation, gpus)
+    setups |= {name: share.constant for name, share in divided.items()}
     curve = Curve(simulation)
     return Plan(
         recipe=recipe,
@@ -76,6 +74,7 @@ def plan(recipe: Recipe, *, gpus: int = 8, utilisation: float | None = None) -> 
         mean_source=mean_source,
         gpus=gpus,
         mixture=str(mixture) if mixture is not None else "",
+        shares=divided,
         options=tuple(_options_of(simulation, setups, longest_frames)),
         hours=Hours(samples, mean.flops / recipe.optimizer.micro_batch_size * samples, utilisation) if utilisation is not None else None,
         largest={
@@ -84,31 +83,38 @@ def plan(recipe: Recipe, *, gpus: int = 8, utilisation: float | None = None) -> 
     )
 
 
-def constant_memory(weights: Weights, recipe: Recipe, *, gpus: int = 1) -> ConstantMemory:
-    """The constant memory of each of ``gpus`` GPUs; ``memory.deepspeed`` and ``memory.fsdp`` apply if there are several."""
-    memory, trained = recipe.memory, weights.trained
-    base, buffers = float(weights.frozen_bytes), 0.0
-    if memory.quantize == "4bit":
-        linear_bytes = weights.frozen_bytes / max(1, weights.frozen) * weights.linear
-        base += weights.linear * _NF4_BYTES - linear_bytes
-        buffers += weights.largest_linear * 2
-    if gpus == 1:
-        return ConstantMemory(base, trained * 16.0, buffers)  # in 32 bit: weight, gradient and AdamW's two moments
-    value_bytes = 2 if memory.dtype == "bfloat16" else 4
-    if memory.fsdp:  # whole gradients are summed in 32 bit
-        return ConstantMemory(base / gpus, trained * 16 / gpus, weights.whole * value_bytes + weights.whole_trained * (value_bytes + 4.0))
-    config = _zero_config(memory.deepspeed)
-    stage = config.get("stage", 0)
-    if stage == 0:
-        return ConstantMemory(base, trained * 16.0, buffers + trained * 4)  # DDP copies gradients into buckets
-    master_weights = trained * (4 + 8) / gpus  # weight in 32 bit and two moments
-    bucket = config.get("reduce_bucket_size", "auto")
-    buffers += (0.0 if bucket == "auto" else float(bucket)) * value_bytes * (2 if config.get("overlap_comm") else 1)
-    if stage < 3:
-        gradient_bytes = value_bytes / gpus if stage == 2 else value_bytes
-        return ConstantMemory(base, trained * (value_bytes + gradient_bytes) + master_weights, buffers)
-    live = min(weights.frozen + trained, _LIVE_PARAMETERS) * value_bytes
-    return ConstantMemory(base / gpus, trained * 2 * value_bytes / gpus + master_weights, buffers + live)
+def constant_memory(weights: Weights, recipe: Recipe) -> ConstantMemory:
+    """The constant memory of a single GPU."""
+    base, buffers = _base(weights, recipe)
+    return ConstantMemory(base, weights.trained * 16.0, buffers)  # in 32 bit: weight, gradient and AdamW's two moments
+
+
+def _base(weights: Weights, recipe: Recipe) -> tuple[float, float]:
+    """Bytes of the frozen weights, and of the buffer that 4-bit weights need."""
+    if recipe.memory.quantize != "4bit":
+        return float(weights.frozen_bytes), 0.0
+    linear_bytes = weights.frozen_bytes / max(1, weights.frozen) * weights.linear
+    return weights.frozen_bytes + weights.linear * _NF4_BYTES - linear_bytes, weights.largest_linear * 2.0
+
+
+def _shares(simulation: Simulation, gpus: int) -> dict[str, Share]:
+    """The largest share of ``gpus`` GPUs under ZeRO-2 and ZeRO-3, the recipe's own configuration if it is another, and FSDP."""
+    weights, recipe = simulation.weights, simulation.recipe
+    value_bytes = 2 if recipe.memory.dtype == "bfloat16" else 4
+    accumulates = recipe.optimizer.batch_size > recipe.optimizer.micro_batch_size * gpus
+    base, buffers = _base(weights, recipe)
+    stages = ["zero2"] if recipe.memory.quantize == "4bit" else ["zero2", "zero3"]
+    own = recipe.memory.deepspeed
+    found = {}
+    for choice in stages if own in ("none", "zero2", "zero3") else [*stages, own]:
+        zero = ZeroOptions.read(choice, hidden_size=simulation.config.text_config.hidden_size)
+        held = shares(weights, zero, processes=gpus, value_bytes=value_bytes, accumulates=accumulates)
+        largest = max(held, key=lambda share: share.constant.total)
+        name = f"{gpus} GPUs, {Path(choice).stem}"
+        found[name] = replace(largest, weights=largest.weights + base - weights.frozen_bytes, buffers=largest.buffers + buffers)
+    if recipe.memory.quantize == "none":
+        found[f"{gpus} GPUs, fsdp"] = fsdp_share(weights, processes=gpus, value_bytes=value_bytes)
+    return found
 
 
 class Curve:
@@ -156,7 +162,7 @@ def _checked_index(recipe: Recipe) -> ShardIndex | None:
     from ..shards.evaluated import EvaluatedVideos, check_not_evaluated
     from ..shards.index import ShardIndex
 
-    _zero_config(recipe.memory.deepspeed)
+    ZeroOptions.read(recipe.memory.deepspeed, hidden_size=0)
     if recipe.adapter:
         check_adapter(recipe)
     held_out = ShardIndex.read(recipe.data.held_out, recipe.numpro) if recipe.data.held_out else None
@@ -206,18 +212,3 @@ def _mean_frames(recipe: Recipe, index: ShardIndex | None, mixture: Mixture | No
         frames = index.sample_frames[mixture.epoch(0)].clip(max=most)
         return max(1, round(float(frames.mean()))), "mean of data.sources" if mixture.parts else "mean of the shards"
     return min(most, max(1, math.ceil(60 * recipe.numpro.fps))), "a minute (no data.shards)"
-
-
-def _zero_config(choice: str) -> dict[str, Any]:
-    """``zero_optimization`` of DeepSpeed's configuration."""
-    if choice == "none":
-        return {}
-    file = files("numpro_plugin.trainer") / "deepspeed" / f"{choice}.json" if choice in ("zero2", "zero3") else Path(choice)
-    try:
-        config: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))["zero_optimization"]
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise NumProError(
-            f"memory.deepspeed={choice}: not a DeepSpeed configuration with zero_optimization ({error}); it is zero2, zero3, none or the "
-            "path of a JSON file"
-        ) from None
-    return config

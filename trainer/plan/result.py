@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
     from ..recipe.record import Recipe
     from .simulate import Step, Weights
+    from .zero import Share
 
 GIB = 2**30
 CARDS_GIB = (24, 40, 48, 80)
@@ -78,6 +79,9 @@ class Plan:
     mean_source: str
     gpus: int
     options: tuple[Option, ...]
+    shares: dict[str, Share] = field(default_factory=dict)
+    """What each GPU holds between steps, by setup."""
+
     largest: dict[str, dict[int, int]] = field(default_factory=dict)
     """Largest ``max_frames`` by setup and card in GiB; 0: not even one frame fits; ``MOST_FRAMES``: this many fit, or more."""
 
@@ -93,7 +97,8 @@ class Plan:
     def __str__(self) -> str:
         hours = ["", *_hours(self)] if self.hours else []
         mixture = ["", self.mixture] if self.mixture else []
-        return "\n".join([*_heading(self), *mixture, "", *_samples(self), "", *_options(self), "", *_cards(self), *hours])
+        parts = [*_samples(self), "", *_options(self), "", *_shares(self), "", *_cards(self)]
+        return "\n".join([*_heading(self), *mixture, "", *parts, *hours])
 
 
 def _heading(plan: Plan) -> list[str]:
@@ -128,6 +133,19 @@ def _options(plan: Plan) -> list[str]:
     rows = [[f"peak at {plan.longest.frames} frames, GiB", "each GPU", "instead of"]]
     rows += [[option.change, _gib(option.peak), _gib(peak)] for option in plan.options]
     return _table(rows)
+
+
+def _shares(plan: Plan) -> list[str]:
+    rows = [["each GPU holds, GiB", "weights", "gradients", "AdamW", "buffers", "gathered", "in RAM"]]
+    for name, share in plan.shares.items():
+        sizes = (share.weights, share.gradients, share.states, share.buffers, share.gathered, share.ram)
+        rows.append([name, *map(_gib, sizes)])
+    return [
+        *_table(rows),
+        "weights, gradients, AdamW: counted, every parameter's size divided and padded as DeepSpeed or FSDP does it",
+        "buffers, gathered, in RAM: a formula: the sizes in DeepSpeed's configuration, FSDP's largest layers",
+        "a sample's step: simulated on one GPU",
+    ]
 
 
 def _cards(plan: Plan) -> list[str]:

@@ -59,6 +59,12 @@ class Weights:
     frozen_bytes: int
     """Bytes of the frozen parameters in their data type."""
 
+    trained_groups: tuple[tuple[int, ...], ...]
+    """The size of each trained parameter, in the groups and the order of the optimizer."""
+
+    frozen_sizes: tuple[int, ...]
+    """The size of each frozen parameter."""
+
     whole: int = 0
     """Parameters that are whole at one time under FSDP: of the two largest modules that it gathers (the next one is gathered while one
     runs), and those outside such modules."""
@@ -109,17 +115,24 @@ class Simulation:
     @cached_property
     def weights(self) -> Weights:
         """The parameters of the whole model."""
+        from transformers import Trainer
+
         model = meta_model(self.config, self.recipe)
         named = list(model.named_parameters())
+        decayed = set(Trainer.get_decay_parameter_names(None, model))  # type: ignore[arg-type]  # it needs nothing of a Trainer
+        trained = [(name in decayed, p.numel()) for name, p in named if p.requires_grad]
+        groups = [tuple(size for in_group, size in trained if in_group == wanted) for wanted in (True, False)]
         frozen = [p for _, p in named if not p.requires_grad]
         whole = _whole_parameters(model)
         linear = [p.numel() for name, p in named if ".language_model.layers." in name and p.ndim == 2 and not p.requires_grad]
         return Weights(
             frozen=sum(p.numel() for p in frozen),
-            trained=sum(p.numel() for _, p in named if p.requires_grad),
+            trained=sum(size for _, size in trained),
             linear=sum(linear),
             largest_linear=max(linear, default=0),
             frozen_bytes=sum(p.numel() * p.element_size() for p in frozen),
+            trained_groups=tuple(group for group in groups if group),
+            frozen_sizes=tuple(p.numel() for p in frozen),
             whole=sum(p.numel() for p in whole),
             whole_trained=sum(p.numel() for p in whole if p.requires_grad),
         )

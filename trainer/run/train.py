@@ -64,7 +64,7 @@ def train(recipe: Recipe, *, lock: OutputLock | None, requests: StopRequests) ->
         delete_leftovers(output, lock.dead)
     with _failure_recorded(output, lock):
         if lock is not None and recipe.run.push_to_hub:
-            make_repository(recipe)
+            recipe = recipe.replace(run__push_to_hub=make_repository(recipe))  # the whole name, also for the model card
         args = training_arguments(recipe)  # before the model: ZeRO-3 partitions weights while they are loaded
         [run] = broadcast_object_list([RunState.of(recipe, checkpoint, lock)])
         set_seed(recipe.seed)

@@ -19,11 +19,14 @@ import pyarrow.parquet as pq
 from numpro_plugin.errors import NumProError
 from numpro_plugin.files import is_about_writing, new_part, put_in_place, remove_if_possible, write_text_whole
 
+from ..instructions.merged import SelectedVideos
+
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from ..instructions.conversations import TrainingVideo
+    from ..instructions.merged import MergedVideos
     from .rows import FrameOptions, MadeRow
 
 RECORDS_FOLDER = "units"
@@ -42,7 +45,7 @@ class Chunk:
     """Name of its file without extension: ``anet-00003-of-00012``."""
 
     source: str
-    videos: tuple[TrainingVideo, ...]
+    videos: SelectedVideos
 
     @property
     def rows_in(self) -> int:
@@ -50,24 +53,22 @@ class Chunk:
         return sum(len(video.conversations) for video in self.videos)
 
 
-def cut_into_chunks(videos: Iterable[TrainingVideo], rows_per_file: int) -> list[Chunk]:
+def cut_into_chunks(videos: MergedVideos, rows_per_file: int) -> list[Chunk]:
     """Cut each source's videos into chunks, in the order given.
 
     Raises:
         NumProError: the name of a source cannot be part of a file name.
     """
-    by_source: dict[str, list[TrainingVideo]] = {}
-    for video in videos:
-        by_source.setdefault(video.source, []).append(video)
     chunks = []
-    for source, own in sorted(by_source.items()):
+    for source, own in sorted(videos.by_source.items()):
         if not _SOURCE_NAME.fullmatch(source):
             raise NumProError(
                 f"source {source!r} becomes part of file names: letters, digits, '_', '-' and '.' are allowed; rename it in the inputs"
             )
         count = -(-len(own) // rows_per_file)
         for k in range(count):
-            chunks.append(Chunk(f"{source}-{k:05d}-of-{count:05d}", source, tuple(own[k * rows_per_file : (k + 1) * rows_per_file])))
+            selected = SelectedVideos(videos, own[k * rows_per_file : (k + 1) * rows_per_file])
+            chunks.append(Chunk(f"{source}-{k:05d}-of-{count:05d}", source, selected))
     return chunks
 
 

@@ -23,9 +23,10 @@ from numpro_plugin.video.packets import read_packets
 from .index import open_shard
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Iterator
 
     from ..instructions.conversations import TrainingVideo
+    from ..instructions.merged import MergedVideos
     from .index import ShardIndex
 
 _MOST_NAMED = 5
@@ -137,7 +138,7 @@ def check_videos(videos: Iterable[TrainingVideo], evaluated: EvaluatedVideos) ->
     return {k: table for k, video in enumerate(videos) if (table := evaluated.table_of_file(video)) is not None}
 
 
-def refusal(videos: Sequence[TrainingVideo], found: dict[int, str]) -> NumProError:
+def refusal(videos: MergedVideos, found: dict[int, str]) -> NumProError:
     """The error for training videos that are evaluated."""
     named = {f"{videos[k].source}/{videos[k].name}": table for k, table in found.items()}
     return NumProError(

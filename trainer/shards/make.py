@@ -7,7 +7,6 @@ cluster) and written in order, so the same inputs give the same shards however t
 from __future__ import annotations
 
 import os
-from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NoReturn, get_args
@@ -30,7 +29,7 @@ from .workers import make_rows
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from ..instructions.conversations import TrainingVideo
+    from ..instructions.merged import MergedVideos
 
 Engine = Literal["local", "ray"]
 Evaluated = Literal["refuse", "leave-out", "allow"]
@@ -78,7 +77,7 @@ def make_shards(
     options = options or FrameOptions()
     _check(rows_per_file=rows_per_file, file_mb=file_mb, shard=shard, workers=workers, engine=engine)
     training = read_inputs([os.fspath(one) for one in inputs], VideoFiles(videos or {}, yfcc_hash=yfcc_hash))
-    training.videos = _without_evaluated(training.videos, evaluated)
+    _leave_out_evaluated(training.videos, evaluated)
     chunks = cut_into_chunks(training.videos, rows_per_file)
     folder = Path(out)
     (folder / RECORDS_FOLDER).mkdir(parents=True, exist_ok=True)
@@ -106,14 +105,15 @@ def _check(*, rows_per_file: int, file_mb: float, shard: tuple[int, int], worker
         raise NumProError(f"workers must be 0 (this process) or more, got {workers}")
 
 
-def _without_evaluated(videos: list[TrainingVideo], evaluated: Evaluated) -> list[TrainingVideo]:
-    """The videos, those that are evaluated marked as left out. Raises NumProError if there are some and they are to be refused."""
+def _leave_out_evaluated(videos: MergedVideos, evaluated: Evaluated) -> None:
+    """Mark the videos that are evaluated as left out. Raises NumProError if there are some and they are to be refused."""
     if evaluated not in get_args(Evaluated):
         raise NumProError(f"evaluated={evaluated!r} is unknown; allowed: {', '.join(get_args(Evaluated))}")
     found = check_videos(videos, EvaluatedVideos.of_tables()) if evaluated != "allow" else {}
     if found and evaluated == "refuse":
         raise refusal(videos, found)
-    return [replace(video, left_out=f"is evaluated in {found[k]}") if k in found else video for k, video in enumerate(videos)]
+    for position, table in found.items():
+        videos.leave_out(position, f"is evaluated in {table}")
 
 
 def _progress_bar(own: Sequence[Chunk], missing: Sequence[Chunk], *, shown: bool) -> tqdm[NoReturn]:

@@ -17,6 +17,7 @@ from numpro_plugin.trainer.plan.plan import Curve, _longest, constant_memory, pl
 from numpro_plugin.trainer.plan.result import GIB, MOST_FRAMES, Hours
 from numpro_plugin.trainer.plan.simulate import Simulation, Weights, _run_tower
 from numpro_plugin.trainer.plan.tracker import Tracker
+from numpro_plugin.trainer.plan.zero import fsdp_share
 from numpro_plugin.trainer.recipe.record import Recipe, load_recipe
 from numpro_plugin.trainer.run.loss import answer_loss
 from numpro_plugin.trainer.run.model import make_trainable
@@ -148,28 +149,43 @@ def test_memory_between_the_simulated_lengths_is_never_too_low() -> None:
     assert curve.max_frames(1e18) == MOST_FRAMES
 
 
-def test_constant_memory_falls_with_more_gpus_and_fewer_bits() -> None:
-    weights = Weights(frozen=1000, trained=100, linear=800, largest_linear=50, frozen_bytes=2000, whole=300, whole_trained=60)
+def test_constant_memory_falls_with_fewer_bits() -> None:
+    weights = Weights(
+        frozen=1000,
+        trained=100,
+        linear=800,
+        largest_linear=50,
+        frozen_bytes=2000,
+        trained_groups=((100,),),
+        frozen_sizes=(1000,),
+        whole=300,
+        whole_trained=60,
+    )
     recipe = small_recipe()
     one_gpu = constant_memory(weights, recipe)
     assert (one_gpu.weights, one_gpu.trained, one_gpu.buffers) == (2000, 1600, 0)
-    assert constant_memory(weights, recipe.replace(memory__deepspeed="none"), gpus=4).trained == 1600
-    zero2, zero3 = (constant_memory(weights, recipe.replace(memory__deepspeed=stage), gpus=4) for stage in ("zero2", "zero3"))
-    assert (zero2.weights, zero2.trained) == (2000, 100 * 2 + 100 * 2 / 4 + 100 * 12 / 4)
-    assert (zero3.weights, zero3.trained) == (500, 100 * 4 / 4 + 100 * 12 / 4)
     quantized = constant_memory(weights, recipe.replace(memory__quantize="4bit"))
     assert quantized.weights == pytest.approx(2000 - 1600 + 800 * (0.5 + 0.127 / 8))
-    fsdp = constant_memory(weights, recipe.replace(memory__deepspeed="none", memory__fsdp=True), gpus=4)
-    assert (fsdp.weights, fsdp.trained, fsdp.buffers) == (500, 100 * 16 / 4, 300 * 2 + 60 * (2 + 4))
-    with pytest.raises(NumProError, match=r"memory.deepspeed=nowhere.json"):
-        constant_memory(weights, recipe.replace(memory__deepspeed="nowhere.json"), gpus=2)
+    assert quantized.buffers == 100
+    fsdp = fsdp_share(weights, processes=4, value_bytes=2)
+    assert (fsdp.weights, fsdp.gradients, fsdp.states) == ((2000 + 100 * 4) / 4, 100 * 4 / 4, 100 * 8 / 4)
+    assert (fsdp.gathered, fsdp.buffers) == (300 * 2, 60 * (2 + 4))
 
 
 @pytest.mark.slow
 def test_the_command_prints_the_plan(tmp_path, capsys: pytest.CaptureFixture[str]) -> None:
     folder = save_tiny("longva", tmp_path / "model")
     shards = write_shard(tmp_path / "made.parquet", [video_row("a", 8.0, conversations=4)])
-    steps = ["memory.dtype=bfloat16", "optimizer.max_steps=50", f"data.shards={shards}", "data.sources={made: 0.5}", "--hours"]
+    own = tmp_path / "mine.json"
+    own.write_text('{"zero_optimization": {"stage": 1, "offload_optimizer": {"device": "cpu"}}}', encoding="utf-8")
+    steps = [
+        f"memory.deepspeed={own}",
+        "memory.dtype=bfloat16",
+        "optimizer.max_steps=50",
+        f"data.shards={shards}",
+        "data.sources={made: 0.5}",
+        "--hours",
+    ]
     assert main(["plan", "--gpus", "4", "tiny", f"model={folder}", "numpro.max_frames=20", *steps]) == 0
     out = capsys.readouterr().out.splitlines()
     out = out[next(k for k, line in enumerate(out) if line.startswith(f"{folder}: 0.")) :]  # libraries may print before it
@@ -178,10 +194,14 @@ def test_the_command_prints_the_plan(tmp_path, capsys: pytest.CaptureFixture[str
     assert next(line for line in out if line.startswith("mean of data.sources")).split()[3] == "4"
     assert next(line for line in out if line.startswith("longest (max_frames)")).split()[2:4] == ["20", "490"]
     changes = ("memory.tiling=mlp", "memory.gradient_checkpointing=true", "memory.quantize=4bit")
-    for change in (*changes, *(f"4 GPUs, {sharding}" for sharding in ("zero2", "zero3", "fsdp"))):
+    for change in (*changes, *(f"4 GPUs, {sharding}" for sharding in ("zero2", "mine", "fsdp"))):
         assert any(change in line for line in out)
     assert any(line.split() == ["hours", "for", "400", "samples", "A100", "H100", "H200"] for line in out)
     assert "if 40% of the rated TFLOPs are used" in out[-1]
+    start = next(k for k, line in enumerate(out) if line.startswith("each GPU holds, GiB"))
+    assert [line.split()[2] for line in out[start + 2 : start + 5]] == ["zero2", "zero3", "mine"]
+    assert [line.split()[-1] != "0.0" for line in out[start + 2 : start + 5]] == [False, False, True]  # in RAM
+    assert [line.partition(":")[2].split()[0].rstrip(",") for line in out[start + 5 : start + 7]] == ["counted", "a"]
     cards = [[int(cell.replace(",", "")) for cell in line.split()[2:]] for line in out if line.split()[1:2] == ["GB"]]
     assert len(cards) == 4
     assert all(len(row) == 5 for row in cards)

@@ -13,17 +13,17 @@ import signal
 import subprocess
 import sys
 import time
+from collections import deque
 from pathlib import Path
 from typing import Any
 
-import huggingface_hub
 import psutil
 import pytest
 import torch
 from PIL import Image
 from safetensors.torch import load_file, save_file
+from support.http_hub import HttpHub
 from support.shards import video_row, write_shard
-from support.stub_hub import StubHub
 from support.tiny_longva import save_tiny_longva
 from support.training import SIZE, World, changes_of, losses, make_world, weights
 
@@ -32,7 +32,6 @@ from numpro_plugin.families import load_model
 from numpro_plugin.inference.generation import Generated, Generator
 from numpro_plugin.trainer.batches.collator import Collator
 from numpro_plugin.trainer.cli import main
-from numpro_plugin.trainer.output import hub as hub_module
 from numpro_plugin.trainer.output.checkpoints import checkpoints
 from numpro_plugin.trainer.output.status import read_status
 from numpro_plugin.trainer.recipe.record import Recipe, load_recipe
@@ -153,18 +152,23 @@ def test_held_out_scores_are_computed_from_the_answers(plain: Recipe, world: Wor
 def test_a_traced_run_whose_upload_fails_is_finished_all_the_same(
     world: World, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    stub = StubHub(fail=[None, ConnectionError("no route to host")])
-    monkeypatch.setattr(hub_module, "_api", lambda: stub)
-    monkeypatch.setenv("HF_TOKEN", "token")
-    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", False)
-    recipe = world.recipe("pushed", optimizer__max_steps=3, run__save_steps=0, run__profile=1, run__push_to_hub="me/numpro")
+    recipe = world.recipe("pushed", optimizer__max_steps=3, run__save_steps=0, run__profile=1, run__push_to_hub="numpro")
     changes = [f"{key}={json.dumps(value)}" for key, value in changes_of(recipe).items()]
-    assert main(["run", "tiny", *changes]) == 1
-    assert f"failed (no route to host). Upload it with: hf upload me/numpro {recipe.output}/adapter ." in capsys.readouterr().err
-    assert list(stub.files["me/numpro"]) == ["recipe.yaml"]  # from before training
-    status = read_status(Path(recipe.output)) or {}
-    assert (status["state"], status["step"], status["upload_failed"]) == ("finished", 3, "no route to host")
-    assert "adapter=me/numpro" in (Path(recipe.output) / "adapter" / "README.md").read_text(encoding="utf-8")
+    with HttpHub() as hub:
+        hub.used_by(monkeypatch)
+        hub.refuse["/commit/main"] = deque([None, (500, "Internal Error")])
+        assert main(["run", "tiny", *changes]) == 1
+        error = capsys.readouterr().err
+        assert f": Internal Error). Upload it with: hf upload me/numpro {recipe.output}/adapter ." in error
+        assert list(hub.repositories["me/numpro"].files) == ["recipe.yaml"]  # from before training
+        status = read_status(Path(recipe.output)) or {}
+        assert (status["state"], status["step"]) == ("finished", 3)
+        assert "500 Internal Server Error" in status["upload_failed"]
+        assert "adapter=me/numpro" in (Path(recipe.output) / "adapter" / "README.md").read_text(encoding="utf-8")
+        assert main(["run", "tiny", *changes, f"output={recipe.output}-2"]) == 0
+        result = Path(f"{recipe.output}-2") / "adapter"
+        arrived = hub.repositories["me/numpro"].files
+        assert {path.name: path.read_bytes() for path in result.iterdir()}.items() <= arrived.items()
     assert (Path(recipe.output) / "profile" / "rank_0.json.gz").is_file()
 
 

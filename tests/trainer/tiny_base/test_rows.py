@@ -2,21 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
-import torch
 
-from numpro_plugin.errors import NumProError
-from numpro_plugin.families import IGNORED, Loaded, load_model
-from numpro_plugin.timeline import Timeline
-from numpro_plugin.trainer.tiny_base.batches import BatchMaker
-from numpro_plugin.trainer.tiny_base.curriculum import Curriculum
-from numpro_plugin.trainer.tiny_base.marks import MARKS, NUMBERS, PLAIN, TEXT, Marks, marks_of
+from numpro_plugin.families import Loaded, load_model
+from numpro_plugin.trainer.tiny_base.marks import MARKS, NUMBERS, PLAIN, Marks
 from numpro_plugin.trainer.tiny_base.rows import NOTHING, list_row, picture_row, sequence_row
-from numpro_plugin.trainer.tiny_base.untrained import KINDS, description, save_untrained, tiny_tokenizer
-from numpro_plugin.video.sampling import Frames
+from numpro_plugin.trainer.tiny_base.untrained import KINDS, description, save_untrained
 
 
 @pytest.fixture(scope="module")
