@@ -173,8 +173,9 @@ def read_packets(path: str | os.PathLike[str]) -> PacketIndex:
         reorders = context.has_b_frames
     pts, dts = one_clock(fields.pts, fields.dts, time_base, name, runs_over=format_name in ("mpeg", "mpegts"))
     is_avi = format_name == "avi"
+    repeats = reorders and in_decoding_order(pts, dts)
     # AVI has a place for each packet, FFmpeg's `dts`, and no times; its `pts` is a guess, needed where the order is another.
-    first, second = (dts, pts) if is_avi and not reorders else (pts, dts)
+    first, second = (dts, pts) if (is_avi and not reorders) or repeats else (pts, dts)
     times = [a if a is not None else b for a, b in zip(first, second, strict=True)]
     stamped = [t is not None for t in times]
     shown = fields.shown
@@ -184,7 +185,8 @@ def read_packets(path: str | os.PathLike[str]) -> PacketIndex:
         known = [t if t is not None else 0 for t in times]
         missing = any(p is None and has for p, has in zip(pts, stamped, strict=True))
     else:
-        known = by_rate(len(times), rate, time_base)
+        # Of raw streams FFmpeg's average is a number that it takes for granted.
+        known = by_rate(len(times), context.framerate or rate, time_base)
         missing = True
     index = _index(
         name,
@@ -193,7 +195,7 @@ def read_packets(path: str | os.PathLike[str]) -> PacketIndex:
         shown,
         time_base=time_base,
         rate=rate,
-        trusted=not (missing or (is_avi and not context.codec.intra_only) or (reorders and in_decoding_order(pts, dts))),
+        trusted=not (missing or (is_avi and not context.codec.intra_only) or repeats),
         context=context,
         may_change=format_name == "flv",
         metadata=metadata,
