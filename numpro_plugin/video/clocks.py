@@ -71,3 +71,11 @@ def by_rate(count: int, rate: Fraction | None, time_base: Fraction) -> list[int]
     """Times in ticks for packets without any (raw streams): one after the other at the stream's rate (25 if it has none)."""
     step = 1 / ((rate or Fraction(25)) * time_base)
     return [round(k * step) for k in range(count)]
+
+
+def counted_on(dts: Stamps, durations: list[int]) -> list[int]:
+    """Times in ticks where some packets have none: when the packet before ends. They are in decoding order, so good as places only."""
+    times: list[int] = []
+    for tick, before in zip(dts, [0, *durations], strict=False):
+        times.append(tick if tick is not None else times[-1] + before if times else 0)
+    return times

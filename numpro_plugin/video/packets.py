@@ -8,6 +8,7 @@ pixels.
 from __future__ import annotations
 
 import logging
+import math
 import os
 from dataclasses import dataclass, replace
 from fractions import Fraction
@@ -19,7 +20,7 @@ import numpy as np
 from av.error import FFmpegError
 
 from numpro_plugin.errors import NumProError
-from numpro_plugin.video.clocks import by_rate, in_decoding_order, one_clock
+from numpro_plugin.video.clocks import by_rate, counted_on, in_decoding_order, one_clock
 from numpro_plugin.video.truncation import promised_duration_s, truncation
 
 if TYPE_CHECKING:
@@ -180,10 +181,13 @@ def read_packets(path: str | os.PathLike[str]) -> PacketIndex:
     stamped = [t is not None for t in times]
     shown = fields.shown
     if sum(stamped) * 2 >= len(stamped):
-        # Field-coded H.264: the second field is a separate packet without a time stamp and belongs to the picture before it.
-        shown = [show and has for show, has in zip(shown, stamped, strict=True)]
-        known = [t if t is not None else 0 for t in times]
-        missing = any(p is None and has for p, has in zip(pts, stamped, strict=True))
+        # Field-coded H.264: the second field is a separate packet without a time stamp and belongs to the picture before it. Small pictures
+        # in MPEG-PS share one stamp; each lasts a frame.
+        least = 0.75 / (context.framerate * time_base) if context.framerate else math.inf
+        own = [not has and duration > least for has, duration in zip(stamped, fields.duration, strict=True)]
+        shown = [show and (has or alone) for show, has, alone in zip(shown, stamped, own, strict=True)]
+        known = counted_on(dts, fields.duration) if any(own) else [t if t is not None else 0 for t in times]
+        missing = any(own) or any(p is None and has for p, has in zip(pts, stamped, strict=True))
     else:
         # Of raw streams FFmpeg's average is a number that it takes for granted.
         known = by_rate(len(times), context.framerate or rate, time_base)

@@ -137,6 +137,12 @@ def test_a_reader_that_goes_away_is_no_error(logs):
     assert (done.returncode, done.stderr) == (141, "")
 
 
+def test_a_closed_output_is_no_error(logs):
+    command = [sys.executable, "-m", "numpro_plugin.cli", "compare", *logs]
+    done = subprocess.run(["sh", "-c", 'exec "$@" >&-', "sh", *command], stderr=subprocess.PIPE, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
 COMPLETED_BY_BASH = r"""
 complete_line() {
   COMP_LINE="$1"; COMP_POINT=${#COMP_LINE}; COMP_TYPE=9; COMP_KEY=9; read -ra COMP_WORDS <<< "$1"; COMPREPLY=()

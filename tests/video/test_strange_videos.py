@@ -127,6 +127,17 @@ def test_pieces_of_matroska(tmp_path: Path):
     assert [read_counter(p) for p in frames.pixels] == [*range(50), *range(50)]
 
 
+def test_small_pictures_that_share_a_time_stamp(tmp_path: Path):
+    """In a program stream only the first picture that begins in a unit has one."""
+    rate, options = Fraction(1, 25), {"bf": "2", "b": "250k", "maxrate": "250k", "bufsize": "40k"}
+    path = write_counter_video(tmp_path / "a.mpg", range(50), time_base=rate, options=options, picture=textured_counter_frame)
+    with av.open(str(path)) as container:
+        stamped = [packet.dts is not None for packet in container.demux(video=0) if packet.size]
+    assert len(stamped) / 2 < sum(stamped) < len(stamped)
+    frames = sample_frames(path, fps=25, frame_size=None)
+    assert [read_counter(p) for p in frames.pixels] == list(range(50))
+
+
 def test_a_raw_stream_has_the_rate_that_it_was_coded_with(tmp_path: Path):
     """FFmpeg's average rate of raw streams is 25, whatever they hold."""
     path = write_counter_video(tmp_path / "a.h264", range(12), time_base=Fraction(1, 5), rate=5, options={"bf": "2"})
