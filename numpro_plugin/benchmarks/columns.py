@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     from numpro_plugin.benchmarks.annotations import Benchmark, Query
 
 _BEYOND = ("fps", "part_start", "part_end")
-_SPANS = frozenset(("spans", "start_time", "end_time"))
+_ENDS = ("start_time", "end_time")
+_SPANS = frozenset(("spans", *_ENDS))
 NAMES = (*COLUMNS, *_BEYOND)
 """What a column can be. ``fps`` is the frame rate in which the row's times count; ``part_start`` and ``part_end`` are seconds of the file:
 only this part is shown, and the other times count from its start."""
@@ -61,6 +62,8 @@ def parse_reading(columns: str | None, unit: str) -> Reading:
             raise NumProError(f"--columns {columns!r}: {pair!r} must be NAME=COLUMN, each name once; names: {', '.join(NAMES)}")
         names[ours] = theirs
     match = _UNIT.fullmatch(unit)
+    if "start_time" in names and names["start_time"] == names.get("end_time"):
+        raise NumProError(f"--columns {columns!r}: start_time and end_time must be two columns; if one holds both, name it spans")
     size = float(match["size"]) if match and match["size"] else None
     if match is None or size in (0, math.inf) or (match["unit"] == "clips" and size is None):
         raise NumProError(
@@ -117,7 +120,10 @@ def _query(position: int, row: dict[str, Any], reading: Reading) -> Query:
     settled = {*reading.columns, *(_SPANS if not _SPANS.isdisjoint(reading.columns) else ())}
     theirs = {*reading.columns.values(), *_BEYOND}
     usual = {name: value for name, value in row.items() if name not in theirs and COLUMN_OF.get(name) not in settled}
-    query = query_of_row(position, {**usual, **named}, only_known=not reading.columns, spans_needed=False)
+    merged = {**usual, **named}
+    if reading.unit != "seconds" and any(":" in str(value) for name, value in merged.items() if COLUMN_OF.get(name) in _ENDS):
+        raise ValueError(f"its times are clock times, so they do not count {reading.unit}; leave --unit out")
+    query = query_of_row(position, merged, only_known=not reading.columns, spans_needed=False)
     query = replace(query, spans_s=_in_seconds(query, beyond["fps"], reading))
     if beyond["part_start"] in (None, "") and beyond["part_end"] in (None, ""):
         return query

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from dataclasses import replace
 from pathlib import Path
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from numpro_plugin.benchmarks.annotations import Benchmark, Query
+
+log = logging.getLogger(__name__)
 
 _MOST_SHOWN = 10
 
@@ -137,7 +140,12 @@ def _read(benchmark: Benchmark, annotations: Path, *, yfcc_hash: str | os.PathLi
 
 def _annotated_lengths(benchmark: Benchmark, queries: list[Query], durations: str | os.PathLike[str] | None) -> dict[str, float]:
     """Seconds by video, as far as annotations and the official file of lengths say."""
-    lengths = {query.video: query.duration_s for query in queries if query.duration_s is not None and query.part_s is None}
+    lengths: dict[str, float] = {}
+    for query in queries:
+        if query.duration_s is not None and query.part_s is None:
+            before = lengths.setdefault(query.video, query.duration_s)
+            if durations is None and abs(before - query.duration_s) > _tolerance_s(benchmark):
+                log.warning("%s: its rows give it %g and %g seconds; the first counts", printable(query.video), before, query.duration_s)
     if durations is None:
         return lengths
     if benchmark.read_durations is None:
@@ -249,6 +257,7 @@ def _counted(rows: Iterator[dict[str, Any]], report: Report) -> Iterator[dict[st
         report.n_used += 1
         report.reversed_spans += any(start > end for start, end in row["spans_s"])
         report.beyond_end += max((max(span) for span in row["spans_s"]), default=0.0) > row["duration_s"]
+        report.starts_beyond_end += any(min(span) >= row["duration_s"] < max(span) for span in row["spans_s"])
         yield row
 
 

@@ -60,6 +60,8 @@ class Report:
     """Queries whose annotated start lies after the end; kept, and read the other way round by the metrics."""
     beyond_end: int = 0
     """Queries whose annotated span ends after the video; normal, kept as they are."""
+    starts_beyond_end: int = 0
+    """Queries with an annotated span that starts at the video's end or later, so that no frame of it is shown; kept as they are."""
     differing_durations: dict[str, tuple[float, float]] = field(default_factory=dict)
     """Videos that are more than a second longer or shorter than the durations file says: (file, annotation) in seconds."""
     annotations: str = ""

@@ -113,9 +113,12 @@ def read_jsonl(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
     for number, line in read_lines(path):
         if not line.strip():
             continue
+        if line.strip() in ("[", "{"):
+            raise NumProError(f"{path}:{number}: one JSON value goes over several lines here, so this is not JSON lines; name it .json")
         value = _parse(line, path, number)
         if not isinstance(value, dict):
-            raise NumProError(f"{path}:{number}: is not a JSON object but {type(value).__name__}")
+            hint = "; if the file is a single JSON list, name it .json" if isinstance(value, list) else ""
+            raise NumProError(f"{path}:{number}: is not a JSON object but {type(value).__name__}{hint}")
         yield number, value
 
 

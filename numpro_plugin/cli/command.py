@@ -36,6 +36,9 @@ def run_command(parser: argparse.ArgumentParser, argv: Sequence[str] | None) -> 
     Returns:
         The exit code: 0 if all is well, 1 if a problem was found, 2 for wrong use, 130 if stopped, 141 if the reader of the output went.
     """
+    for name in ("stdout", "stderr"):  # closed by whoever started the command, `numpro score ... >&-`
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115
     _complete(parser)
     try:
         args = parser.parse_args(argv)

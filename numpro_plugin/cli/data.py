@@ -141,6 +141,9 @@ def _lines(report: Report, table: Path) -> list[str]:
         reasons = ", ".join(f"{reason}: {count}" for reason, count in report.left_out.items())
         lines.append(f"  not evaluated by the benchmark's rules: {reasons}")
     lines.append(f"  spans that end after their video: {report.beyond_end} (normal, kept)")
+    if report.starts_beyond_end:
+        question = ": are the times seconds?" if report.starts_beyond_end * 2 > report.n_used else ""
+        lines.append(f"  of them that also start after it: {report.starts_beyond_end} (kept, but no frame shows them{question})")
     if report.reversed_spans:
         lines.append(f"  spans annotated end before start: {report.reversed_spans} (kept; the metrics read them the other way round)")
     listed = [

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import shutil
 import sys
@@ -70,7 +71,7 @@ def write_json(target: str | os.PathLike[str] | None, content: Any) -> None:
     """Write what ``--json`` asks for, whole or not at all: nothing without a target, to standard output with ``-``."""
     if target is None:
         return
-    written = json.dumps(content, indent=1)
+    written = json.dumps(_finite(content), indent=1, allow_nan=False)
     if str(target) == "-":
         print(written)
         return
@@ -79,3 +80,12 @@ def write_json(target: str | os.PathLike[str] | None, content: Any) -> None:
     else:
         write_text_whole(target, written + "\n")
     say(f"\nwritten: {target}")
+
+
+def _finite(content: Any) -> Any:
+    """The content with null for what is no number: JSON has no word for it, and most programs refuse the one that Python writes."""
+    if isinstance(content, dict):
+        return {key: _finite(value) for key, value in content.items()}
+    if isinstance(content, (list, tuple)):
+        return [_finite(value) for value in content]
+    return None if isinstance(content, float) and not math.isfinite(content) else content

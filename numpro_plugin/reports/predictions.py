@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from numpro_plugin.benchmarks.text_files import read_json_entries, read_jsonl
+from numpro_plugin.benchmarks.text_files import file_kind, read_json_entries, read_jsonl
 from numpro_plugin.errors import NumProError
 from numpro_plugin.reports.layouts import KNOWN, by_id, is_keyed, is_of_id, keyed_answers, recognise
 
@@ -25,7 +25,10 @@ def read_predictions(path: Path) -> Iterator[Prediction]:
         NumProError: not one of the known layouts, or broken, with the line (of JSON files the position in the list, or the id).
     """
     empty = True
-    rows = _of_lines(path) if path.name.removesuffix(".gz").endswith((".jsonl", ".txt", ".log")) else _of_json(path)
+    kind = file_kind(path)
+    if kind in ("csv", "tsv", "parquet"):
+        raise NumProError(f"{path}: predictions are JSON or JSON lines (.json, .jsonl, .gz may follow), not {kind}.\n{KNOWN}")
+    rows = _of_lines(path) if kind in ("jsonl", "txt", "log") else _of_json(path)
     for row in rows:
         empty = False
         yield row

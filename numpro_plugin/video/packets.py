@@ -8,6 +8,7 @@ pixels.
 from __future__ import annotations
 
 import logging
+import math
 import os
 from dataclasses import dataclass, replace
 from fractions import Fraction
@@ -19,7 +20,7 @@ import numpy as np
 from av.error import FFmpegError
 
 from numpro_plugin.errors import NumProError
-from numpro_plugin.video.clocks import by_rate, in_decoding_order, one_clock
+from numpro_plugin.video.clocks import by_rate, counted_on, in_decoding_order, one_clock
 from numpro_plugin.video.truncation import promised_duration_s, truncation
 
 if TYPE_CHECKING:
@@ -173,18 +174,23 @@ def read_packets(path: str | os.PathLike[str]) -> PacketIndex:
         reorders = context.has_b_frames
     pts, dts = one_clock(fields.pts, fields.dts, time_base, name, runs_over=format_name in ("mpeg", "mpegts"))
     is_avi = format_name == "avi"
+    repeats = reorders and in_decoding_order(pts, dts)
     # AVI has a place for each packet, FFmpeg's `dts`, and no times; its `pts` is a guess, needed where the order is another.
-    first, second = (dts, pts) if is_avi and not reorders else (pts, dts)
+    first, second = (dts, pts) if (is_avi and not reorders) or repeats else (pts, dts)
     times = [a if a is not None else b for a, b in zip(first, second, strict=True)]
     stamped = [t is not None for t in times]
     shown = fields.shown
     if sum(stamped) * 2 >= len(stamped):
-        # Field-coded H.264: the second field is a separate packet without a time stamp and belongs to the picture before it.
-        shown = [show and has for show, has in zip(shown, stamped, strict=True)]
-        known = [t if t is not None else 0 for t in times]
-        missing = any(p is None and has for p, has in zip(pts, stamped, strict=True))
+        # Field-coded H.264: the second field is a separate packet without a time stamp and belongs to the picture before it. Small pictures
+        # in MPEG-PS share one stamp; each lasts a frame.
+        least = 0.75 / (context.framerate * time_base) if context.framerate else math.inf
+        own = [not has and duration > least for has, duration in zip(stamped, fields.duration, strict=True)]
+        shown = [show and (has or alone) for show, has, alone in zip(shown, stamped, own, strict=True)]
+        known = counted_on(dts, fields.duration) if any(own) else [t if t is not None else 0 for t in times]
+        missing = any(own) or any(p is None and has for p, has in zip(pts, stamped, strict=True))
     else:
-        known = by_rate(len(times), rate, time_base)
+        # Of raw streams FFmpeg's average is a number that it takes for granted.
+        known = by_rate(len(times), context.framerate or rate, time_base)
         missing = True
     index = _index(
         name,
@@ -193,7 +199,7 @@ def read_packets(path: str | os.PathLike[str]) -> PacketIndex:
         shown,
         time_base=time_base,
         rate=rate,
-        trusted=not (missing or (is_avi and not context.codec.intra_only) or (reorders and in_decoding_order(pts, dts))),
+        trusted=not (missing or (is_avi and not context.codec.intra_only) or repeats),
         context=context,
         may_change=format_name == "flv",
         metadata=metadata,

@@ -55,6 +55,20 @@ def test_json_and_nothing_else(films, capsys, tmp_path):
     assert "nowhere does not exist" in capsys.readouterr().err
 
 
+def test_times_that_are_no_seconds_are_asked_about(films, capsys):
+    films.write_text("video,query,start_time,end_time\n0.mp4,a hat,500,1500\n1.mp4,a cat,0,1000\n0.mp4,a dog,1200,1900\n")
+    assert prepare(films) == 0
+    shown = capsys.readouterr().out
+    assert "spans that end after their video: 3 (normal, kept)" in shown
+    assert "of them that also start after it: 2 (kept, but no frame shows them: are the times seconds?)" in shown
+
+
+def test_rows_that_differ_about_a_video_are_named(tmp_path, capsys, caplog):
+    (tmp_path / "a.csv").write_text("video,query,duration\na,x,10\na,y,90\n")
+    assert main(["prepare", "custom", "--annotations", str(tmp_path / "a.csv"), "--without-videos"]) == 0
+    assert "a: its rows give it 10 and 90 seconds; the first counts" in caplog.text
+
+
 def test_check_shows_ten_and_writes_all(tmp_path, capsys):
     (tmp_path / "videos").mkdir()
     rows = []

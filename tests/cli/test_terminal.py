@@ -77,6 +77,15 @@ def test_json_on_standard_output_stands_alone(logs, tmp_path, capsys, verb):
     assert main([verb, *arguments, "--json", "/dev/null"]) == 0
 
 
+def test_json_has_no_word_for_a_figure_that_does_not_exist(tmp_path, capsys):
+    rows = [{"qid": 1, "vid": "v", "query": "q", "duration": 60, "relevant_windows": [[0, 5], [9, 12]]}]
+    for name, more in (("t.jsonl", {}), ("p.jsonl", {"pred_relevant_windows": [[0, 5, 1], [8, 12, 0.5]]})):
+        (tmp_path / name).write_text(json.dumps({**rows[0], **more}))
+    assert main(["score", "moment", str(tmp_path / "p.jsonl"), "--truth", str(tmp_path / "t.jsonl"), "--json", "-"]) == 0
+    content = json.loads(capsys.readouterr().out, parse_constant=lambda word: pytest.fail(f"{word} is not JSON"))
+    assert content["metrics"]["MR-long-mAP"] is None
+
+
 @pytest.mark.parametrize(
     "arguments",
     [
@@ -126,6 +135,12 @@ def test_a_reader_that_goes_away_is_no_error(logs):
     )
     os.close(write)
     assert (done.returncode, done.stderr) == (141, "")
+
+
+def test_a_closed_output_is_no_error(logs):
+    command = [sys.executable, "-m", "numpro_plugin.cli", "compare", *logs]
+    done = subprocess.run(["sh", "-c", 'exec "$@" >&-', "sh", *command], stderr=subprocess.PIPE, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 COMPLETED_BY_BASH = r"""

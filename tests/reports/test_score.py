@@ -113,6 +113,8 @@ def test_a_query_without_highlight_prediction_scores_nothing(tmp_path, official)
         ("p.json", '[{"id": 1, "respon', ":1: is not JSON"),
         ("p.jsonl", '{"qid": 1, "pred_relevant_windows": []}\n{"qid": 2\n', ":2: is not JSON"),
         ("p.jsonl", '{"a": 1}\n', ":1: is not a prediction of a known layout (keys: a)"),
+        ("p.csv", "id,response\n1,x\n", "predictions are JSON or JSON lines (.json, .jsonl, .gz may follow), not csv"),
+        ("p.JSONL", '{"a": 1}\n', ":1: is not a prediction of a known layout (keys: a)"),
         ("p.json", '{"a": 1}', "is not a prediction file of a known layout"),
         ("p.json", '{"1": {"timestamp": [5]}}', "timestamp must be a list of [start, end]"),
         ("p.json", '[{"id": 1, "response": "x", "gt_start": -1, "gt_end": 2}]', ":0: -1 must be 0 seconds or more"),

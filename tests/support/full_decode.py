@@ -72,7 +72,7 @@ def decode_fully(path: Path, *, memory: Memory = "reused") -> Decoded:
         turn: list[int] = []
         is_avi = container.format.name == "avi"
         tick = stream.time_base
-        rate = stream.average_rate or stream.guessed_rate or Fraction(25)
+        rate = stream.codec_context.framerate or stream.average_rate or stream.guessed_rate or Fraction(25)
         for packet in _packets(container, stream):
             if packet is not None:
                 shown = bool(packet.size) and not packet.is_discard
@@ -150,10 +150,11 @@ def _times(frames: list[tuple[int | None, Any]], packets: list[_Stamps], *, is_a
     """
     own = [pts for pts, _ in frames]
     ascends = all(a is not None and b is not None and a <= b for a, b in pairwise(own))
-    if not is_avi and None not in own and (ascends or any(p.pts != p.dts for p in packets)):
+    repeats = len({p.pts - p.dts for p in packets[1:] if p.pts is not None and p.dts is not None}) < 2
+    if not is_avi and None not in own and (ascends or not repeats):
         return list(own)
     shown = [k for k, packet in enumerate(packets) if packet.shown]
-    stamps = [packets[k].stamp for k in shown]
+    stamps = [packets[k].dts if repeats and not is_avi else packets[k].stamp for k in shown]
     places = sorted(stamp for stamp in stamps if stamp is not None)
     if 2 * len(places) < len(shown):
         places = [k * step for k in range(len(shown))]

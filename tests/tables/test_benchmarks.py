@@ -98,7 +98,7 @@ def broken(rows, **changes):
         ("activitynet", broken(ACTIVITYNET, timestamps=[[0, 1], [2]]), "is not a pair [start, end]"),
         ("activitynet", {"../v": ACTIVITYNET["v_AAAAAAAAAAA"]}, "a path inside the folder of videos"),
         ("activitynet", {"v": {"duration": 3}}, "has no 'timestamps'"),
-        ("didemo", broken(DIDEMO, times=[[0, 6]]), "annotation 7: chunks [0, 6] are not within 0 to 5"),
+        ("didemo", broken(DIDEMO, times=[[0, 6]]), "annotation 7: chunks [0, 6] are not first and last within 0 to 5"),
         ("didemo", broken(DIDEMO, times=[[3, 2]]), "chunks [3, 2]"),
         ("didemo", broken(DIDEMO, times=[]), "has no annotator"),
         ("didemo", broken(DIDEMO, video="../../x.mov"), "a path inside the folder of videos"),

@@ -106,6 +106,9 @@ def test_durations(tmp_path):
         read_durations(path)
     assert f"{path}:2: length of video 'AAAAA'" in str(error.value)
     assert f"{path}:3: length of video 'BBBBB'" in str(error.value)
+    path.write_text("id,length\nAAAAA,10\nAAAAA,12\n")
+    with pytest.raises(NumProError, match=":3: gives video 'AAAAA' 12 seconds, a line before it 10"):
+        read_durations(path)
     path.write_text("a,b\n1,2\n")
     with pytest.raises(NumProError, match="no columns 'id' and 'length'"):
         read_durations(path)

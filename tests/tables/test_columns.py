@@ -146,6 +146,18 @@ def test_a_map_that_is_none(columns):
         parse_reading(columns, "seconds")
 
 
+def test_one_column_is_not_both_ends():
+    with pytest.raises(NumProError, match="start_time and end_time must be two columns; if one holds both, name it spans"):
+        parse_reading("start_time=when,end_time=when", "seconds")
+
+
+def test_clock_times_count_no_frames(tmp_path):
+    path = write(tmp_path / "x.jsonl", [{"video": "v", "query": "q", "start": "0:25", "end": "0:50"}])
+    assert read_file(path, parse_reading(None, "seconds"))[0].spans_s == ((25, 50),)
+    with pytest.raises(NumProError, match=":1: its times are clock times, so they do not count frames; leave --unit out"):
+        read_file(path, parse_reading(None, "frames:25"))
+
+
 def test_a_rate_without_frames():
     with pytest.raises(NumProError, match=r"--columns fps=rate: is for times that count frames; add --unit frames"):
         parse_reading("video=path,fps=rate", "seconds")

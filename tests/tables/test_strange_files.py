@@ -68,6 +68,8 @@ REFUSED = {
     "list_of_numbers.json": ("[1, 2]", ":0: is not a row"),
     "frames.json": ('{"s13.avi": {"timestamps": [[1, 90]], "sentences": ["q"], "num_frames": 99, "fps": 29.4}}', "its times are frames"),
     "lines.json": (one() + "\n" + one() + "\n", ":2: a second value begins here, so this is not JSON but JSON lines; name it .jsonl"),
+    "list.jsonl": (f"[{one()}]\n", ":1: is not a JSON object but list; if the file is a single JSON list, name it .json"),
+    "spread.jsonl": (f"[\n{one()}\n]\n", ":1: one JSON value goes over several lines here, so this is not JSON lines; name it .json"),
     "row.json": (one(), "is a single row and no list of rows"),
     "sets_by_video.json": ('{"a": {"timestamps": [[[1, 2], [3, 4]]], "sentences": ["q"]}}', "gives a query a list of spans"),
     "unknown_by_video.json": ('{"a": {"timestamps": [[1, 9]], "sentences": ["q"], "unit": "ms"}}', "unknown key 'unit'"),

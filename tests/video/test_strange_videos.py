@@ -109,6 +109,51 @@ def test_a_clock_that_starts_again(tmp_path: Path, caplog: pytest.LogCaptureFixt
     assert "its clock restarts" in caplog.text
 
 
+@pytest.mark.parametrize("suffix", ["mkv", "nut"])
+def test_pictures_far_apart_and_out_of_order_are_no_new_clock(tmp_path: Path, suffix: str, caplog: pytest.LogCaptureFixture):
+    """Two frames a second with B-frames: the first packets have no decoding time, and their presentation times jump by seconds."""
+    path = write_counter_video(tmp_path / f"a.{suffix}", range(20), time_base=Fraction(1, 2), rate=2)
+    frames = sample_frames(path, fps=2, frame_size=None)
+    assert [read_counter(p) for p in frames.pixels] == list(range(20))
+    assert not caplog.records
+
+
+def test_pieces_of_matroska(tmp_path: Path):
+    """The second one's decoding times are those of its presentation."""
+    piece = write_counter_video(tmp_path / "piece.mkv", CFR[:50])
+    path = tmp_path / "both.mkv"
+    path.write_bytes(2 * piece.read_bytes())
+    frames = sample_frames(path, fps=25, frame_size=None)
+    assert [read_counter(p) for p in frames.pixels] == [*range(50), *range(50)]
+
+
+def test_small_pictures_that_share_a_time_stamp(tmp_path: Path):
+    """In a program stream only the first picture that begins in a unit has one."""
+    rate, options = Fraction(1, 25), {"bf": "2", "b": "250k", "maxrate": "250k", "bufsize": "40k"}
+    path = write_counter_video(tmp_path / "a.mpg", range(50), time_base=rate, options=options, picture=textured_counter_frame)
+    with av.open(str(path)) as container:
+        stamped = [packet.dts is not None for packet in container.demux(video=0) if packet.size]
+    assert len(stamped) / 2 < sum(stamped) < len(stamped)
+    frames = sample_frames(path, fps=25, frame_size=None)
+    assert [read_counter(p) for p in frames.pixels] == list(range(50))
+
+
+def test_a_raw_stream_has_the_rate_that_it_was_coded_with(tmp_path: Path):
+    """FFmpeg's average rate of raw streams is 25, whatever they hold."""
+    path = write_counter_video(tmp_path / "a.h264", range(12), time_base=Fraction(1, 5), rate=5, options={"bf": "2"})
+    frames = sample_frames(path, fps=5, frame_size=None)
+    assert frames.timeline.duration_s == pytest.approx(2.4)
+    assert [read_counter(p) for p in frames.pixels] == list(range(12))
+
+
+@pytest.mark.parametrize("codec", ["libx264", "mpeg2video"])
+def test_asf_has_decoding_times_alone(tmp_path: Path, codec: str):
+    path = write_counter_video(tmp_path / "a.asf", range(50), time_base=Fraction(1, 25), codec=codec, options={"bf": "2", "b": "1M"})
+    frames = sample_frames(path, fps=25, frame_size=None)
+    assert frames.timeline.duration_s == pytest.approx(2)
+    assert [read_counter(p) for p in frames.pixels] == list(range(50))
+
+
 def test_a_clock_that_starts_again_before_the_first(tmp_path: Path):
     """FFmpeg takes it for one that ran over, 26.5 hours later."""
     rate = Fraction(1, 25)

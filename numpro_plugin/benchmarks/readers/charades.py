@@ -75,7 +75,9 @@ def read_durations(path: Path) -> dict[str, float]:
         if not {"id", "length"} <= set(row):
             raise NumProError(f"{path}: has no columns 'id' and 'length' (found: {', '.join(map(repr, row))}); use Charades_v1_test.csv")
         try:
-            durations[row["id"]] = duration(float(row["length"]))
+            length_s = duration(float(row["length"]))
+            if durations.setdefault(row["id"], length_s) != length_s:
+                problems.append((number, f"gives video {row['id']!r} {length_s:g} seconds, a line before it {durations[row['id']]:g}"))
         except ValueError:
             problems.append((number, f"length of video {row['id']!r} must be seconds above 0, got {row['length']!r}"))
     raise_all(path, problems, "Use the official file as it was downloaded.")

@@ -67,7 +67,7 @@ def _annotators(times: Any, segments: Any) -> list[tuple[float, float]]:
         if not isinstance(chunks, list) or len(chunks) != 2 or not all(map(_is_count, chunks)):
             raise ValueError(f"{chunks!r} is not a pair [first chunk, last chunk]")
         if not chunks[0] <= chunks[1] < segments:
-            raise ValueError(f"chunks {chunks} are not within 0 to {segments - 1}")
+            raise ValueError(f"chunks {chunks} are not first and last within 0 to {segments - 1}")
     return [(CHUNK_S * first, min(CHUNK_S * (last + 1), CHUNK_S * segments)) for first, last in times]
 
 
