@@ -7,7 +7,7 @@ import re
 from dataclasses import asdict, dataclass, field, fields, replace
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
-from numpro_plugin.encoding import NUMBER, PLAIN, TimeEncoding
+from numpro_plugin.encoding import NUMBER, PLAIN, TimeEncoding, encoding_of
 from numpro_plugin.errors import NumProError
 from numpro_plugin.numbering import NumberStyle
 from numpro_plugin.progress_bar import bar_height
@@ -134,7 +134,7 @@ class NumProSettings:
                 raise NumProError(f"unknown style setting(s) {', '.join(sorted(unknown))}; allowed: {', '.join(sorted(styles))}")
             values["style"] = NumberStyle(**values["style"])
         if "encoding" in values:
-            values["encoding"] = TimeEncoding.from_dict(values["encoding"])
+            values["encoding"] = encoding_of(values["encoding"])
         return cls(**values)
 
     def pixel_dict(self) -> dict[str, Any]:

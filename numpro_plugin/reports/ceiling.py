@@ -58,7 +58,7 @@ def check_ceiling(encoding: TimeEncoding, rates: Sequence[Rate]) -> None:
     if not encoding.shows_time:
         raise NumProError(f"encoding {encoding.name} shows no times, so an answer may name any and there is no ceiling")
     for rate in rates:
-        encoding.check_rate(FPS_LADDER[-1] if rate == "auto" else rate)
+        encoding.check_rate(FPS_LADDER[-1] if rate == "auto" else rate, automatic=rate == "auto")
 
 
 @lru_cache(maxsize=10_000)  # DiDeMo has few different annotations
