@@ -91,7 +91,8 @@ class NumProSettings:
         if (grid := self.encoding.grid) and (size[0] % grid.columns or size[1] % grid.rows):
             raise NumProError(
                 f"a grid of {grid.columns} x {grid.rows} frames does not fit frame_size={size[0]}x{size[1]}: the width must be a multiple "
-                f"of {grid.columns}, the height of {grid.rows}"
+                f"of {grid.columns}, the height of {grid.rows}; a grid of such frames is frame_size={size[0] * grid.columns}x"
+                f"{size[1] * grid.rows}"
             )
 
     @property

@@ -11,7 +11,8 @@ from numpro_plugin.benchmarks.text_files import read_jsonl
 from numpro_plugin.errors import NumProError
 from numpro_plugin.reports.bootstrap import paired_intervals
 from numpro_plugin.reports.compare import CHANGE, read_scores
-from numpro_plugin.sweep.run import RECORD, cells_folder, read_record, table_of
+from numpro_plugin.sweep.run import RECORD, cells_folder, read_record
+from numpro_plugin.sweep.tasks import table_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -35,7 +36,9 @@ class Row:
     tokens: float | None = None
     """That the model reads, a query: mean over queries; None where the model does not tell."""
     seconds: float | None = None
-    """A query; None if some answers were there before the cell was evaluated."""
+    """A query, of the whole evaluation; None if some answers were there before the cell was evaluated."""
+    clips_made: int = 0
+    """Videos that were read or drawn on for this cell, and then kept: its seconds are longer by that."""
     ceiling: float | None = None
     """The highest possible value of the metric that differences are of."""
     problem: str | None = None
@@ -107,6 +110,7 @@ def _table(
         row.tokens = _tokens(log)
         if not record.get("answers_from_earlier_runs"):
             row.seconds = record["seconds"] / max(1, sum(record["queries"].values()))
+            row.clips_made = record.get("clips_made") or 0
     metric = next((name for name in CHANGE if all(name in run.metrics for run in runs.values())), "mIoU")
     shared = _shared(runs)
     for row in rows:
