@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from numpro_plugin import NumProError, NumProSettings
@@ -90,6 +90,7 @@ def test_marks(time_s: float, seconds: str, clock: str) -> None:
     assert mark_of("clock", time_s) == clock
 
 
+@settings(deadline=None)
 @given(st.integers(0, 5000), st.sampled_from([0.25, 0.5, 1.0, 2.0, 4.0, 5.0, 8.0, 25.0, 240.0]))
 def test_a_seconds_mark_is_the_frames_time(number: int, fps: float) -> None:
     assert abs(float(mark_of("seconds", number / fps)) - number / fps) <= 0.0005 + 1e-9
@@ -106,6 +107,7 @@ def test_clocks_that_would_collide_are_refused() -> None:
     assert settings_from_environment({"NUMPRO_FPS": "auto", "NUMPRO_ENCODING": "seconds"}).fps == 4
 
 
+@settings(deadline=None)
 @given(st.integers(1, 300), st.integers(1, 6), st.integers(1, 6), st.data())
 def test_a_grid_shows_every_frame_and_no_picture_for_nothing(count: int, columns: int, rows: int, data: st.DataObject) -> None:
     grid = Grid(columns, rows, data.draw(st.integers(1, columns * rows)))

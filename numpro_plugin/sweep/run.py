@@ -122,18 +122,17 @@ def run_cells(cells: Sequence[Cell], sweep: SweepSettings, weights: Weights, out
         Why cells failed, by name; the others went on.
 
     Raises:
-        NumProError: a task that does not exist.
+        NumProError: a model or task that does not exist.
     """
-    import lmms_eval.models  # noqa: F401 (loads the entry points, which add NumPro's tasks)
+    from lmms_eval.models import list_available_models  # loads the entry points, which add NumPro's tasks
     from lmms_eval.tasks import TaskManager
+
+    _check_known("--model", sweep.model, list_available_models(include_aliases=True))
 
     # Made by name, which decides the prompts that tasks have for it. It is an index of task files, the same for all cells.
     manager = TaskManager("WARNING", model_name=sweep.model)
-    if unknown := [task for task in sweep.tasks if task not in manager.all_tasks]:
-        close = difflib.get_close_matches(unknown[0], manager.all_tasks, n=3)
-        raise NumProError(
-            f"--tasks {unknown[0]}: no such task; " + (f"did you mean {', '.join(close)}?" if close else "lmms-eval tasks lists them")
-        )
+    for task in sweep.tasks:
+        _check_known("--tasks", task, manager.all_tasks)
     _join_processes()
     failed = {}
     for k, cell in enumerate(cells):
@@ -150,6 +149,12 @@ def run_cells(cells: Sequence[Cell], sweep: SweepSettings, weights: Weights, out
             log.error("cell %s failed: %s", cell.name, problem)
             failed[cell.name] = problem
     return failed
+
+
+def _check_known(flag: str, name: str, known: Sequence[str]) -> None:
+    if name not in known:
+        close = difflib.get_close_matches(name, known, n=3)
+        raise NumProError(f"{flag} {name} is unknown to lmms-eval" + (f"; did you mean {', '.join(close)}?" if close else ""))
 
 
 def _run(cell: Cell, sweep: SweepSettings, weights: Weights, out: Path, manager: Any) -> None:
@@ -182,7 +187,6 @@ def _run(cell: Cell, sweep: SweepSettings, weights: Weights, out: Path, manager:
     if results is None:  # not the first process
         return
     samples = results.pop("samples")
-    unknown = None if sweep.model != "numpro" or "resume=False" in sweep.model_args else "not known"
     record = {
         **sweep.identity(),
         "cell": cell.name,
@@ -192,7 +196,7 @@ def _run(cell: Cell, sweep: SweepSettings, weights: Weights, out: Path, manager:
         "seconds": seconds,
         "clips_made": len(made),
         "seconds_to_load": loaded_s,
-        "answers_from_earlier_runs": getattr(model, "answers_from_log", unknown),
+        "answers_from_earlier_runs": getattr(model, "answers_from_log", None),
         "queries": {task: len(of_task) for task, of_task in samples.items()},
     }
     target.parent.mkdir(parents=True, exist_ok=True)
