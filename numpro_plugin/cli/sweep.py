@@ -43,7 +43,7 @@ def add_sweep_verb(verbs: Any) -> None:
     verb.add_argument("--fps", type=_list, default=["0.5"], metavar="RATES", help="numbers per second, with commas (default: 0.5), or auto")
     verb.add_argument("--styles", nargs="+", default=[], metavar="STYLE", help="each KEY=VALUE;KEY=VALUE: 'color=blue;font_size=60'")
     verb.add_argument("-o", "--out", type=Path, required=True, metavar="DIR", help="folder of the sweep")
-    verb.add_argument("--limit", type=float, help="only the first N queries of each task")
+    verb.add_argument("--limit", type=float, metavar="N", help="only the first N queries of each task; below 1 this share of them")
     verb.add_argument("--batch_size", "--batch-size", default="1", metavar="N", help="as for lmms-eval (default: 1)")
     verb.add_argument("--device", help="as for lmms-eval")
     verb.add_argument("--gen_kwargs", "--gen-kwargs", help="as for lmms-eval")
@@ -64,6 +64,8 @@ def _sweep(args: argparse.Namespace) -> int:
     from numpro_plugin.sweep.cells import plan_cells, share_of
     from numpro_plugin.sweep.tasks import single_tasks, unprepared
 
+    if args.limit is not None and args.limit <= 0:
+        raise NumProError(f"--limit {args.limit:g} must be above 0: a number of queries, or below 1 a share of them")
     tasks = single_tasks(args.tasks)
     lacking = unprepared(tasks)
     encodings = list(parse_encodings(args.encodings, name="--encodings"))
@@ -111,6 +113,7 @@ def _report(args: argparse.Namespace, cells: Sequence[Cell], sweep: SweepSetting
 
 def _dry_run(args: argparse.Namespace, cells: Sequence[Cell], mine: Sequence[Cell], tasks: Sequence[str], lacking: dict[str, str]) -> int:
     from numpro_plugin.sweep.results import ceiling_of
+    from numpro_plugin.sweep.tasks import first_queries
 
     if not mine:
         raise NumProError(f"--shard {args.shard}: there are only {len(cells)} cells")
@@ -118,7 +121,11 @@ def _dry_run(args: argparse.Namespace, cells: Sequence[Cell], mine: Sequence[Cel
     for cell in mine:
         settings = cell.settings
         of_tasks = {
-            task: None if settings is None else ceiling_of(task, settings, automatic_rate=dict(cell.variables)["NUMPRO_FPS"] == "auto")
+            task: None
+            if settings is None or task in lacking
+            else ceiling_of(
+                task, settings, automatic_rate=dict(cell.variables)["NUMPRO_FPS"] == "auto", queries=first_queries(task, args.limit)
+            )
             for task in tasks
         }
         rows.append([cell.name, *("" if value is None else f"{value:.2f}" for value in of_tasks.values())])

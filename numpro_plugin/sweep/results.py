@@ -72,9 +72,17 @@ def task_tables(out: Path, cells: Sequence[Cell], tasks: Sequence[str], problems
     return [_table(out, task, cells, records, problems, seed) for task in found]
 
 
-def ceiling_of(task: str, settings: NumProSettings, *, automatic_rate: bool) -> float | None:
-    """The highest mIoU (of sets: mIoU_set) that an answer in shown marks can have on a task's table; None for tasks without one,
-    for own queries asked for as sets, and for highlights."""
+def ceiling_of(task: str, settings: NumProSettings, *, automatic_rate: bool, queries: int | None = None) -> float | None:
+    """The highest mIoU (of sets: mIoU_set) that an answer in shown marks can have on a task's table.
+
+    None for tasks without one, for own queries asked for as sets, and for highlights.
+
+    Args:
+        task: its name.
+        settings: how its videos are shown.
+        automatic_rate: whether the rate follows each video's length.
+        queries: how many of the table's are asked, which are its first; None: all.
+    """
     from numpro_plugin.reports.ceiling import ceilings
 
     path = table_of(task)
@@ -82,7 +90,7 @@ def ceiling_of(task: str, settings: NumProSettings, *, automatic_rate: bool) -> 
         return None
     try:
         rate: Rate = "auto" if automatic_rate else settings.fps
-        scores = ceilings(path, [rate], max_frames=settings.max_frames, encoding=settings.encoding)[rate]
+        scores = ceilings(path, [rate], max_frames=settings.max_frames, encoding=settings.encoding, queries=queries)[rate]
     except NumProError:
         return None
     return next((scores[metric] for metric in CHANGE if metric in scores), None)
@@ -92,11 +100,12 @@ def _table(
     out: Path, task: str, cells: Sequence[Cell], records: dict[str, dict[str, Any] | None], problems: dict[str, str], seed: int
 ) -> TaskTable:
     rows, runs = [], {}
+    asked = next((record["queries"][task] for record in records.values() if record and task in record["queries"]), None)
     for cell in cells:
         row = Row(cell.name, problem=cell.problem or problems.get(cell.name))
         rows.append(row)
         if cell.settings is not None:
-            row.ceiling = ceiling_of(task, cell.settings, automatic_rate=dict(cell.variables)["NUMPRO_FPS"] == "auto")
+            row.ceiling = ceiling_of(task, cell.settings, automatic_rate=dict(cell.variables)["NUMPRO_FPS"] == "auto", queries=asked)
         record = records[cell.name]
         if record is None:
             row.problem = row.problem or "not evaluated yet"

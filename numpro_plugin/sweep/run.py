@@ -112,7 +112,10 @@ def read_record(folder: Path) -> dict[str, Any] | None:
 def shown_settings(cell: Cell, out: Path) -> dict[str, Any] | None:
     """What a cell's videos are shown by: as its record has it, else as planned; None for a cell that is not possible."""
     record = read_record(cells_folder(out) / cell.name)
-    return record["settings"] if record else cell.settings and cell.settings.to_dict()
+    if record is not None:
+        shown: dict[str, Any] = record["settings"]
+        return shown
+    return None if cell.settings is None else cell.settings.to_dict()
 
 
 def run_cells(cells: Sequence[Cell], sweep: SweepSettings, weights: Weights, out: Path) -> dict[str, str]:

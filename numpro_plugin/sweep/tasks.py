@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from importlib.resources import files
 from typing import TYPE_CHECKING
@@ -54,6 +55,14 @@ def table_of(task: str) -> Path | None:
     if not task.startswith("numpro_") or name not in BENCHMARKS:
         return None
     return table_path(name, default_split(BENCHMARKS[name]))
+
+
+def first_queries(task: str, limit: float | None) -> int | None:
+    """How many of a task's queries lmms-eval asks with a ``--limit``, which below 1 is a share of them; None: all."""
+    path = table_of(task)
+    if limit is None or path is None:
+        return None
+    return int(limit) if limit >= 1 else math.ceil(limit * read_report(path).n_used)
 
 
 def table_state(task: str) -> str | None:

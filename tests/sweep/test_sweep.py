@@ -75,6 +75,10 @@ def test_a_sweep_writes_one_table_in_every_form(table: Path, tmp_path: Path, cap
     before = {path: path.stat().st_mtime_ns for path in (out / "cells").rglob("*.jsonl")}
     assert sweep(out) == 0  # nothing is asked again
     assert {path: path.stat().st_mtime_ns for path in (out / "cells").rglob("*.jsonl")} == before
+    assert sweep(tmp_path / "first", "--limit", "1", fps="0.5") == 0
+    _, first = scores(tmp_path / "first")["rows"]
+    assert first["metrics"]["mIoU"] == pytest.approx(first["ceiling"])  # of the queries that were asked
+    assert first["ceiling"] != pytest.approx(half["ceiling"])
     assert sweep(out, "--limit", "2") == 1
     assert "was made with limit=None, now it is 2.0" in capsys.readouterr().err
 
