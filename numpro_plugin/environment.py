@@ -110,6 +110,8 @@ def settings_from_environment(
     try:
         if encoding is not None:
             settings["encoding"] = encoding
+        if environ.get("NUMPRO_FPS") == "auto" and "encoding" in settings:
+            settings["encoding"].check_rate(settings["fps"], automatic=True)
         return NumProSettings(**settings, style=NumberStyle(**style))
     except NumProError as error:
         raise NumProError(f"{error} (from NUMPRO_* environment variables)") from error

@@ -22,6 +22,19 @@ def bar_height(height: int) -> int:
     return max(1, height // 8)
 
 
+def check_room(labels: Sequence[str], size: tuple[int, int]) -> int:
+    """How wide the widest label is on pictures of ``size`` (width, height), strip included, in pixels.
+
+    Raises:
+        NumProError: it leaves no room for the track.
+    """
+    width, height = size
+    room = max((_label_width(label, bar_height(height)) for label in labels), default=0)
+    if room > width * 0.6:
+        raise NumProError(f"frames of {width} x {height} pixels are too narrow for a bar with times such as {max(labels, key=len)!r}")
+    return room
+
+
 def draw_bars(
     pixels: NDArray[np.uint8], times_s: Sequence[float], labels: Sequence[str], *, duration_s: float, height: int, color: str
 ) -> NDArray[np.uint8]:
@@ -42,9 +55,7 @@ def draw_bars(
         NumProError: the labels leave no room for the track.
     """
     above, width = pixels.shape[1:3]
-    room = max(_label_width(label, height - above) for label in labels)
-    if room > width * 0.6:
-        raise NumProError(f"frames of {width} x {height} pixels are too narrow for a bar with times such as {max(labels, key=len)!r}")
+    room = check_room(labels, (width, height))
     out = np.empty((len(pixels), height, width, 3), dtype=np.uint8)
     out[:, :above] = pixels
     for frame, time_s, label in zip(out, times_s, labels, strict=True):

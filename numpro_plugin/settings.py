@@ -7,7 +7,7 @@ import re
 from dataclasses import asdict, dataclass, field, fields, replace
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
-from numpro_plugin.encoding import NUMBER, PLAIN, TimeEncoding
+from numpro_plugin.encoding import NUMBER, PLAIN, TimeEncoding, encoding_of
 from numpro_plugin.errors import NumProError
 from numpro_plugin.numbering import NumberStyle
 from numpro_plugin.progress_bar import bar_height
@@ -91,7 +91,8 @@ class NumProSettings:
         if (grid := self.encoding.grid) and (size[0] % grid.columns or size[1] % grid.rows):
             raise NumProError(
                 f"a grid of {grid.columns} x {grid.rows} frames does not fit frame_size={size[0]}x{size[1]}: the width must be a multiple "
-                f"of {grid.columns}, the height of {grid.rows}"
+                f"of {grid.columns}, the height of {grid.rows}; a grid of such frames is frame_size={size[0] * grid.columns}x"
+                f"{size[1] * grid.rows}"
             )
 
     @property
@@ -134,7 +135,7 @@ class NumProSettings:
                 raise NumProError(f"unknown style setting(s) {', '.join(sorted(unknown))}; allowed: {', '.join(sorted(styles))}")
             values["style"] = NumberStyle(**values["style"])
         if "encoding" in values:
-            values["encoding"] = TimeEncoding.from_dict(values["encoding"])
+            values["encoding"] = encoding_of(values["encoding"])
         return cls(**values)
 
     def pixel_dict(self) -> dict[str, Any]:

@@ -10,7 +10,8 @@ import numpy as np
 
 from numpro_plugin.encoding import drawn_kind
 from numpro_plugin.numbering import check_fit, draw_marks, draw_numbers
-from numpro_plugin.progress_bar import draw_bars
+from numpro_plugin.progress_bar import check_room, draw_bars
+from numpro_plugin.timeline import Timeline, kept_numbers
 from numpro_plugin.video.sampling import Frames, sample_frames
 
 if TYPE_CHECKING:
@@ -92,6 +93,20 @@ def marked_frames(frames: Frames, settings: NumProSettings, *, numbers: NDArray[
         duration_s = max(frames.timeline.duration_s, times_s[-1])
         pixels = draw_bars(pixels, times_s, labels, duration_s=duration_s, height=settings.frame_size[1], color=settings.style.color)
     return pixels
+
+
+def check_marks(settings: NumProSettings, duration_s: float) -> None:
+    """Check, before a video of some length is read, that the times which are drawn on its frames can be read.
+
+    Raises:
+        NumProError: one is wider than its frame, or leaves a bar no room.
+    """
+    encoding, fps = settings.encoding, settings.fps
+    numbers: list[int] = kept_numbers(Timeline(duration_s, fps).count, settings.max_frames).tolist()
+    if encoding.drawn == "bar":
+        check_room(encoding.marks("seconds", numbers, fps), settings.frame_size)
+    elif encoding.drawn in ("seconds", "clock"):
+        check_fit(encoding.marks(encoding.drawn, numbers, fps), settings.tile_size, settings.style)
 
 
 def show_video(

@@ -6,13 +6,15 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from numpro_plugin import NumProError, NumProSettings
 from numpro_plugin.encoding import NUMBER, PLAIN, PRESETS, Grid, TimeEncoding, mark_of, parse_encoding, parse_encodings
+from numpro_plugin.environment import settings_from_environment
 from numpro_plugin.numbering import draw_marks, draw_numbers
-from numpro_plugin.prompts.questions import highlights_question, moment_question, rate_sentence
+from numpro_plugin.prompts import set_prompt
+from numpro_plugin.prompts.questions import highlights_question, moment_question, moments_question, rate_sentence
 from numpro_plugin.showing import show
 from numpro_plugin.timeline import Timeline
 from numpro_plugin.video.sampling import Frames
@@ -88,6 +90,7 @@ def test_marks(time_s: float, seconds: str, clock: str) -> None:
     assert mark_of("clock", time_s) == clock
 
 
+@settings(deadline=None)
 @given(st.integers(0, 5000), st.sampled_from([0.25, 0.5, 1.0, 2.0, 4.0, 5.0, 8.0, 25.0, 240.0]))
 def test_a_seconds_mark_is_the_frames_time(number: int, fps: float) -> None:
     assert abs(float(mark_of("seconds", number / fps)) - number / fps) <= 0.0005 + 1e-9
@@ -96,10 +99,15 @@ def test_a_seconds_mark_is_the_frames_time(number: int, fps: float) -> None:
 
 def test_clocks_that_would_collide_are_refused() -> None:
     NumProSettings(fps=1, encoding=PRESETS["clock"].encoding)
-    with pytest.raises(NumProError, match="two of them would carry one clock time"):
+    with pytest.raises(NumProError, match="at fps=2 frames are 0.5 s apart, so two of them would carry one clock time"):
         NumProSettings(fps=2, encoding=PRESETS["clock"].encoding)
+    for automatic in ({"NUMPRO_ENCODING": "clock"}, {"NUMPRO_ENCODING": "drawn=number,text=clock"}):
+        with pytest.raises(NumProError, match="fps=auto goes up to 4 numbers per second, where frames are 0.25 s apart"):
+            settings_from_environment({"NUMPRO_FPS": "auto", **automatic})
+    assert settings_from_environment({"NUMPRO_FPS": "auto", "NUMPRO_ENCODING": "seconds"}).fps == 4
 
 
+@settings(deadline=None)
 @given(st.integers(1, 300), st.integers(1, 6), st.integers(1, 6), st.data())
 def test_a_grid_shows_every_frame_and_no_picture_for_nothing(count: int, columns: int, rows: int, data: st.DataObject) -> None:
     grid = Grid(columns, rows, data.draw(st.integers(1, columns * rows)))
@@ -174,6 +182,16 @@ def test_timelens_questions_byte_for_byte() -> None:
     )
     assert moment_question(" a dog  runs.", NumProSettings(encoding=PRESETS["native"].encoding)) == base
     assert moment_question(" a dog  runs.", NumProSettings(encoding=PRESETS["text"].encoding)) == stamps + base
+
+
+@pytest.mark.parametrize(
+    "encoding", ["text", "text=seconds,answer=clock", "text=seconds,answer=seconds,layout=2x2", "drawn=seconds,text=seconds,answer=seconds"]
+)
+def test_a_question_for_all_moments_says_once_what_stands_before_the_frames(encoding: str) -> None:
+    settings = NumProSettings(encoding=parse_encoding(encoding))
+    asked = moments_question("a dog", settings, "retrieval")
+    assert asked.count("before each") == (0 if settings.encoding.grid else 1)
+    assert (asked == set_prompt("a dog", "retrieval", unit="seconds", stamps=True)) == (encoding == "text")
 
 
 def test_numbers_with_an_answer_in_seconds_are_explained() -> None:

@@ -73,7 +73,7 @@ def load_models(
     """
     from transformers.utils import logging as transformers_logging
 
-    from numpro_plugin.families import load_model
+    from numpro_plugin.families import family_at, load_model
     from numpro_plugin.inference.device import device_map
     from numpro_plugin.inference.localize import settings_for
 
@@ -81,8 +81,8 @@ def load_models(
     place = device_map(device)
     models = [_demo_model()] if demo else []
     for folder in folders:
+        settings = settings_for(family_at(folder), folder, adapter, fps=fps, max_frames=max_frames)
         loaded = load_model(folder, adapter, dtype=dtype, device_map=place, merge=adapter is not None)
-        settings = settings_for(loaded, folder, adapter, fps=fps, max_frames=max_frames)
         name = folder if adapter is None else f"{folder} + {adapter}"
         models.append(AppModel(printable(name), loaded, settings))
     return models

@@ -33,6 +33,9 @@ def add_ask_verb(verbs: Any) -> None:
     verb.add_argument("--highlights", action="store_true", help="ask for highlights with scores from 1 to 5 instead of one moment")
     verb.add_argument("--encoding", metavar="NAME", help=ENCODING_HELP.replace("default: number", "default: the adapter's, else number"))
     verb.add_argument("--fps", type=float, help="numbers per second (default: the adapter's, else 0.5)")
+    verb.add_argument(
+        "--frame-size", metavar="N|WxH", help="size of the frames or grids in pixels (default: the adapter's, else the model's)"
+    )
     verb.add_argument("--max-frames", type=int, help="most frames; longer videos are thinned evenly (default: the adapter's, else 240)")
     verb.add_argument("--start", type=float, default=0.0, metavar="SECONDS", help="look at a part of the video only: from here")
     verb.add_argument("--end", type=float, metavar="SECONDS", help="to here")
@@ -47,21 +50,19 @@ def add_ask_verb(verbs: Any) -> None:
 
 
 def _ask(args: argparse.Namespace) -> int:
-    index = _check(args)  # what is wrong with the arguments shows before torch is imported and a large model loaded
+    index, given = _check(args)  # what is wrong with the arguments shows before torch is imported and a large model loaded
     from transformers.utils import logging as transformers_logging
 
-    from numpro_plugin.encoding import parse_encoding
-    from numpro_plugin.families import load_model
+    from numpro_plugin.families import family_at, load_model
     from numpro_plugin.inference.device import device_map
     from numpro_plugin.inference.localize import localize, settings_for
 
     transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]
     place = device_map(args.device)
+    settings = settings_for(family_at(args.model), args.model, args.adapter, **given)
     loaded = load_model(
         args.model, args.adapter, dtype=args.dtype, attn_implementation=args.attn, device_map=place, merge=args.adapter is not None
     )
-    encoding = None if args.encoding is None else parse_encoding(args.encoding, name="--encoding")
-    settings = settings_for(loaded, args.model, args.adapter, fps=args.fps, max_frames=args.max_frames, encoding=encoding)
     found = localize(
         index,
         args.queries,
@@ -79,11 +80,11 @@ def _ask(args: argparse.Namespace) -> int:
     return 0 if all(one.span_s or one.highlights for one in found) else 1
 
 
-def _check(args: argparse.Namespace) -> PacketIndex:
-    """The video's packets, if the arguments are right."""
+def _check(args: argparse.Namespace) -> tuple[PacketIndex, dict[str, Any]]:
+    """The video's packets and the settings that were given, if the arguments are right."""
     from numpro_plugin.encoding import parse_encoding
     from numpro_plugin.prompts.questions import check_highlights
-    from numpro_plugin.settings import NumProSettings
+    from numpro_plugin.settings import NumProSettings, parse_frame_size
     from numpro_plugin.video.packets import read_packets
 
     check_json_target(args.json)
@@ -95,11 +96,14 @@ def _check(args: argparse.Namespace) -> PacketIndex:
     for name in ("batch_size", "max_new_tokens"):
         if (value := getattr(args, name)) is not None and value < 1:
             raise NumProError(f"--{name.replace('_', '-')} {value} must be 1 or more")
+    size = None if args.frame_size is None else parse_frame_size(args.frame_size, name="--frame-size")
     encoding = None if args.encoding is None else parse_encoding(args.encoding, name="--encoding")
-    given = {"fps": args.fps, "max_frames": args.max_frames, "encoding": encoding}
+    given = {"fps": args.fps, "frame_size": size, "max_frames": args.max_frames}
     settings = NumProSettings(**{name: value for name, value in given.items() if value is not None})
-    if args.highlights:
-        check_highlights(settings.encoding)
+    if encoding is not None:
+        encoding.check_rate(settings.fps)  # whether a grid fits the frames is known with the model's frame size
+        if args.highlights:
+            check_highlights(encoding)
     index = read_packets(args.video)
     duration_s = index.duration_s
     end_s = duration_s if args.end is None else args.end
@@ -107,7 +111,7 @@ def _check(args: argparse.Namespace) -> PacketIndex:
         raise NumProError(
             f"--start {args.start:g} --end {end_s:g}: the part must lie within the video's {duration_s:.2f} s, start before end"
         )
-    return index
+    return index, {**given, "encoding": encoding}
 
 
 def _block(one: Localized) -> str:

@@ -43,7 +43,7 @@ def add_sweep_verb(verbs: Any) -> None:
     verb.add_argument("--fps", type=_list, default=["0.5"], metavar="RATES", help="numbers per second, with commas (default: 0.5), or auto")
     verb.add_argument("--styles", nargs="+", default=[], metavar="STYLE", help="each KEY=VALUE;KEY=VALUE: 'color=blue;font_size=60'")
     verb.add_argument("-o", "--out", type=Path, required=True, metavar="DIR", help="folder of the sweep")
-    verb.add_argument("--limit", type=float, help="only the first N queries of each task")
+    verb.add_argument("--limit", type=float, metavar="N", help="only the first N queries of each task; below 1 this share of them")
     verb.add_argument("--batch_size", "--batch-size", default="1", metavar="N", help="as for lmms-eval (default: 1)")
     verb.add_argument("--device", help="as for lmms-eval")
     verb.add_argument("--gen_kwargs", "--gen-kwargs", help="as for lmms-eval")
@@ -62,20 +62,24 @@ def _sweep(args: argparse.Namespace) -> int:
     check_json_target(args.json)
     from numpro_plugin.encoding import parse_encodings
     from numpro_plugin.sweep.cells import plan_cells, share_of
+    from numpro_plugin.sweep.tasks import single_tasks, unprepared
 
-    if own := [task for task in args.tasks if task.endswith(("_plain", "_native"))]:
-        raise NumProError(f"--tasks {own[0]}: has an encoding of its own, so every cell would be the same; name it without the ending")
-
+    if args.limit is not None and args.limit <= 0:
+        raise NumProError(f"--limit {args.limit:g} must be above 0: a number of queries, or below 1 a share of them")
+    tasks = single_tasks(args.tasks)
+    lacking = unprepared(tasks)
     encodings = list(parse_encodings(args.encodings, name="--encodings"))
     cells = plan_cells(encodings, args.fps, args.styles, model_args=args.model_args)
     mine = share_of(cells, args.shard)
     if args.dry_run:
-        return _dry_run(args, cells, mine)
+        return _dry_run(args, cells, mine, tasks, lacking)
+    if lacking:
+        raise NumProError("; ".join(lacking.values()))
     from numpro_plugin.sweep.run import SweepSettings, check_cells, join_cells, run_cells
     from numpro_plugin.sweep.weights import Weights
 
     sweep = SweepSettings(
-        args.model, args.model_args, tuple(args.tasks), args.limit, args.gen_kwargs, batch_size=args.batch_size, device=args.device
+        args.model, args.model_args, tuple(tasks), args.limit, args.gen_kwargs, batch_size=args.batch_size, device=args.device
     )
     join_cells(args.join, args.out)
     waiting = check_cells([cell for cell in mine if cell.settings is not None], sweep, args.out)
@@ -95,10 +99,11 @@ def _report(args: argparse.Namespace, cells: Sequence[Cell], sweep: SweepSetting
     from dataclasses import asdict
 
     from numpro_plugin.sweep.results import task_tables
+    from numpro_plugin.sweep.run import shown_settings
     from numpro_plugin.sweep.tables import terminal_text, write_figures, write_tables
 
     tables = task_tables(args.out, cells, sweep.tasks, problems)
-    protocol = {**sweep.identity(), "cells": {cell.name: cell.settings.to_dict() for cell in cells if cell.settings}}
+    protocol = {**sweep.identity(), "cells": {cell.name: shown_settings(cell, args.out) for cell in cells if cell.settings}}
     written = write_tables(args.out, tables, protocol) + write_figures(args.out, tables)
     if str(args.json) != "-":
         say("\n\n".join(map(terminal_text, tables)))
@@ -106,22 +111,28 @@ def _report(args: argparse.Namespace, cells: Sequence[Cell], sweep: SweepSetting
     write_json(args.json, {"protocol": protocol, "tables": [asdict(one) for one in tables]})
 
 
-def _dry_run(args: argparse.Namespace, cells: Sequence[Cell], mine: Sequence[Cell]) -> int:
+def _dry_run(args: argparse.Namespace, cells: Sequence[Cell], mine: Sequence[Cell], tasks: Sequence[str], lacking: dict[str, str]) -> int:
     from numpro_plugin.sweep.results import ceiling_of
+    from numpro_plugin.sweep.tasks import first_queries
 
     if not mine:
         raise NumProError(f"--shard {args.shard}: there are only {len(cells)} cells")
-    rows, found = [["cell", *args.tasks]], []
+    rows, found = [["cell", *tasks]], []
     for cell in mine:
         settings = cell.settings
         of_tasks = {
-            task: None if settings is None else ceiling_of(task, settings, automatic_rate=dict(cell.variables)["NUMPRO_FPS"] == "auto")
-            for task in args.tasks
+            task: None
+            if settings is None or task in lacking
+            else ceiling_of(
+                task, settings, automatic_rate=dict(cell.variables)["NUMPRO_FPS"] == "auto", queries=first_queries(task, args.limit)
+            )
+            for task in tasks
         }
         rows.append([cell.name, *("" if value is None else f"{value:.2f}" for value in of_tasks.values())])
         found.append({"cell": cell.name, "variables": dict(cell.variables), "ceilings": of_tasks, "problem": cell.problem})
-    lines = [f"{len(mine)} cells; the highest mIoU that an answer in shown marks can have, where the task's table is prepared", ""]
+    lines = [f"{len(mine)} cells; the highest mIoU that an answer in shown marks can have", ""]
     lines += aligned(rows)
     lines += [f"{cell.name}: {cell.problem}" for cell in mine if cell.problem]
+    lines += [f"{task}: {problem}" for task, problem in lacking.items()]
     finish("\n".join(lines), args.json, found)
     return 0

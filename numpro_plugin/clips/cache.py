@@ -79,6 +79,10 @@ class ClipCache:
         """Where the file of a key is, or will be."""
         return self.folder / f"{key}.mp4"
 
+    def keys(self) -> set[str]:
+        """The keys of all files that are there."""
+        return {Path(entry.path).stem for entry in self._entries()[0]}
+
     def get(self, key: str) -> Path | None:
         """The file of a key, marked as just used. None if it is not there, damaged, or from a version that stored no checksum."""
         path = self.path(key)

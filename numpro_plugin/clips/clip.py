@@ -71,7 +71,7 @@ def numbered_clip(
     if (clip := cache.get(key)) is not None:
         return clip
     # Before the lock is taken, since making the kept frames' clip takes one as well.
-    kept = _kept_clip(video, settings, start_s, end_s, cache)
+    kept = None if settings.encoding == PLAIN else _kept_clip(video, settings, start_s, end_s, cache)
     with cache.locked(key):
         if (clip := cache.get(key)) is not None:
             return clip
@@ -105,7 +105,7 @@ def _kept_clip(
     video: str | os.PathLike[str], settings: NumProSettings, start_s: float, end_s: float | None, cache: ClipCache
 ) -> Path | None:
     """The clip without marks that holds a video's sampled frames; None if frames are not kept, or are too small for a clip."""
-    if not keeps_frames() or settings.encoding == PLAIN or min(settings.tile_size) < SMALLEST_SIDE or read_clip_info(video) is not None:
+    if not keeps_frames() or min(settings.tile_size) < SMALLEST_SIDE or read_clip_info(video) is not None:
         return None
     plain = replace(settings, frame_size=settings.tile_size, encoding=PLAIN)
     return numbered_clip(video, plain, start_s=start_s, end_s=end_s, cache=cache)

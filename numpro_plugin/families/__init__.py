@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
     import torch
 
-__all__ = ["FAMILIES", "IGNORED", "Family", "Loaded", "PreparedVideo", "Sample", "base_model_of", "family_of", "load_model"]
+__all__ = ["FAMILIES", "IGNORED", "Family", "Loaded", "PreparedVideo", "Sample", "base_model_of", "family_at", "family_of", "load_model"]
 
 FAMILIES: tuple[type[Family], ...] = (LongVA, Qwen2VL, Qwen25VL, Qwen3VL, LlavaOnevision, LlavaNextVideo)
 """All supported families."""
@@ -54,6 +54,18 @@ def family_of(config_or_model: Any) -> Family:
     """
     config = getattr(config_or_model, "config", config_or_model)
     return _class_of(getattr(config, "model_type", None))(config)
+
+
+def family_at(folder: str | Path) -> Family:
+    """The family of a checkpoint (folder or hub id) by its configuration: what it takes is known before its weights are opened.
+
+    Raises:
+        NumProError: not a model, or a type that is not supported.
+    """
+    place = local_folder(folder)
+    refuse_adapter(place)
+    kind = _class_of(read_config(place).get("model_type"))
+    return kind(kind.config_at(place))
 
 
 def load_model(

@@ -13,7 +13,7 @@ from torch.nn import functional
 
 from numpro_plugin.errors import NumProError
 from numpro_plugin.families.conversation import conversation_pieces
-from numpro_plugin.families.opening import open_checkpoint
+from numpro_plugin.families.opening import checkpoint_config, open_checkpoint
 from numpro_plugin.families.sizes import Sizes
 from numpro_plugin.families.written import Around, check_texts, prompt_ids
 
@@ -136,6 +136,11 @@ class Family(Sizes):
     def projector_modules(self, model: torch.nn.Module) -> list[str]:
         """Full names of the modules that turn the vision tower's features into tokens of the language model."""
         return ["model.multi_modal_projector"]
+
+    @classmethod
+    def config_at(cls, folder: Path) -> Any:
+        """The configuration of a checkpoint; its weights are not opened."""
+        return checkpoint_config(folder)
 
     @classmethod
     def load(cls, folder: Path, adapter: Path | None, *, merge: bool, trainable: bool, **options: Any) -> tuple[Any, Any]:

@@ -7,7 +7,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from numpro_plugin.families.base import Family, PreparedVideo, check_pixels
-from numpro_plugin.longva.checkpoint import ORIGINAL_MODEL_TYPE
+from numpro_plugin.longva.checkpoint import ORIGINAL_MODEL_TYPE, config_from_original, find_tower
+from numpro_plugin.weights.folder import read_config
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -37,6 +38,14 @@ class LongVA(Family):
         if video.texts is not None:
             return super()._opening_ids(text, video, processor)
         return list(processor.token_ids(text, [video.repeat]))
+
+    @classmethod
+    def config_at(cls, folder: Path) -> Any:
+        """As in ``Family``."""
+        values = read_config(folder)
+        if values["model_type"] != ORIGINAL_MODEL_TYPE:
+            return super().config_at(folder)
+        return config_from_original(values, folder, find_tower(values.get("mm_vision_tower"), folder), video_token_id=values["vocab_size"])
 
     @classmethod
     def load(cls, folder: Path, adapter: Path | None, *, merge: bool, trainable: bool, **options: Any) -> tuple[Any, Any]:

@@ -14,6 +14,16 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
+def checkpoint_config(folder: Path) -> Any:
+    """The configuration of a checkpoint. Raises NumProError if it cannot be read."""
+    from transformers import AutoConfig
+
+    try:
+        return AutoConfig.from_pretrained(folder)
+    except (*UNREADABLE, KeyError, TypeError) as error:
+        raise NumProError(f"{folder} cannot be loaded: {first_line(error)}") from error
+
+
 def open_checkpoint(folder: Path, adapter: Path | None, *, merge: bool, trainable: bool, **options: Any) -> tuple[Any, Any]:
     """The model and its processor.
 

@@ -85,7 +85,8 @@ class _Qwen(Family):
         return all(side % self._merged_patch == 0 for side in size)
 
     @property
-    def _allowed(self) -> str:
+    def allowed_sizes(self) -> str:
+        """As in ``Family``."""
         return f"multiples of {self._merged_patch}"
 
     def projector_modules(self, model: torch.nn.Module) -> list[str]:

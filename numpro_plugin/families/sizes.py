@@ -88,8 +88,8 @@ class Sizes:
         """
         if not self.takes(size):
             raise NumProError(
-                f"numpro.frame_size={size}, but {self.model_types[0]} takes {self._allowed}: make shards of such a size and set it in the "
-                "recipe"
+                f"numpro.frame_size={size}, but {self.model_types[0]} takes {self.allowed_sizes}: make shards of such a size and set it in "
+                "the recipe"
             )
         sized = copy.copy(self)
         sized._chosen_size = size
@@ -104,13 +104,13 @@ class Sizes:
         height, width = frames.pixels.shape[1:3]
         if not self.takes((width, height)):
             raise NumProError(
-                f"frames are {width} x {height}, but {self.model_types[0]} takes {self._allowed}: sample them with "
+                f"frames are {width} x {height}, but {self.model_types[0]} takes {self.allowed_sizes}: sample them with "
                 f"frame_size={self.frame_size} and draw the numbers after that"
             )
 
     @property
-    def _allowed(self) -> str:
-        """Frame sizes that the vision tower takes, for errors."""
+    def allowed_sizes(self) -> str:
+        """Frame sizes that the vision tower takes, in words."""
         return "{} x {}".format(*self.frame_size)
 
     def video_tokens(self, frames: int, texts: Sequence[str] | None = None) -> int:

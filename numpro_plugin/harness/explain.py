@@ -54,11 +54,6 @@ class Marks:
     start_s: float = 0.0
     """Time of the first frame in the whole video, seconds."""
 
-    @property
-    def shows_time(self) -> bool:
-        """Whether there is anything to explain; not in the controls."""
-        return self.encoding.draws or self.encoding.text not in ("native", "none")
-
 
 def asked_unit(text: str) -> Literal["seconds", "clock"] | None:
     """What unit of time a question asks an answer in, by its own words; None if it does not ask for times.
@@ -77,7 +72,7 @@ def sentences(text: str, shown: Iterable[Marks]) -> list[str]:
         text: the whole question.
         shown: how the clip of each of its videos shows time.
     """
-    marked = [marks for marks in shown if marks.shows_time]
+    marked = [marks for marks in shown if marks.encoding.shows_time]
     if not marked:
         return []
     marks, unit = marked[0], asked_unit(text)

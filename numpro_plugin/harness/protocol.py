@@ -9,14 +9,13 @@ from typing import TYPE_CHECKING, Any
 from numpro_plugin import __version__
 from numpro_plugin.benchmarks import BENCHMARKS
 from numpro_plugin.benchmarks.table import default_split, has_spans, read_columns, read_report, read_rows, table_path
-from numpro_plugin.encoding import NUMBER, drawn_kind
+from numpro_plugin.encoding import NUMBER
 from numpro_plugin.environment import TOKEN_LIMIT_NAMES, check_token_limit
 from numpro_plugin.errors import NumProError
 from numpro_plugin.files import file_identity, hash_of
-from numpro_plugin.numbering import check_fit
 from numpro_plugin.prompts import HIGHLIGHT_ANSWER_TOKENS, MOMENT_ANSWER_TOKENS, SET_ANSWER_TOKENS
 from numpro_plugin.prompts.questions import check_highlights, highlights_question, moment_question, moments_question
-from numpro_plugin.timeline import Timeline, kept_numbers
+from numpro_plugin.showing import check_marks
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -25,6 +24,7 @@ if TYPE_CHECKING:
     from numpro_plugin.harness.session import Session
     from numpro_plugin.prompts import SetQuestion
     from numpro_plugin.settings import NumProSettings
+    from numpro_plugin.timeline import Timeline
 
 log = logging.getLogger(__name__)
 
@@ -168,14 +168,13 @@ def _path(benchmark: str) -> Path:
 
 
 def _check_marks(path: Path, session: Session) -> None:
-    """Raise NumProError if the marks of the longest video are wider than its frames: they could not be read."""
+    """Raise NumProError if the marks of the longest video at each rate do not fit its frames: they could not be read."""
     by_video = session.settings_by_video()
-    if drawn_kind(by_video.base.encoding) in (None, "number"):
+    if by_video.base.encoding.drawn in ("number", "none"):
         return
-    longest_s = max((duration_s for (duration_s,) in read_columns(path, "duration_s")), default=0.0)
-    settings = by_video.of(longest_s)
-    numbers = kept_numbers(Timeline(longest_s, settings.fps).count, settings.max_frames).tolist()
-    check_fit(settings.encoding.marks(drawn_kind(settings.encoding) or "number", numbers, settings.fps), settings.tile_size, settings.style)
+    longest = {by_video.of(duration_s): duration_s for duration_s in sorted({row[0] for row in read_columns(path, "duration_s")})}
+    for settings, duration_s in longest.items():
+        check_marks(settings, duration_s)
 
 
 def _check_saliency(path: Path) -> None:

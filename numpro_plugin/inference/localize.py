@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from numpro_plugin.encoding import TimeEncoding
-    from numpro_plugin.families import Loaded
+    from numpro_plugin.families import Family, Loaded
 
 
 @dataclass(frozen=True)
@@ -94,18 +94,19 @@ def localize(
 
 
 def settings_for(
-    loaded: Loaded,
+    family: Family,
     model: str | Path,
     adapter: str | Path | None = None,
     *,
     fps: float | None = None,
+    frame_size: tuple[int, int] | None = None,
     max_frames: int | None = None,
     encoding: TimeEncoding | None = None,
 ) -> NumProSettings:
     """The settings that fit a model: its frame size, and what its adapter (or a merged ``model`` itself) was trained with.
 
     Raises:
-        NumProError: ``fps`` or ``encoding`` differs from what it was trained with.
+        NumProError: ``fps``, ``frame_size`` or ``encoding`` differs from what it was trained with, or is none that the model takes.
     """
     trained = numpro_settings_of(adapter or model)
     if trained is not None and fps not in (None, trained.fps):
@@ -114,8 +115,16 @@ def settings_for(
         asked = "" if encoding is None else encoding.name
         raise NumProError(f"{adapter or model} was trained with encoding {trained.encoding.name}, not {asked}: leave encoding out")
     settings = trained or NumProSettings(prompt="zeroshot" if adapter is None else "ft")
-    size = settings.frame_size if loaded.family.takes(settings.frame_size) else loaded.family.frame_size
+    usual = settings.frame_size if family.takes(settings.frame_size) else family.frame_size
+    size = frame_size or usual
+    if trained is not None and size != usual:
+        raise NumProError(
+            f"{adapter or model} was trained with frames of {usual[0]} x {usual[1]}, not frame_size={size}: leave frame_size out"
+        )
+    if not family.takes(size):
+        raise NumProError(f"frame_size={size}: {family.model_types[0]} takes {family.allowed_sizes} pixels")
     settings = replace(settings, frame_size=size, fps=settings.fps if fps is None else fps, encoding=encoding or settings.encoding)
+    family.check_encoding(settings.encoding)
     return settings if max_frames is None else replace(settings, max_frames=max_frames)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from numpro_plugin.encoding import NUMBER, PLAIN
+from numpro_plugin.encoding import NUMBER, PLAIN, PRESETS
 from numpro_plugin.errors import NumProError
 from numpro_plugin.prompts.wording import highlight_prompt, moment_prompt, numbers_sentence, set_prompt
 from numpro_plugin.timeline import kept_numbers
@@ -33,6 +33,7 @@ _GRID_QUESTION = (
 )
 """T2SGrid's, after all grids."""
 
+_TEXT = PRESETS["text"].encoding
 _BAR = "The bar below each frame shows how much of the video has passed, and the number beside it is the time in seconds."
 _STAMPS = {
     "number": TIMELENS_STAMPS.replace("its sampling timestamp (in seconds)", "its frame number"),
@@ -69,9 +70,9 @@ def moments_question(query: str, settings: NumProSettings, question: SetQuestion
     encoding = settings.encoding
     if encoding in (NUMBER, PLAIN):
         return set_prompt(query, question, numbers=encoding.draws, color=settings.style.color)
-    asked = set_prompt(query, question, unit=encoding.answer, numbers=False, stamps=encoding.text == "seconds" and not encoding.draws)
-    if encoding.text == "seconds" and not encoding.draws and encoding.answer == "seconds":
-        return asked  # TimeLens2's own beginning speaks of the time stamps
+    if encoding == _TEXT:
+        return set_prompt(query, question, unit="seconds", numbers=False, stamps=True)  # its own beginning speaks of the time stamps
+    asked = set_prompt(query, question, unit=encoding.answer, numbers=False)
     return " ".join([*shown_sentences(encoding, color=settings.style.color, fps=settings.fps, unit=encoding.answer), asked])
 
 
@@ -118,9 +119,7 @@ def shown_sentences(encoding: TimeEncoding, *, color: str, fps: float, unit: Ans
     elif encoding.drawn == "clock":
         sentences.append(numbers_sentence(color).replace("represent the frame number", "represent its time as minutes:seconds"))
     elif encoding.drawn == "bar":
-        sentences.append(
-            "The bar below each frame shows how much of the video has passed, and the number beside it is the time in seconds."
-        )
+        sentences.append(_BAR)
     if encoding.shows_numbers and unit in ("seconds", "clock"):
         sentences.append(rate_sentence(fps))
     return sentences

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from array import array
 from functools import lru_cache
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -25,7 +26,12 @@ if TYPE_CHECKING:
 
 
 def ceilings(
-    table: Path, rates: Sequence[Rate] = (0.5, 1.0, 2.0), *, max_frames: int | None = None, encoding: TimeEncoding = NUMBER
+    table: Path,
+    rates: Sequence[Rate] = (0.5, 1.0, 2.0),
+    *,
+    max_frames: int | None = None,
+    encoding: TimeEncoding = NUMBER,
+    queries: int | None = None,
 ) -> dict[Rate, dict[str, float]]:
     """R@IoU and mIoU in percent that no answer in shown marks can exceed, by numbers per second; of sets where all moments are asked for.
 
@@ -34,6 +40,7 @@ def ceilings(
         rates: numbers per second, or "auto" for the rate that each video has with ``NUMPRO_FPS=auto``.
         max_frames: as in the settings, where long videos are thinned; None thins none (with "auto" it is the settings' default).
         encoding: how time is shown and asked for.
+        queries: only so many, the table's first; None: all.
 
     Raises:
         NumProError: there is no such table, or it has no annotated spans; the encoding shows no times, or not at one of the rates.
@@ -41,9 +48,9 @@ def ceilings(
     check_ceiling(encoding, rates)
     benchmark = read_report(table).benchmark
     if benchmark in BENCHMARKS and BENCHMARKS[benchmark].set_question:
-        return set_ceilings(table, rates, max_frames=max_frames, encoding=encoding)
+        return set_ceilings(table, rates, max_frames=max_frames, encoding=encoding, queries=queries)
     found: dict[Rate, array[float]] = {fps: array("d") for fps in rates}
-    for *annotated, duration_s in read_columns(table, "spans_s", "annotators", "duration_s"):
+    for *annotated, duration_s in islice(read_columns(table, "spans_s", "annotators", "duration_s"), queries):
         spans, annotators = (tuple(map(tuple, value or ())) for value in annotated)
         if spans:
             for fps, values in found.items():
@@ -58,7 +65,7 @@ def check_ceiling(encoding: TimeEncoding, rates: Sequence[Rate]) -> None:
     if not encoding.shows_time:
         raise NumProError(f"encoding {encoding.name} shows no times, so an answer may name any and there is no ceiling")
     for rate in rates:
-        encoding.check_rate(FPS_LADDER[-1] if rate == "auto" else rate)
+        encoding.check_rate(FPS_LADDER[-1] if rate == "auto" else rate, automatic=rate == "auto")
 
 
 @lru_cache(maxsize=10_000)  # DiDeMo has few different annotations

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from numpro_plugin.answers.failures import failure_reason
-from numpro_plugin.encoding import TimeEncoding
+from numpro_plugin.encoding import encoding_of
 from numpro_plugin.errors import NumProError
 
 if TYPE_CHECKING:
@@ -82,7 +82,7 @@ def unit_of(settings: Any) -> AnswerUnit | None:
     if not isinstance(settings, dict):
         return None
     try:
-        return TimeEncoding.from_dict(settings.get("encoding") or {}).answer
+        return encoding_of(settings.get("encoding") or {}).answer
     except (NumProError, TypeError) as error:
         raise ValueError(f"settings: {error}") from None
 

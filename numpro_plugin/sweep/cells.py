@@ -56,11 +56,14 @@ def plan_cells(
         model_args: of the model; its ``max_frames``, if it has one, is every cell's.
 
     Raises:
-        NumProError: an unknown encoding, rate or style, or one that is named twice.
+        NumProError: an unknown encoding, rate or style, one that is named twice, or one in ``model_args``.
     """
     environ = os.environ if environ is None else environ
+    if decided := re.search(r"(?:^|,)((?:encoding|fps|numbers)=[^,]*)", model_args):
+        raise NumProError(f"--model_args {decided[1]}: the cells decide that; name it in --encodings or --fps")
     if limit := re.search(r"(?:^|,)max_frames=([0-9]+)(?:,|$)", model_args):
         environ = {**environ, "NUMPRO_MAX_FRAMES": limit[1]}
+    rates = [_rate(rate) for rate in rates]
     for name, values in (("--encodings", encodings), ("--fps", rates), ("--styles", styles)):
         if twice := next((value for value in values if list(values).count(value) > 1), None):
             raise NumProError(f"{name} names {twice!r} twice")
@@ -94,7 +97,7 @@ def share_of(cells: Sequence[Cell], share: str | None) -> list[Cell]:
 
 def _cell(encoding: str, rate: str, style: str, environ: Mapping[str, str], *, all_styles: bool) -> Cell:
     named = parse_encoding(encoding).name
-    variables = {"NUMPRO_ENCODING": named, "NUMPRO_FPS": _rate(rate), **_style(style)}
+    variables = {"NUMPRO_ENCODING": named, "NUMPRO_FPS": rate, **_style(style)}
     name = f"{named}@{rate}" + (f" {style}" if all_styles else "")
     ours, problem = None, None
     try:

@@ -11,7 +11,8 @@ from numpro_plugin.benchmarks.text_files import read_jsonl
 from numpro_plugin.errors import NumProError
 from numpro_plugin.reports.bootstrap import paired_intervals
 from numpro_plugin.reports.compare import CHANGE, read_scores
-from numpro_plugin.sweep.run import RECORD, cells_folder, read_record, table_of
+from numpro_plugin.sweep.run import RECORD, cells_folder, read_record
+from numpro_plugin.sweep.tasks import table_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -35,7 +36,9 @@ class Row:
     tokens: float | None = None
     """That the model reads, a query: mean over queries; None where the model does not tell."""
     seconds: float | None = None
-    """A query; None if some answers were there before the cell was evaluated."""
+    """A query, of the whole evaluation; None if some answers were there before the cell was evaluated."""
+    clips_made: int = 0
+    """Videos that were read or drawn on for this cell, and then kept: its seconds are longer by that."""
     ceiling: float | None = None
     """The highest possible value of the metric that differences are of."""
     problem: str | None = None
@@ -69,9 +72,17 @@ def task_tables(out: Path, cells: Sequence[Cell], tasks: Sequence[str], problems
     return [_table(out, task, cells, records, problems, seed) for task in found]
 
 
-def ceiling_of(task: str, settings: NumProSettings, *, automatic_rate: bool) -> float | None:
-    """The highest mIoU (of sets: mIoU_set) that an answer in shown marks can have on a task's table; None for tasks without one,
-    for own queries asked for as sets, and for highlights."""
+def ceiling_of(task: str, settings: NumProSettings, *, automatic_rate: bool, queries: int | None = None) -> float | None:
+    """The highest mIoU (of sets: mIoU_set) that an answer in shown marks can have on a task's table.
+
+    None for tasks without one, for own queries asked for as sets, and for highlights.
+
+    Args:
+        task: its name.
+        settings: how its videos are shown.
+        automatic_rate: whether the rate follows each video's length.
+        queries: how many of the table's are asked, which are its first; None: all.
+    """
     from numpro_plugin.reports.ceiling import ceilings
 
     path = table_of(task)
@@ -79,7 +90,7 @@ def ceiling_of(task: str, settings: NumProSettings, *, automatic_rate: bool) -> 
         return None
     try:
         rate: Rate = "auto" if automatic_rate else settings.fps
-        scores = ceilings(path, [rate], max_frames=settings.max_frames, encoding=settings.encoding)[rate]
+        scores = ceilings(path, [rate], max_frames=settings.max_frames, encoding=settings.encoding, queries=queries)[rate]
     except NumProError:
         return None
     return next((scores[metric] for metric in CHANGE if metric in scores), None)
@@ -89,11 +100,12 @@ def _table(
     out: Path, task: str, cells: Sequence[Cell], records: dict[str, dict[str, Any] | None], problems: dict[str, str], seed: int
 ) -> TaskTable:
     rows, runs = [], {}
+    asked = next((record["queries"][task] for record in records.values() if record and task in record["queries"]), None)
     for cell in cells:
         row = Row(cell.name, problem=cell.problem or problems.get(cell.name))
         rows.append(row)
         if cell.settings is not None:
-            row.ceiling = ceiling_of(task, cell.settings, automatic_rate=dict(cell.variables)["NUMPRO_FPS"] == "auto")
+            row.ceiling = ceiling_of(task, cell.settings, automatic_rate=dict(cell.variables)["NUMPRO_FPS"] == "auto", queries=asked)
         record = records[cell.name]
         if record is None:
             row.problem = row.problem or "not evaluated yet"
@@ -107,6 +119,7 @@ def _table(
         row.tokens = _tokens(log)
         if not record.get("answers_from_earlier_runs"):
             row.seconds = record["seconds"] / max(1, sum(record["queries"].values()))
+            row.clips_made = record.get("clips_made") or 0
     metric = next((name for name in CHANGE if all(name in run.metrics for run in runs.values())), "mIoU")
     shared = _shared(runs)
     for row in rows:

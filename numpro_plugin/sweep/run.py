@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import difflib
 import json
 import logging
 import os
@@ -16,11 +17,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from numpro_plugin import __version__
-from numpro_plugin.benchmarks import BENCHMARKS
-from numpro_plugin.benchmarks.table import default_split, read_report, table_path
+from numpro_plugin.clips.cache import ClipCache
 from numpro_plugin.environment import setting_names
 from numpro_plugin.errors import NumProError
-from numpro_plugin.files import check_target, digest, folder_state, folder_written_whole, write_text_whole
+from numpro_plugin.files import check_target, folder_state, folder_written_whole, write_text_whole
+from numpro_plugin.sweep.tasks import table_state
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -61,25 +62,6 @@ class SweepSettings:
         }
 
 
-def table_state(task: str) -> str | None:
-    """A digest of a task's prepared table and of what is known of its videos; None for tasks without one."""
-    path = table_of(task)
-    if path is None:
-        return None
-    try:
-        return digest(read_report(path).protocol(), path.read_bytes())
-    except (NumProError, OSError):
-        return None
-
-
-def table_of(task: str) -> Path | None:
-    """The prepared table of one of NumPro's tasks; None for others."""
-    name = task.removeprefix("numpro_").removesuffix("_sets").removesuffix("_hd")
-    if not task.startswith("numpro_") or name not in BENCHMARKS:
-        return None
-    return table_path(name, default_split(BENCHMARKS[name]))
-
-
 def _adapter_state(model_args: str) -> str | None:
     """A digest of a local adapter's files: training it again makes another one of it."""
     found = re.search(r"(?:^|,)adapter=([^,]+)", model_args)
@@ -107,7 +89,7 @@ def check_cells(cells: Sequence[Cell], sweep: SweepSettings, out: Path) -> list[
         if record is None:
             waiting.append(cell)
             continue
-        ours = {**sweep.identity(), "settings": cell.settings.to_dict() if cell.settings else None}
+        ours = {**sweep.identity(), "planned": cell.settings.to_dict() if cell.settings else None}
         there = {name: record.get(name) for name in ours}
         if different := [name for name in ours if json.loads(json.dumps(ours[name])) != there[name]]:
             name = different[0]
@@ -127,17 +109,33 @@ def read_record(folder: Path) -> dict[str, Any] | None:
     return record
 
 
+def shown_settings(cell: Cell, out: Path) -> dict[str, Any] | None:
+    """What a cell's videos are shown by: as its record has it, else as planned; None for a cell that is not possible."""
+    record = read_record(cells_folder(out) / cell.name)
+    if record is not None:
+        shown: dict[str, Any] = record["settings"]
+        return shown
+    return None if cell.settings is None else cell.settings.to_dict()
+
+
 def run_cells(cells: Sequence[Cell], sweep: SweepSettings, weights: Weights, out: Path) -> dict[str, str]:
     """Evaluate cells one after the other. Under torchrun every process calls this and works on the same cell.
 
     Returns:
         Why cells failed, by name; the others went on.
+
+    Raises:
+        NumProError: a model or task that does not exist.
     """
-    import lmms_eval.models  # noqa: F401 (loads the entry points, which add NumPro's tasks)
+    from lmms_eval.models import list_available_models  # loads the entry points, which add NumPro's tasks
     from lmms_eval.tasks import TaskManager
+
+    _check_known("--model", sweep.model, list_available_models(include_aliases=True))
 
     # Made by name, which decides the prompts that tasks have for it. It is an index of task files, the same for all cells.
     manager = TaskManager("WARNING", model_name=sweep.model)
+    for task in sweep.tasks:
+        _check_known("--tasks", task, manager.all_tasks)
     _join_processes()
     failed = {}
     for k, cell in enumerate(cells):
@@ -156,12 +154,20 @@ def run_cells(cells: Sequence[Cell], sweep: SweepSettings, weights: Weights, out
     return failed
 
 
+def _check_known(flag: str, name: str, known: Sequence[str]) -> None:
+    if name not in known:
+        close = difflib.get_close_matches(name, known, n=3)
+        raise NumProError(f"{flag} {name} is unknown to lmms-eval" + (f"; did you mean {', '.join(close)}?" if close else ""))
+
+
 def _run(cell: Cell, sweep: SweepSettings, weights: Weights, out: Path, manager: Any) -> None:
     from lmms_eval.evaluator import simple_evaluate
 
     assert cell.settings is not None
     target = cells_folder(out) / cell.name
     with _environment({**dict(cell.variables), "NUMPRO_KEEP_FRAMES": "1"}):
+        clips = ClipCache()
+        there = clips.keys()
         start = time.monotonic()
         model = weights.fresh(_arguments_of(cell, sweep.model))
         loaded_s = time.monotonic() - start
@@ -180,24 +186,34 @@ def _run(cell: Cell, sweep: SweepSettings, weights: Weights, out: Path, manager:
             distributed_executor_backend=_executor(model),
         )
         seconds = time.monotonic() - start
+        made = clips.keys() - there
     if results is None:  # not the first process
         return
     samples = results.pop("samples")
-    unknown = None if sweep.model != "numpro" or "resume=False" in sweep.model_args else "not known"
     record = {
         **sweep.identity(),
         "cell": cell.name,
         "encoding": cell.encoding,
-        "settings": cell.settings.to_dict(),
+        "planned": cell.settings.to_dict(),
+        "settings": _settings_of(results, model) or cell.settings.to_dict(),
         "seconds": seconds,
+        "clips_made": len(made),
         "seconds_to_load": loaded_s,
-        "answers_from_earlier_runs": getattr(model, "answers_from_log", unknown),
+        "answers_from_earlier_runs": getattr(model, "answers_from_log", None),
         "queries": {task: len(of_task) for task, of_task in samples.items()},
     }
     target.parent.mkdir(parents=True, exist_ok=True)
     with folder_written_whole(target) as part:
         _write(results, samples, sweep, part)
         write_text_whole(part / RECORD, json.dumps(record, indent=1) + "\n")
+
+
+def _settings_of(results: dict[str, Any], model: Any) -> dict[str, Any] | None:
+    """What the model was really shown, by NumPro's tasks or else by itself; None if neither tells. A plan lacks its size of frames."""
+    protocols = [(task.get("metadata") or {}).get("numpro", {}) for task in results["configs"].values()]
+    of_model = getattr(model, "shown_settings", None)
+    of_tasks: list[dict[str, Any]] = [protocol["settings"] for protocol in protocols if "settings" in protocol]
+    return of_tasks[0] if of_tasks else of_model and of_model.to_dict()
 
 
 def _write(results: dict[str, Any], samples: dict[str, Any], sweep: SweepSettings, part: Path) -> None:

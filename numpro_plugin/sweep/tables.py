@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
 
 _LEFT_OUT = ("_timechat", "_Fair", "_Good", "R1_set")
 """Metrics that the table leaves to the JSON."""
+
+_STAR = "*: longer by reading videos, or drawing on them, for clips that later cells may have found in the cache"
 
 _LATEX = str.maketrans({"_": r"\_", "%": r"\%", "&": r"\&", "#": r"\#", "$": r"\$", "{": r"\{", "}": r"\}", "~": r"\textasciitilde{}"})
 
@@ -37,6 +40,7 @@ def terminal_text(found: TaskTable) -> str:
     header, rows = header_and_cells(found)
     lines = [f"{found.task}: {found.queries} queries in all cells; d {found.metric}: difference to the first cell", ""]
     lines += aligned([header, *rows])
+    lines += [_STAR] if _has_stars(found) else []
     lines += [f"{row.cell}: {row.problem}" for row in found.rows if row.problem]
     return "\n".join(lines)
 
@@ -81,16 +85,21 @@ def _words(row: Row, metrics: Sequence[str]) -> list[str]:
         "" if row.difference is None else f"{row.difference:+.2f}",
         interval,
         "" if row.tokens is None else f"{row.tokens:.0f}",
-        "" if row.seconds is None else f"{row.seconds:.3g}",
+        "" if row.seconds is None else f"{row.seconds:.3g}{'*' * bool(row.clips_made)}",
         "" if row.ceiling is None else f"{row.ceiling:.2f}",
     ]
+
+
+def _has_stars(found: TaskTable) -> bool:
+    return any(row.seconds is not None and row.clips_made for row in found.rows)
 
 
 def _markdown(found: TaskTable) -> str:
     header, rows = header_and_cells(found)
     lines = [f"**{found.task}**, {found.queries} queries", ""]
     lines += ["| " + " | ".join(header) + " |", "|---|" + "---:|" * (len(header) - 1)]
-    lines += ["| " + " | ".join(cell.replace("|", r"\|") for cell in row) + " |" for row in rows]
+    lines += ["| " + " | ".join(re.sub(r"([|*])", r"\\\1", cell) for cell in row) + " |" for row in rows]
+    lines += ["", f"\\{_STAR}"] if _has_stars(found) else []
     return "\n".join(lines)
 
 
@@ -99,6 +108,8 @@ def _latex(found: TaskTable) -> str:
     lines = [f"% {found.task}, {found.queries} queries", rf"\begin{{tabular}}{{l{'r' * (len(header) - 1)}}}", r"\hline"]
     lines += [" & ".join(cell.translate(_LATEX) for cell in line) + r" \\" for line in [header, *rows]]
     lines.insert(4, r"\hline")
+    if _has_stars(found):
+        lines.insert(1, f"% {_STAR}")
     return "\n".join([*lines, r"\hline", r"\end{tabular}"])
 
 
@@ -108,12 +119,25 @@ def _csv(tables: Sequence[TaskTable]) -> str:
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
     writer.writerow(
-        ["task", "cell", *metrics, "compared_metric", "difference", "low", "high", "tokens", "seconds_per_query", "ceiling", "problem"]
+        [
+            "task",
+            "cell",
+            *metrics,
+            "compared_metric",
+            "difference",
+            "low",
+            "high",
+            "tokens",
+            "seconds_per_query",
+            "clips_made",
+            "ceiling",
+            "problem",
+        ]
     )
     for found in tables:
         for row in found.rows:
             low, high = row.interval or (None, None)
-            costs = [row.tokens, row.seconds, row.ceiling, row.problem]
+            costs = [row.tokens, row.seconds, row.clips_made, row.ceiling, row.problem]
             writer.writerow(
                 [found.task, row.cell, *(row.metrics.get(name) for name in metrics), found.metric, row.difference, low, high, *costs]
             )

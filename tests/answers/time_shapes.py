@@ -23,6 +23,8 @@ SHAPES: list[tuple[str, str, list[tuple[float, float]] | None]] = [
     ("seconds", "The event begins at 6.2 s and finishes at 18.4 s.", [(6.2, 18.4)]),
     ("seconds", "Start time: 6.0 seconds. End time: 18.0 seconds.", [(6, 18)]),
     ("seconds", "Starting time: 6\nEnding time: 18", [(6, 18)]),
+    ("seconds", "It happens between 1 minute and 65 seconds.", [(60, 65)]),
+    ("seconds", "It happens at 1 minute and 5.5 seconds.", [(65.5, 65.5)]),
     ("seconds", "start: 6, end: 18", [(6, 18)]),
     ("seconds", "Start: 6.5s, End: 18s", [(6.5, 18)]),
     ("seconds", "**Start time:** 6.0 seconds\n**End time:** 18.0 seconds", [(6, 18)]),

@@ -43,6 +43,7 @@ def test_every_encoding_of_one_size_is_made_of_one_decoding(video: Path, monkeyp
         settings = NumProSettings(fps=1, encoding=PRESETS[name].encoding)
         seen = show_video(video, settings).pictures.pixels
         assert (np.stack([np.asarray(picture) for picture in clip_pictures(numbered_clip(video, settings))]) == seen).all()
+        assert len(kept_frames(video, settings)) == len(seen)
     assert len(decoded) == 1
     grid = NumProSettings(fps=1, encoding=PRESETS["grid"].encoding)  # whose frames have another size
     assert len(clip_pictures(numbered_clip(video, grid))) == 1

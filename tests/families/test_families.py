@@ -16,7 +16,7 @@ from support.tiny_families import FAMILIES, pixels_of, save_tiny
 from transformers import GPT2Config
 
 from numpro_plugin.errors import NumProError
-from numpro_plugin.families import IGNORED, Loaded, family_of, load_model
+from numpro_plugin.families import IGNORED, Loaded, family_at, family_of, load_model
 from numpro_plugin.numbering import draw_numbers
 from numpro_plugin.timeline import Timeline, kept_numbers
 from numpro_plugin.video.sampling import Frames
@@ -73,6 +73,21 @@ def test_frame_size_is_the_familys(loaded: Loaded) -> None:
     side = SIDES.get(loaded.family.model_types[0], 336)
     assert loaded.family.frame_size == (side, side)
     assert type(family_of(loaded.model.config)) is type(family_of(loaded.model)) is type(loaded.family)
+
+
+def test_the_family_is_known_without_the_weights(checkpoints: dict[str, Path], loaded: Loaded, tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_bytes((checkpoints[loaded.family.model_types[0]] / "config.json").read_bytes())
+    family = family_at(tmp_path)
+    assert type(family) is type(loaded.family)
+    assert family.frame_size == loaded.family.frame_size
+
+
+@pytest.mark.shared
+def test_the_family_of_an_original_checkpoint_is_known_without_loading_it(shared: Path) -> None:
+    assert (
+        family_at(shared / "golden" / "longva" / "longva-tiny").frame_size
+        == load_model(shared / "golden" / "longva" / "longva-tiny").family.frame_size
+    )
 
 
 @pytest.mark.parametrize(("count", "shown"), [(1, 1), (3, 3), (100, 26)])

@@ -423,11 +423,12 @@ def test_a_base_that_takes_a_fixed_number_is_asked_in_pieces_of_one_length(tmp_p
     monkeypatch.setitem(READERS, "numpro_test_both", Reader("max_num_frames", exact=True))
     rows = [{"kind": "video", "what": videos / f"{NAMES[k % 3]}.mp4", "question": str(k)} for k in range(9)]
     write_task(tmp_path / "task", rows)
-    calls = []
+    calls, from_log = [], []
     original = ChatBase.generate_until
 
     def counting(self, requests, *, until=None):
         calls.append((len(requests), self.max_num_frames))
+        from_log.append(self.answers_from_log)
         if len(calls) == until:
             raise RuntimeError("killed")
         return original(self, requests)
@@ -441,6 +442,7 @@ def test_a_base_that_takes_a_fixed_number_is_asked_in_pieces_of_one_length(tmp_p
     monkeypatch.setattr(ChatBase, "generate_until", counting)
     results = run(arguments, "foreign", tmp_path / "task")
     assert calls == [(1, 10), (2, 6), (1, 6)]
+    assert from_log == [0] * 4 + [5] * 3
     assert len(results["samples"]["foreign"]) == 9
 
 

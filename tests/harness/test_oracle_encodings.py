@@ -8,6 +8,7 @@ import pytest
 from support.harness import evaluate
 from support.videos import write_counter_video
 
+from numpro_plugin import NumProError
 from numpro_plugin.benchmarks import BENCHMARKS
 from numpro_plugin.benchmarks.prepare import prepare
 from numpro_plugin.encoding import parse_encoding
@@ -48,6 +49,14 @@ def test_the_oracle_reaches_the_ceiling_of_its_encoding(table, name, monkeypatch
     assert scores(results) == pytest.approx(ceilings(table, [0.4], encoding=encoding)[0.4])
     assert {sample["numpro"]["unit"] for sample in samples} == {encoding.answer}
     assert results["results"]["numpro_charades"]["parse_fail,none"] == 0
+
+
+@pytest.mark.parametrize(("name", "complaint"), [("bar", "too narrow for a bar with times such as"), ("clock", "so it cannot be read")])
+def test_marks_that_do_not_fit_the_frames_are_refused_before_anything_runs(table, name, complaint, monkeypatch):
+    monkeypatch.setenv("NUMPRO_ENCODING", name)
+    monkeypatch.setenv("NUMPRO_FRAME_SIZE", "40x336")
+    with pytest.raises(NumProError, match=complaint):
+        evaluate("numpro_oracle", ["numpro_charades"])
 
 
 @pytest.mark.slow

@@ -102,22 +102,46 @@ def test_nothing_to_look_for_is_an_error(loaded, video):
 
 
 def test_settings_follow_the_model_and_the_adapter(loaded, folder, tmp_path):
-    assert settings_for(loaded, folder) == NumProSettings()
-    assert settings_for(loaded, folder, tmp_path).prompt == "ft"  # the reference's adapters say nothing
+    assert settings_for(loaded.family, folder) == NumProSettings()
+    assert settings_for(loaded.family, folder, tmp_path).prompt == "ft"  # the reference's adapters say nothing
     (tmp_path / RECORD).write_text(json.dumps({"settings": NumProSettings(fps=1.0, prompt="ft").to_dict()}))
-    assert settings_for(loaded, tmp_path).fps == 1.0  # a merged model
-    assert settings_for(loaded, folder, tmp_path, max_frames=9) == NumProSettings(fps=1.0, prompt="ft", max_frames=9)
+    assert settings_for(loaded.family, tmp_path).fps == 1.0  # a merged model
+    assert settings_for(loaded.family, folder, tmp_path, max_frames=9) == NumProSettings(fps=1.0, prompt="ft", max_frames=9)
     with pytest.raises(NumProError, match="trained with 1 numbers per second, not fps=0.5: leave fps out"):
-        settings_for(loaded, folder, tmp_path, fps=0.5)
+        settings_for(loaded.family, folder, tmp_path, fps=0.5)
+    with pytest.raises(NumProError, match="trained with frames of 336 x 336, not frame_size=.48, 48.: leave frame_size out"):
+        settings_for(loaded.family, folder, tmp_path, frame_size=(48, 48))
+    with pytest.raises(NumProError, match="longva takes 336 x 336 pixels"):
+        settings_for(loaded.family, folder, frame_size=(672, 336))
+
+
+def test_a_grid_that_does_not_fit_the_model_is_refused_before_its_weights_are_opened(video, tmp_path, capsys, monkeypatch):
+    model = save_tiny("qwen3_vl", tmp_path / "qwen3_vl")
+    monkeypatch.setattr("numpro_plugin.families.load_model", lambda *_, **__: pytest.fail("the weights were opened"))
+    words = ["ask", str(video), "a hat", "--model", str(model), "--encoding", "grid"]
+    assert main(words) == 1
+    assert "does not fit frame_size=320x320: the width must be a multiple of 4, the height of 3; a grid of such frames is " in (
+        message := capsys.readouterr().err
+    )
+    assert message.rstrip().endswith("frame_size=1280x960")
+    assert main([*words, "--frame-size", "300"]) == 1
+    assert "qwen3_vl takes multiples of 32 pixels" in capsys.readouterr().err
+    monkeypatch.undo()
+    assert main([*words, "--frame-size", "384x288", "--max-new-tokens", "1", "--json"]) == 1  # the model has no answer
+    assert json.loads(capsys.readouterr().out)["settings"]["frame_size"] == [384, 288]
 
 
 def test_an_adapters_encoding_stays(loaded, folder, tmp_path):
     clock, text = PRESETS["clock"].encoding, PRESETS["text"].encoding
     (tmp_path / RECORD).write_text(json.dumps({"settings": NumProSettings(encoding=clock).to_dict()}))
-    assert settings_for(loaded, folder, tmp_path).encoding == settings_for(loaded, folder, tmp_path, encoding=clock).encoding == clock
-    assert settings_for(loaded, folder, encoding=text).encoding == text
+    assert (
+        settings_for(loaded.family, folder, tmp_path).encoding
+        == settings_for(loaded.family, folder, tmp_path, encoding=clock).encoding
+        == clock
+    )
+    assert settings_for(loaded.family, folder, encoding=text).encoding == text
     with pytest.raises(NumProError, match="was trained with encoding clock, not text: leave encoding out"):
-        settings_for(loaded, folder, tmp_path, encoding=text)
+        settings_for(loaded.family, folder, tmp_path, encoding=text)
 
 
 def test_answers_are_read_in_the_unit_that_was_asked_for(folder, video, capsys, monkeypatch):

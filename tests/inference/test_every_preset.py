@@ -27,6 +27,19 @@ def test_blocks_of_pairs_are_for_families_whose_frames_share_tokens(family: str,
         NumProHF(str(folder), blocks="two")
 
 
+def test_a_grid_that_does_not_fit_the_model_is_refused_before_its_weights_are_opened(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = save_tiny("qwen3_vl", tmp_path / "model")
+    monkeypatch.setattr("numpro_plugin.harness.hf.model.load_model", lambda *_, **__: pytest.fail("the weights were opened"))
+    monkeypatch.setenv("NUMPRO_ENCODING", "grid")
+    with pytest.raises(NumProError, match="does not fit frame_size=320x320: .* a grid of such frames is frame_size=1280x960"):
+        NumProHF(str(folder))
+    monkeypatch.setenv("NUMPRO_FRAME_SIZE", "1280x960")
+    with pytest.raises(NumProError, match="with blocks=pair two grids would share their tokens"):
+        NumProHF(str(folder), blocks="pair")
+
+
 @pytest.mark.slow
 @pytest.mark.shared
 @pytest.mark.parametrize("family", FAMILIES)

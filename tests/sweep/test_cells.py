@@ -6,6 +6,7 @@ import pytest
 
 from numpro_plugin import NumProError
 from numpro_plugin.sweep.cells import plan_cells, share_of
+from numpro_plugin.sweep.tasks import single_tasks
 
 
 def test_cells_are_all_combinations_with_the_encodings_side_by_side() -> None:
@@ -49,6 +50,7 @@ def test_a_combination_that_is_not_possible_stays_in_the_plan_with_its_reason() 
         (["numbers"], ["1"], [], "--encodings='numbers' is unknown"),
         (["number"], ["0"], [], "--fps '0' must be above 0"),
         (["number"], ["1", "1"], [], "--fps names '1' twice"),
+        (["number"], ["0.5", "0.50"], [], "--fps names '0.5' twice"),
         ([], ["1"], [], "at least one encoding"),
         (["number"], ["1"], ["colour=red"], "keys among position"),
         (["number"], ["1"], ["color=nothing"], "none of the cells is possible.*not a CSS colour"),
@@ -58,6 +60,22 @@ def test_a_combination_that_is_not_possible_stays_in_the_plan_with_its_reason() 
 def test_mistakes_are_refused(encodings: list[str], rates: list[str], styles: list[str], complaint: str) -> None:
     with pytest.raises(NumProError, match=complaint):
         plan_cells(encodings, rates, styles, environ={})
+
+
+def test_what_the_cells_decide_is_not_in_the_models_arguments() -> None:
+    with pytest.raises(NumProError, match="--model_args encoding=text: the cells decide that"):
+        plan_cells(["number"], ["1"], environ={}, model_args="pretrained=model,encoding=text")
+    assert plan_cells(["number"], ["1"], environ={}, model_args="base=qwen2_5_vl,base_fps=1")[0].settings is not None
+
+
+def test_groups_are_their_tasks() -> None:
+    assert single_tasks(["numpro_timelens", "mmmu", "numpro_timelens_charades"]) == [
+        *(f"numpro_timelens_{name}" for name in ("charades", "activitynet", "qvhighlights")),
+        "mmmu",
+    ]
+    for names, complaint in (([], "names no task"), (["numpro_charades_native"], "has an encoding of its own")):
+        with pytest.raises(NumProError, match=complaint):
+            single_tasks(names)
 
 
 def test_shares_are_disjoint_and_together_everything() -> None:

@@ -16,10 +16,12 @@ import numpy as np
 import pytest
 from scipy.stats import bootstrap
 from support.harness import task_manager
+from support.videos import write_counter_video
 
 from numpro_plugin.benchmarks import BENCHMARKS
 from numpro_plugin.benchmarks.prepare import prepare
 from numpro_plugin.cli.main import main
+from numpro_plugin.demo.world import tiny_model_folder
 from numpro_plugin.reports.bootstrap import paired_intervals
 from numpro_plugin.sweep import run
 
@@ -73,6 +75,10 @@ def test_a_sweep_writes_one_table_in_every_form(table: Path, tmp_path: Path, cap
     before = {path: path.stat().st_mtime_ns for path in (out / "cells").rglob("*.jsonl")}
     assert sweep(out) == 0  # nothing is asked again
     assert {path: path.stat().st_mtime_ns for path in (out / "cells").rglob("*.jsonl")} == before
+    assert sweep(tmp_path / "first", "--limit", "1", fps="0.5") == 0
+    _, first = scores(tmp_path / "first")["rows"]
+    assert first["metrics"]["mIoU"] == pytest.approx(first["ceiling"])  # of the queries that were asked
+    assert first["ceiling"] != pytest.approx(half["ceiling"])
     assert sweep(out, "--limit", "2") == 1
     assert "was made with limit=None, now it is 2.0" in capsys.readouterr().err
 
@@ -131,6 +137,48 @@ def test_a_dry_run_lists_cells_and_ceilings_and_loads_nothing(table: Path, tmp_p
     assert found[2]["ceilings"]["numpro_charades"] > found[0]["ceilings"]["numpro_charades"]
     assert "one clock time" in found[3]["problem"]
     assert not (tmp_path / "sweep").exists()
+
+
+def test_what_cannot_be_evaluated_is_refused_before_anything_runs(
+    table: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("numpro_plugin.sweep.weights.Weights.fresh", lambda *_: pytest.fail("a model was made"))
+    words = ["sweep", "--model", "numpro_oracle", "--encodings", "number", "-o", str(tmp_path / "sweep"), "--tasks"]
+    assert main([*words, "numpro_charades,numpro_didemo"]) == 1
+    assert "there is no table" in capsys.readouterr().err
+    assert main([*words, "numpro_charades,numpro_didemo", "--dry-run"]) == 0
+    assert "numpro_didemo: there is no table" in capsys.readouterr().out
+    assert main([*words, "numpro_charade"]) == 1
+    assert "--tasks numpro_charade is unknown to lmms-eval; did you mean numpro_charades" in capsys.readouterr().err
+    assert main([*words, "numpro_charades", "--model", "numpro_oracel"]) == 1
+    assert "--model numpro_oracel is unknown to lmms-eval; did you mean numpro_oracle" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_a_cell_says_what_the_model_was_shown_and_what_its_seconds_hold(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "videos").mkdir()
+    write_counter_video(tmp_path / "videos" / "mine.mp4", [k * 100 for k in range(200)], rate=10)
+    (tmp_path / "queries.jsonl").write_text('{"video": "mine.mp4", "query": "a hat", "start_time": 4, "end_time": 12}\n')
+    prepare(BENCHMARKS["custom"], tmp_path / "queries.jsonl", videos=tmp_path / "videos", progress=False)
+    manager = task_manager()
+    monkeypatch.setattr("lmms_eval.tasks.TaskManager", lambda *_, **__: manager)
+    monkeypatch.setenv("NUMPRO_MAX_FRAMES", "4")
+    out = tmp_path / "sweep"
+    words = ["sweep", "--model_args", f"pretrained={tiny_model_folder()},dtype=float32,max_new_tokens=4", "--tasks", "numpro_custom"]
+    assert main([*words, "--encodings", "number,plain,text", "-o", str(out)]) == 0
+    records = [json.loads((out / "cells" / f"{name}@0.5" / "cell.json").read_text()) for name in ("number", "plain", "text")]
+    assert [record["settings"]["frame_size"] for record in records] == [[48, 48]] * 3  # of the model
+    assert [record["planned"]["frame_size"] for record in records] == [[336, 336]] * 3
+    assert [record["clips_made"] for record in records] == [1, 0, 0]  # the others find the frames in the cache
+    written = json.loads((out / "table.json").read_text())
+    assert written["protocol"]["cells"]["text@0.5"]["frame_size"] == [48, 48]
+    first, *others = (line for line in (out / "table.md").read_text().splitlines() if line.startswith(("| number", "| plain", "| text")))
+    assert r"\* |" in first
+    assert not any("*" in line for line in others)
+    assert "*: longer by reading videos" in capsys.readouterr().out
+    assert "*: longer by reading videos" in (out / "table.tex").read_text()
 
 
 def test_paired_intervals_come_from_one_resampling_and_agree_with_scipy() -> None:

@@ -24,6 +24,7 @@ _HOUR = rf"(?:(?:hours?|hrs?|h|stunden?|horas?|heures?|uren|час\w{{0,2}}){_MO
 _MS = rf"(?:milliseconds?|msecs?|ms){_END}"
 _BETWEEN = r"(?:st|nd|rd|th)?[ -]?"  # "6 s", "6s", "6-second", "6th second"
 _NEXT = r"(?: ?,)? ?(?:and )?"  # "1 minute and 5 seconds"
+_REST = r"[0-5]?\d(?:\.\d{1,9})?"  # of an hour or minute: "1 minute and 65 seconds" are two times
 _UNIT = rf"{_BETWEEN}(?:{_SECOND}|{_MINUTE}|{_HOUR}|{_MS})"
 
 CLOCK = (
@@ -34,8 +35,8 @@ CLOCK = (
 COUNTED = (
     rf"(?<![a-z_.\d])(?:第 ?)?(?:(?P<ms>{NUMBER}) ?{_MS}"
     rf"|(?={NUMBER}{_BETWEEN}(?:{_SECOND}|{_MINUTE}|{_HOUR}))"
-    rf"(?:(?P<h>{NUMBER}){_BETWEEN}{_HOUR}(?:{_NEXT}(?={NUMBER}{_BETWEEN}(?:{_SECOND}|{_MINUTE})))?)?"
-    rf"(?:(?P<m>{NUMBER}){_BETWEEN}{_MINUTE}(?:{_NEXT}(?={NUMBER}{_BETWEEN}{_SECOND}))?)?"
+    rf"(?:(?P<h>{NUMBER}){_BETWEEN}{_HOUR}(?:{_NEXT}(?={_REST}{_BETWEEN}(?:{_SECOND}|{_MINUTE})))?)?"
+    rf"(?:(?P<m>{NUMBER}){_BETWEEN}{_MINUTE}(?:{_NEXT}(?={_REST}{_BETWEEN}{_SECOND}))?)?"
     rf"(?:(?P<s>{NUMBER}){_BETWEEN}{_SECOND})?)"
 )
 """``6.5 s``, ``1 minute 5 seconds``."""

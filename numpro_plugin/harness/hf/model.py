@@ -25,7 +25,7 @@ from numpro_plugin import __version__
 from numpro_plugin.encoding import NUMBER, PLAIN, parse_encoding
 from numpro_plugin.environment import answer_token_limit, settings_from_environment
 from numpro_plugin.errors import NumProError
-from numpro_plugin.families import Loaded, load_model
+from numpro_plugin.families import Loaded, family_at, load_model
 from numpro_plugin.files import folder_state
 from numpro_plugin.harness import session
 from numpro_plugin.harness.cut_answers import report_cut_answers
@@ -50,6 +50,7 @@ if TYPE_CHECKING:
 
     from lmms_eval.api.instance import Instance
 
+    from numpro_plugin.settings import SettingsByVideo
 
 log = logging.getLogger(__name__)
 
@@ -142,8 +143,12 @@ class NumProHF(lmms):
             raise NumProError(f"max_frames={max_frames!r} of {name} must be an integer, 1 or more")
         at_once = answers_at_once(batch_size)
         chosen = {} if encoding is None else {"encoding": parse_encoding(str(encoding))}
-        settings_from_environment(fixed=chosen, source=name)  # what is wrong with it shows before the model is loaded
         answer_token_limit({"max_new_tokens": max_new_tokens}, source=name)
+        # What is wrong with the settings shows before the weights are opened.
+        settings_from_environment(fixed=chosen, source=name)
+        family = (family_at(pretrained) if loaded is None else loaded.family).with_blocks(blocks)
+        decided = {**decided_by_model(family, max_frames), **chosen}
+        family.check_encoding(settings_from_environment(fixed=decided, source=name).encoding)
         self._max_new_tokens = max_new_tokens
         self._device = self._join_processes(device, device_map)
         place = device_map or (None if self._device.type == "cpu" else {"": str(self._device)})
@@ -174,13 +179,11 @@ class NumProHF(lmms):
             "attn_implementation": attn_implementation,
             **({} if blocks == "frame" else {"blocks": blocks}),
         }
-        decided = {**decided_by_model(loaded.family, max_frames), **chosen}
         announced = {**identity, **{key: value.name for key, value in chosen.items()}}
         self._session = session.begin(Announcement(name, decided, announced))
         self._session.model_class = type(self)
         self._settings = self._session.settings_by_video()
         check_trained(tuned, self._trained, self._settings)
-        loaded.family.check_encoding(self._settings.base.encoding)
         versions = {"numpro": __version__, **{library: version(library) for library in ("torch", "transformers")}}
         self._log = AnswerLog({**identity, **versions}) if resume else None
 
@@ -194,6 +197,11 @@ class NumProHF(lmms):
     def device(self) -> torch.device:
         """Where the model is (its first layers, if it is spread)."""
         return self._device
+
+    @property
+    def shown_settings(self) -> SettingsByVideo:
+        """How videos of tasks that are not NumPro's are shown."""
+        return self._settings
 
     def generate_until(self, requests: list[Instance]) -> list[GenerationResult]:
         """One answer per request, in order. All processes share the work, video by video."""

@@ -81,7 +81,7 @@ class Replacer:
                         shown.append(marks)
                     contents += self._contents(source, own or (marks and marks.encoding) or self.clips.settings.encoding)
                     continue
-                if content.get("type") == "text" and place is None and any(marks.shows_time for marks in shown):
+                if content.get("type") == "text" and place is None and any(marks.encoding.shows_time for marks in shown):
                     place = len(replaced), len(contents)
                 contents.append(dict(content))
             replaced.append({**message, "content": contents})

@@ -52,6 +52,16 @@ class NumProMixin:
     called_in_every_process: ClassVar[bool] = True
     """For `unanswered`: the processes agree how often they call the base, so each must be called, also with nothing left to ask."""
 
+    @property
+    def answers_from_log(self) -> int:
+        """How many answers were there before this object was asked."""
+        return self.numpro.answers_from_log
+
+    @property
+    def shown_settings(self) -> NumProSettings:
+        """How videos of tasks that are not NumPro's are shown."""
+        return self.numpro.replacer.clips.settings
+
     def generate_until(self, requests: list[Instance]) -> list[Any]:
         """One answer per request, in order."""
         return self._numpro_answers("generate_until", super().generate_until, requests)  # type: ignore[misc]

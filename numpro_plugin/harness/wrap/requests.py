@@ -84,6 +84,8 @@ class RequestRunner:
         self.kept = kept
         self.chat = chat
         self.requests_per_call = requests_per_call
+        self.answers_from_log = 0
+        """How many answers, of all processes, were there before they were asked for."""
         self.rewriter = Rewriter(replacer, chat=chat, asked=self._asked)
         self._background = BackgroundWork(())
 
@@ -106,12 +108,14 @@ class RequestRunner:
         """
         prepared: list[_Work] = []
 
-        def prepare() -> int:
+        def prepare() -> tuple[int, int]:
             prepared.append(self._prepared(model, request_type, requests))
-            return len(prepared[0].pieces)
+            return len(prepared[0].pieces), len(prepared[0].answers)
 
         # Processes do not take part in an agentic loop the same number of times, so there they cannot be brought together.
-        calls = prepare() if in_agentic_loop() else max(run_in_all(prepare))
+        pieces, known = zip(*([prepare()] if in_agentic_loop() else run_in_all(prepare)), strict=True)
+        calls = max(pieces)
+        self.answers_from_log += sum(known)
         (work,) = prepared
         asked = [requests[k] for piece in work.pieces for k in piece.indices]
         ahead = [partial(self._make, model, request) for request in asked if request.task_name in work.showing]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import islice
 from typing import TYPE_CHECKING
 
 from numpro_plugin.benchmarks.table import read_columns
@@ -28,14 +29,14 @@ def shown_times(duration_s: float, rate: Rate, max_frames: int | None, encoding:
 
 
 def set_ceilings(
-    table: Path, rates: Sequence[Rate], *, max_frames: int | None = None, encoding: TimeEncoding = NUMBER
+    table: Path, rates: Sequence[Rate], *, max_frames: int | None = None, encoding: TimeEncoding = NUMBER, queries: int | None = None
 ) -> dict[Rate, dict[str, float]]:
     """``R1_set`` and ``mIoU_set`` in percent that no set of spans between shown marks can exceed, by numbers per second.
 
     Arguments as for `numpro_plugin.reports.ceiling.ceilings`. A query without true spans counts 100: "none" is the right answer.
     """
     iou: dict[Rate, list[float]] = {fps: [] for fps in rates}
-    for spans_s, duration_s in read_columns(table, "spans_s", "duration_s"):
+    for spans_s, duration_s in islice(read_columns(table, "spans_s", "duration_s"), queries):
         for fps, values in iou.items():
             values.append(best_time_set(spans_s, shown_times(duration_s, fps, max_frames, encoding))[1])
     return {fps: set_scores(values) for fps, values in iou.items()}

@@ -1,11 +1,12 @@
-"""TimeEncoding: how time is shown to a model and asked for. The presets that people type, and what each mark looks like."""
+"""TimeEncoding: how time is shown to a model and asked for, and the presets that people type."""
 
 from __future__ import annotations
 
-import re
 from dataclasses import asdict, dataclass, fields
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, cast, get_args
 
+from numpro_plugin.encoding.grid import Grid, grid_of
+from numpro_plugin.encoding.marks import RANGES, STAMPS, MarkKind, mark_of, whole_seconds
 from numpro_plugin.errors import NumProError
 
 if TYPE_CHECKING:
@@ -14,37 +15,8 @@ if TYPE_CHECKING:
 Drawn = Literal["number", "seconds", "clock", "bar", "none"]
 Text = Literal["native", "number", "seconds", "clock", "none"]
 AnswerUnit = Literal["frames", "seconds", "clock"]
-MarkKind = Literal["number", "seconds", "clock"]
 
-TIMELENS_STAMP = "{mark}s"
-"""TimeLens's text before a frame. UNVERIFIED: its processor could not be read; one source has ``10.2s``, another a bare ``0.0``."""
-
-_STAMPS: dict[MarkKind, str] = {"number": "<Frame {mark}>", "seconds": TIMELENS_STAMP, "clock": "<{mark}>"}
-_RANGES: dict[MarkKind, str] = {
-    "number": "<Frame {first} to Frame {last}>",  # T2SGrid's
-    "seconds": "<{first} to {last} seconds>",
-    "clock": "<{first} to {last}>",
-}
 _UNIT_OF: dict[str, AnswerUnit] = {"number": "frames", "seconds": "seconds", "clock": "clock", "bar": "seconds"}
-_LAYOUT = re.compile(r"(?P<columns>[0-9]{1,2})x(?P<rows>[0-9]{1,2})(?:/(?P<stride>[0-9]{1,3}))?")
-
-
-class Grid(NamedTuple):
-    """Frames in one picture, in reading order; each picture begins ``stride`` frames after the one before."""
-
-    columns: int
-    rows: int
-    stride: int
-
-    @property
-    def frames(self) -> int:
-        """How many frames a picture holds."""
-        return self.columns * self.rows
-
-    def parts(self, count: int) -> list[range]:
-        """Which of ``count`` frames each picture holds: as many pictures as it takes to show all; the last may hold fewer frames."""
-        starts = range(0, max(1, count - self.frames + self.stride), self.stride)
-        return [range(start, min(start + self.frames, count)) for start in starts]
 
 
 @dataclass(frozen=True)
@@ -72,7 +44,7 @@ class TimeEncoding:
         for name, allowed in (("drawn", Drawn), ("text", Text), ("answer", AnswerUnit)):
             if getattr(self, name) not in get_args(allowed):
                 raise NumProError(f"encoding: {name}={getattr(self, name)!r} is unknown; allowed: {', '.join(get_args(allowed))}")
-        grid = _grid(self.layout)
+        grid = grid_of(self.layout)
         if grid is not None:
             object.__setattr__(self, "layout", f"{grid.columns}x{grid.rows}/{grid.stride}")  # 4x3 and 4x3/12 are one layout, in hashes too
         if problem := self._problem(grid):
@@ -92,7 +64,7 @@ class TimeEncoding:
     @property
     def grid(self) -> Grid | None:
         """The layout as a grid; None if frames are shown one by one."""
-        return _grid(self.layout)
+        return grid_of(self.layout)
 
     @property
     def draws(self) -> bool:
@@ -136,8 +108,8 @@ class TimeEncoding:
             return ("",) * count
         marks = self.marks(self.text, numbers, fps)
         if grid is None:
-            return tuple(_STAMPS[self.text].format(mark=mark) for mark in marks)
-        return tuple(_RANGES[self.text].format(first=marks[part[0]], last=marks[part[-1]]) for part in grid.parts(len(numbers)))
+            return tuple(STAMPS[self.text].format(mark=mark) for mark in marks)
+        return tuple(RANGES[self.text].format(first=marks[part[0]], last=marks[part[-1]]) for part in grid.parts(len(numbers)))
 
     @property
     def shows_time(self) -> bool:
@@ -163,11 +135,17 @@ class TimeEncoding:
             times = [float(mark_of("seconds", time_s)) for time_s in times]
         return list(dict.fromkeys(times))
 
-    def check_rate(self, fps: float) -> None:
-        """Raise NumProError if two neighbouring frames would carry the same clock time."""
+    def check_rate(self, fps: float, *, automatic: bool = False) -> None:
+        """Raise NumProError if two neighbouring frames would carry the same clock time.
+
+        Args:
+            fps: numbers per second; where they follow each video's length (``fps=auto``) the most that there can be.
+            automatic: whether they do.
+        """
         if fps > 1 and "clock" in (self.drawn, self.text):
+            rate = f"fps=auto goes up to {fps:g} numbers per second, where" if automatic else f"at fps={fps:g}"
             raise NumProError(
-                f"encoding {self.name} shows whole seconds (mm:ss), but at fps={fps:g} frames are {1 / fps:.3g} s apart, so two of them "
+                f"encoding {self.name} shows whole seconds (mm:ss), but {rate} frames are {1 / fps:.3g} s apart, so two of them "
                 f"would carry one clock time: use fps=1 or less, or seconds in place of the clock"
             )
 
@@ -176,86 +154,10 @@ class TimeEncoding:
         return asdict(self)
 
     @classmethod
-    def from_dict(cls, values: Mapping[str, Any] | str) -> TimeEncoding:
-        """Read what `to_dict` wrote, or a name as for `parse_encoding`. Raises NumProError for keys or values that do not exist."""
-        if isinstance(values, str):
-            return parse_encoding(values)
+    def from_dict(cls, values: Mapping[str, Any]) -> TimeEncoding:
+        """Read what `to_dict` wrote. Raises NumProError for keys or values that do not exist."""
         _check_keys(values)
         return cls(**values)
-
-
-def mark_of(kind: Literal["seconds", "clock"], time_s: float) -> str:
-    """A time as a mark: ``seconds`` as the shortest decimal (``6``, ``6.5``; thousandths at most), ``clock`` as ``00:06`` or ``1:00:06``.
-
-    A clock counts whole seconds that have passed.
-    """
-    if kind == "seconds":
-        text = f"{time_s:.3f}"
-        return text.rstrip("0").rstrip(".")
-    whole = whole_seconds(time_s)
-    hours, minutes, seconds = whole // 3600, whole // 60 % 60, whole % 60
-    return f"{hours}:{minutes:02}:{seconds:02}" if hours else f"{minutes:02}:{seconds:02}"
-
-
-def whole_seconds(time_s: float) -> int:
-    """How many whole seconds have passed: what a clock shows."""
-    return int(time_s + 1e-9)  # 3 / 0.3 is a little less than 10
-
-
-def parse_encoding(text: str, *, name: str = "encoding") -> TimeEncoding:
-    """A preset's name, or fields written out: ``drawn=seconds,text=clock,answer=seconds``.
-
-    Fields that are not written are ``drawn=none``, ``text=native``, ``answer=frames`` and ``layout=frames``. Where commas and equals signs
-    mean something else (lmms-eval's ``--model_args``), semicolons and colons do: ``drawn:seconds;answer:seconds``.
-
-    Args:
-        text: as the user wrote it.
-        name: of the option, variable or key, for errors.
-
-    Raises:
-        NumProError: an unknown preset or field, or a combination that is not possible.
-    """
-    text = text.strip()
-    if text in PRESETS:
-        return PRESETS[text].encoding
-    pairs = [re.split(r"[=:]", part.strip(), maxsplit=1) for part in re.split(r"[,;]", text)]
-    if any(len(pair) != 2 for pair in pairs):
-        raise NumProError(
-            f"{name}={text!r} is unknown; allowed: {', '.join(PRESETS)}, or fields such as drawn=seconds,text=clock,answer=seconds"
-        )
-    keys = [key.strip() for key, _ in pairs]
-    if twice := next((key for key in keys if keys.count(key) > 1), None):
-        raise NumProError(f"{name}={text!r} says {twice} twice")
-    values = {"drawn": "none"} | {key.strip(): value.strip() for key, value in pairs}
-    try:
-        return TimeEncoding.from_dict(values)
-    except NumProError as error:
-        raise NumProError(f"{name}={text!r}: {error}") from error
-
-
-def parse_encodings(text: str, *, name: str = "encodings") -> dict[str, TimeEncoding]:
-    """Several encodings by what they are called: ``native,number,drawn=seconds,answer=seconds``.
-
-    Fields of one that is written out stand together: it ends before a preset's name, or before a field that it already has. With semicolons
-    (``drawn:seconds;answer:seconds``) it is one part of the list. Arguments and errors as of `parse_encoding`; besides, none may be
-    there twice.
-    """
-    written: list[list[str]] = []
-    for part in (part.strip() for part in text.split(",")):
-        key = re.split(r"[=:]", part)[0]
-        last = [one for one in written[-1] if one not in PRESETS and ";" not in one] if written else []
-        fields_before = [re.split(r"[=:]", one)[0].strip() for one in last]
-        if part in PRESETS or ";" in part or not fields_before or key == part or key.strip() in fields_before:
-            written.append([part])
-        else:
-            written[-1].append(part)
-    found: dict[str, TimeEncoding] = {}
-    for parts in written:
-        encoding = parse_encoding(",".join(parts), name=name)
-        if encoding in found.values():
-            raise NumProError(f"{name}={text!r} has {encoding.name} twice")
-        found[encoding.name] = encoding
-    return found
 
 
 def _check_keys(values: Mapping[str, Any]) -> None:
@@ -269,21 +171,6 @@ def _check_keys(values: Mapping[str, Any]) -> None:
 def _written(encoding: TimeEncoding) -> str:
     parts = [f"drawn={encoding.drawn}", f"text={encoding.text}", f"answer={encoding.answer}"]
     return ",".join(parts + ([] if encoding.layout == "frames" else [f"layout={encoding.layout}"]))
-
-
-def _grid(layout: str) -> Grid | None:
-    if layout == "frames":
-        return None
-    match = _LAYOUT.fullmatch(layout) if isinstance(layout, str) else None
-    if match is None:
-        raise NumProError(f"encoding: layout={layout!r} is unknown; allowed: frames, or a grid as COLUMNSxROWS/STRIDE, for example 4x3/6")
-    columns, rows = int(match["columns"]), int(match["rows"])
-    stride = int(match["stride"] or columns * rows)
-    if not (1 <= stride <= columns * rows and 2 <= columns * rows <= 64):
-        raise NumProError(
-            f"encoding: layout={layout!r} must hold 2 to 64 frames, with a stride of 1 up to that number so that no frame is left out"
-        )
-    return Grid(columns, rows, stride)
 
 
 def drawn_kind(encoding: TimeEncoding) -> MarkKind | None:
