@@ -156,12 +156,14 @@ def test_of_all_rules_about_what_frames_show_the_one_around_scores_best():
     events = [(event, shown_numbers(video.duration_s)) for video in tiny_videos(200, seed=0) for event in video.events]
     scores = {(before, after): [] for before in (0, 1) for after in (0, 1)}
     for event, shown in events:
-        seen = [k for k, number in enumerate(shown) if event.start_s <= number / SETTINGS.fps < event.end_s]
-        for before, after in scores:
-            first, last = shown[max(seen[0] - before, 0)], shown[min(seen[-1] + after, len(shown) - 1)]
-            scores[before, after].append(float(span_iou(np.array([first, last]) / SETTINGS.fps, np.array([event.start_s, event.end_s]))))
-            if (before, after) == (1, 1) and event.start_s != shown[seen[0]] / SETTINGS.fps and event.end_s > shown[seen[-1]] / SETTINGS.fps:
-                assert (first, last) == numbers_around(event.start_s, event.end_s, shown)
+        span = np.array([event.start_s, event.end_s])
+        times = np.array(shown) / SETTINGS.fps
+        seen = np.flatnonzero((span[0] <= times) & (times < span[1]))
+        for (before, after), ious in scores.items():
+            answer = times[[max(seen[0] - before, 0), min(seen[-1] + after, len(shown) - 1)]]
+            ious.append(float(span_iou(answer, span)))
+        if span[0] != times[seen[0]]:  # the answer with a frame before and after
+            assert numbers_around(event.start_s, event.end_s, shown) == tuple((answer * SETTINGS.fps).tolist())
     means = {rule: np.mean(values) for rule, values in scores.items()}
     assert max(means, key=lambda rule: means[rule]) == (1, 1)
     assert means[1, 1] > means[0, 0] + 0.1
