@@ -18,6 +18,7 @@ from numpro_plugin.errors import NumProError
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from numpro_plugin.app.demo_videos import DemoVideo
     from numpro_plugin.app.finding import Found
     from numpro_plugin.app.models import AppModel
     from numpro_plugin.app.uploads import Uploads
@@ -32,14 +33,6 @@ _INTRO = """
 Drop a video, say what to look for, and the model names the moment. It sees the numbered frames below and reads their numbers.
 """
 _FAILED = "The model failed on this request ({}). The terminal in which numpro app runs says more."
-
-
-class DemoVideo(NamedTuple):
-    """A video that the page offers."""
-
-    title: str
-    path: Path
-    queries: tuple[str, ...]
 
 
 class _Shown(NamedTuple):
