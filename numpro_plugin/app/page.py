@@ -30,7 +30,7 @@ MOST_WAITING = 20
 
 _INTRO = """
 ## When does it happen?
-Drop a video, say what to look for, and the model names the moment. It sees the numbered frames below and reads their numbers.
+Drop a video, say what to look for, and the model names the moment. It sees numbered frames of the video and reads their numbers.
 """
 _FAILED = "The model failed on this request ({}). The terminal in which numpro app runs says more."
 
@@ -98,7 +98,7 @@ def build_page(
                 name = gradio.Dropdown(list(by_name), value=models[0].name, label="Model", visible=len(models) > 1, elem_id="model")
                 button = gradio.Button("Find", variant="primary", elem_id="find")
             with gradio.Column(scale=3, min_width=300):
-                timeline = gradio.HTML(elem_id="timeline", min_height=96)
+                timeline = gradio.HTML(markup.WAITING, elem_id="timeline", min_height=96)
                 chosen = gradio.Radio([], label="Play", visible=False, elem_id="chosen")
                 player = gradio.Video(
                     label="The moment", interactive=False, autoplay=True, visible=False, elem_id="player", height=360, buttons=[]

@@ -151,6 +151,10 @@ def test_from_the_upload_to_the_answer(browser, served, tmp_path: Path):
         one.wait_for_selector(".np-found")
     assert gate.most_at_work == 1
     assert second.evaluate("document.documentElement.scrollWidth <= innerWidth")  # nothing sticks out sideways
+    second.evaluate(
+        "document.querySelector('.np-times').textContent = 'no moment found: no range between the numbers of the answer (frame 6)'"
+    )
+    assert second.locator(".np-query").bounding_box()["width"] > 200  # a long reason does not press the query into a column of letters
     assert problems == []
 
     # A visitor who leaves takes the upload along, but not the demo's video, which the next one can choose.
