@@ -179,11 +179,12 @@ def _advice(advised: Recommended | None, frames: int, reader: Reader | None) -> 
     style, usual = advised.result.style, NumberStyle()
     use = variables(style)
     noise = f"{advised.low_percent:.0f} to {advised.most_percent:.0f} %, the best rate and its 95 % Wilson interval for {frames} frames"
-    what = "is" if style == usual else "is nearest"
+    nearest = "is" if style == usual else "is nearest"
+    among = f"{advised.alike} styles are read back equally often ({noise}); of these it {nearest} the paper's {named(usual)}"
     small = style.font_size < usual.font_size
     return [
         f"recommended: {named(style)}",
-        f"why: {advised.alike} styles are read back equally often ({noise}); of these it {what} the paper's {named(usual)}",
+        f"why: {among if advised.alike > 1 else f'no other style is read back as often ({noise})'}",
         f"to use it: {use}" if use else "this is the default; no variable is needed",
         *(["a video LLM may need larger numbers than this reader: in the paper 40 did better than 20; compare both on your task"] * small),
     ]

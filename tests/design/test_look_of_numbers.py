@@ -134,6 +134,17 @@ def test_the_recommended_style_is_the_papers_nearest_of_those_read_equally_often
     assert (found.most_percent, round(found.low_percent, 1)) == (100, 80.6)
 
 
+def test_the_command_says_why(video: Path, capsys, monkeypatch):
+    grid = ["--sizes", "20", "40", "--colors", "red", "--positions", "bottom_right", "--frames", "5"]
+    for counts, told in (
+        ((5, 4), "recommended: red 40, bottom right\nwhy: 2 styles are read back equally often (57 to 100 %, "),
+        ((5, 1), "recommended: red 20, bottom right\nwhy: no other style is read back as often (57 to 100 %, "),
+    ):
+        monkeypatch.setattr("numpro_plugin.cli.design._reader", lambda _, counts=counts: Reading(*counts))
+        assert main(["design", str(video), "--reader", "someone", *grid]) == 0
+        assert told in capsys.readouterr().out
+
+
 def test_nothing_is_recommended_if_nothing_was_read():
     styles = [NumberStyle(font_size=20), NumberStyle()]
     assert recommended(search(frames_of(4), styles, Reading(0, 0))) is None
