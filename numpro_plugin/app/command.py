@@ -12,7 +12,7 @@ from numpro_plugin.inference.device import DTYPES
 if TYPE_CHECKING:
     import argparse
 
-    from numpro_plugin.app.page import DemoVideo
+    from numpro_plugin.app.demo_videos import DemoVideo
     from numpro_plugin.app.uploads import Uploads
 
 
@@ -42,7 +42,7 @@ def add_app_verb(verbs: Any) -> None:
 def _app(args: argparse.Namespace) -> int:
     _check(args)  # before gradio and torch are imported and models loaded
     from numpro_plugin.app.models import load_models
-    from numpro_plugin.app.server import LOCAL, serving, wait_for_the_end
+    from numpro_plugin.app.server import LOCAL, leave, serving, until_stopped, wait_for_the_end
     from numpro_plugin.app.uploads import Uploads
 
     if args.host not in LOCAL:
@@ -51,8 +51,7 @@ def _app(args: argparse.Namespace) -> int:
             "password, and nothing is encrypted",
             file=sys.stderr,
         )
-    uploads = Uploads()
-    try:
+    with until_stopped(), Uploads() as uploads:
         say("loading ...")
         models = load_models(
             args.model,
@@ -67,12 +66,8 @@ def _app(args: argparse.Namespace) -> int:
         with serving(models, uploads, videos, host=args.host, port=args.port, max_upload_mb=args.max_upload_mb) as address:
             say(f"open {address} in a browser; Ctrl-C ends it")
             wait_for_the_end()
-    except KeyboardInterrupt:  # before the wait began
-        pass
-    finally:
-        uploads.remove()
     say("stopped; all uploads are removed")
-    return 0
+    leave()
 
 
 def _check(args: argparse.Namespace) -> None:

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from numpro_plugin.demo.world import render, tiny_videos
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from numpro_plugin.app.page import DemoVideo
+
+class DemoVideo(NamedTuple):
+    """A video that the page offers."""
+
+    title: str
+    path: Path
+    queries: tuple[str, ...]
 
 
 def render_demo_videos(folder: Path, *, count: int = 6, seed: int = 0) -> list[DemoVideo]:
     """Render the demo's first ``count`` videos into ``folder``; their queries come with them."""
-    from numpro_plugin.app.page import DemoVideo
-
     made = tiny_videos(count, seed=seed, prefix="shapes")
     render(made, folder)
     return [

@@ -15,6 +15,12 @@ if TYPE_CHECKING:
     from numpro_plugin.app.finding import Found, FramePicture
     from numpro_plugin.views.moments import Moment
 
+WAITING = (
+    '<div class="np np-waiting">Here you will see when each query happens, as a bar on the time axis of the video, with the clip to play '
+    "and download. The frames that the model saw follow below.</div>"
+)
+"""What stands in the place of the answer before the first one."""
+
 _COLORS = 6
 
 _ROW = Markup(
@@ -24,7 +30,7 @@ _ROW = Markup(
 )
 _BAR = Markup('<span class="np-bar np-c{color}" style="left:{left:.3f}%;width:{width:.3f}%"></span>')
 _FRAME = Markup(
-    '<figure class="np-frame{small}"><img src="{source}" alt="frame {number}, {time:g} s" loading="lazy">'
+    '<figure class="np-frame{small}"><img src="{source}" alt="frame {number}, {time:g} s">'
     '<div class="np-marks">{marks}</div><figcaption>{number} · {time:g} s{inside}{text}</figcaption></figure>'
 )
 
@@ -105,8 +111,10 @@ STYLE = """
 .np-c3 { --c: var(--c3); } .np-c4 { --c: var(--c4); } .np-c5 { --c: var(--c5); }
 .np-video, .np-times, .np-words, .np-ticks, .np-frame figcaption { color: var(--soft); }
 .np-video, .np-query, .np-words, .np-problem, .np-note { overflow-wrap: anywhere; }
-.np-row { margin: 10px 0; display: grid; grid-template-columns: 1fr auto; gap: 2px 12px; }
-.np-axis, .np-words { grid-column: 1 / -1; }
+.np-row { margin: 10px 0; display: flex; flex-wrap: wrap; gap: 2px 12px; }
+.np-query { flex: 1 1 60%; } /* a long reason for no moment goes to a line of its own */
+.np-axis, .np-words { flex-basis: 100%; }
+#demo input, #model input { text-overflow: ellipsis; padding-right: 28px; } /* the arrow stands there */
 #downloads button[aria-label="Remove this file"] { display: none; } /* gradio's, which takes a file out of the list */
 .np-key { color: var(--c); }
 .np-axis { position: relative; height: 18px; border: 1px solid var(--border-color-primary); border-radius: 4px; }
@@ -115,6 +123,7 @@ STYLE = """
 .np-words { font-size: 13px; }
 .np-ticks { display: flex; justify-content: space-between; font-size: 12px; }
 .np-problem { border: 2px solid #c0392b; border-radius: 6px; padding: 10px 12px; }
+.np-waiting { border: 1px dashed var(--border-color-primary); border-radius: 6px; padding: 16px; color: var(--soft); }
 .np-note { border-left: 3px solid #c2500a; padding-left: 8px; margin-top: 6px; }
 .np-frames { display: grid; grid-template-columns: repeat(auto-fill, minmax(112px, 1fr)); gap: 8px; max-height: 620px; overflow: auto; }
 .np-frame { margin: 0; }

@@ -18,6 +18,7 @@ from numpro_plugin.errors import NumProError
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from numpro_plugin.app.demo_videos import DemoVideo
     from numpro_plugin.app.finding import Found
     from numpro_plugin.app.models import AppModel
     from numpro_plugin.app.uploads import Uploads
@@ -29,17 +30,9 @@ MOST_WAITING = 20
 
 _INTRO = """
 ## When does it happen?
-Drop a video, say what to look for, and the model names the moment. It sees the numbered frames below and reads their numbers.
+Drop a video, say what to look for, and the model names the moment. It sees numbered frames of the video and reads their numbers.
 """
 _FAILED = "The model failed on this request ({}). The terminal in which numpro app runs says more."
-
-
-class DemoVideo(NamedTuple):
-    """A video that the page offers."""
-
-    title: str
-    path: Path
-    queries: tuple[str, ...]
 
 
 class _Shown(NamedTuple):
@@ -105,7 +98,7 @@ def build_page(
                 name = gradio.Dropdown(list(by_name), value=models[0].name, label="Model", visible=len(models) > 1, elem_id="model")
                 button = gradio.Button("Find", variant="primary", elem_id="find")
             with gradio.Column(scale=3, min_width=300):
-                timeline = gradio.HTML(elem_id="timeline", min_height=96)
+                timeline = gradio.HTML(markup.WAITING, elem_id="timeline", min_height=96)
                 chosen = gradio.Radio([], label="Play", visible=False, elem_id="chosen")
                 player = gradio.Video(
                     label="The moment", interactive=False, autoplay=True, visible=False, elem_id="player", height=360, buttons=[]

@@ -8,21 +8,24 @@ import importlib.util
 import os
 import signal
 import socket
+import sys
 import threading
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from numpro_plugin.errors import NumProError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from numpro_plugin.app.demo_videos import DemoVideo
     from numpro_plugin.app.models import AppModel
-    from numpro_plugin.app.page import DemoVideo
     from numpro_plugin.app.uploads import Uploads
 
 LOCAL = ("127.0.0.1", "localhost", "::1")
 """Addresses that only programs on the same machine reach."""
+
+_STOPPING = (signal.SIGINT, signal.SIGTERM)
 
 
 def check_gradio() -> None:
@@ -104,12 +107,35 @@ def serving(
         page.close(verbose=False)
 
 
-def wait_for_the_end() -> None:
-    """Return at Ctrl-C, or when the process is asked to end (SIGTERM)."""
-    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+@contextmanager
+def until_stopped() -> Iterator[None]:
+    """Run the block until Ctrl-C or SIGTERM, which end it wherever it is; a second one does not disturb what it clears away."""
+
+    def stop(*_: object) -> NoReturn:
+        for number in before:
+            signal.signal(number, signal.SIG_IGN)
+        raise KeyboardInterrupt
+
+    # Who started the process may have told it to ignore Ctrl-C, as shells do with what runs in the background.
+    before = {number: handler for number in _STOPPING if (handler := signal.getsignal(number)) != signal.SIG_IGN}
+    for number in before:
+        signal.signal(number, stop)
     try:
-        threading.Event().wait()
+        yield
     except KeyboardInterrupt:
         pass
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def wait_for_the_end() -> None:
+    """Wait for a signal."""
+    threading.Event().wait()
+
+
+def leave() -> NoReturn:
+    """End the process now: a model that is still answering, maybe for minutes, is not waited for."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(0)

@@ -14,9 +14,11 @@ KEPT_S = 3600
 LOOKED_AFTER_EVERY_S = 60
 """How often old files are looked for."""
 
+_MOST_TRIES = 20
+
 
 class Uploads:
-    """The temporary folder.
+    """The temporary folder; as a context manager it is removed at the end.
 
     A video that several visitors brought is one file; it stays until the last of them has left.
 
@@ -60,5 +62,14 @@ class Uploads:
                 video.unlink(missing_ok=True)
 
     def remove(self) -> None:
-        """Remove everything."""
-        shutil.rmtree(self.folder, ignore_errors=True)
+        """Remove everything, also what an unfinished answer adds meanwhile."""
+        for _ in range(_MOST_TRIES):
+            shutil.rmtree(self.folder, ignore_errors=True)
+            if not self.folder.exists():
+                return
+
+    def __enter__(self) -> Uploads:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.remove()

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from numpro_plugin.design.frames import Chosen
     from numpro_plugin.design.readers import Reader
-    from numpro_plugin.design.search import StyleResult
+    from numpro_plugin.design.search import Recommended, StyleResult
     from numpro_plugin.design.swallowed import Swallowed
     from numpro_plugin.settings import SettingsByVideo
 
@@ -60,7 +60,7 @@ def add_design_verb(verbs: Any) -> None:
 def _design(args: argparse.Namespace) -> int:
     _check(args)
     from numpro_plugin.design.frames import choose_frames, parts_of_files, parts_of_table, places_of_parts, places_of_table
-    from numpro_plugin.design.search import ranked, search
+    from numpro_plugin.design.search import ranked, recommended, search
     from numpro_plugin.design.styles import StyleGrid
     from numpro_plugin.design.swallowed import swallowed_numbers
     from numpro_plugin.timeline import kept_numbers
@@ -80,12 +80,14 @@ def _design(args: argparse.Namespace) -> int:
     found = swallowed_numbers(_progress(parts, "videos"), settings)
     chosen = choose_frames(places, settings)
     results = search(chosen, _progress(styles, "styles"), reader)
-    order = ranked(results)
-    lines = [*_table_of(order, len(chosen.places), reader), "", *_advice(order, reader), "", *_told(found, len(parts))]
+    order, advised = ranked(results), recommended(results)
+    frames = len(chosen.places)
+    lines = [*_table_of(order, frames, reader), "", *_advice(advised, frames, reader), "", *_told(found, len(parts))]
     content = {
         "reader": None if reader is None else reader.name,
         "frames": [{"video": one.part.video, "number": one.number, "caption": one.caption} for one in chosen.places],
         "styles": [one.to_dict() for one in order],
+        "recommended": None if advised is None else advised.result.to_dict(),
         "numbers": found.to_dict(),
     }
     written = _pictures(args, results, chosen, reader)
@@ -166,18 +168,23 @@ def _table_of(order: Sequence[StyleResult], frames: int, reader: Reader | None) 
     ]
 
 
-def _advice(order: Sequence[StyleResult], reader: Reader | None) -> list[str]:
+def _advice(advised: Recommended | None, frames: int, reader: Reader | None) -> list[str]:
     from numpro_plugin.design.styles import named, variables
     from numpro_plugin.numbering import NumberStyle
 
     if reader is None:
         return ["no style is recommended: contrast alone does not say how large a number must be; give a --reader"]
-    best = order[0].style
-    use = variables(best)
-    why = "read back most often, or within one frame of that, and covers least of those"
-    small = best.font_size < NumberStyle().font_size
+    if advised is None:
+        return ["no style is recommended: no number was read back; try other --sizes, --colors or --outlines"]
+    style, usual = advised.result.style, NumberStyle()
+    use = variables(style)
+    noise = f"{advised.low_percent:.0f} to {advised.most_percent:.0f} %, the best rate and its 95 % Wilson interval for {frames} frames"
+    nearest = "is" if style == usual else "is nearest"
+    among = f"{advised.alike} styles are read back equally often ({noise}); of these it {nearest} the paper's {named(usual)}"
+    small = style.font_size < usual.font_size
     return [
-        f"{why}: {named(best)}",
+        f"recommended: {named(style)}",
+        f"why: {among if advised.alike > 1 else f'no other style is read back as often ({noise})'}",
         f"to use it: {use}" if use else "this is the default; no variable is needed",
         *(["a video LLM may need larger numbers than this reader: in the paper 40 did better than 20; compare both on your task"] * small),
     ]

@@ -11,7 +11,7 @@ from numpro_plugin.design.contrast import LOW_CONTRAST, ink_contrast
 from numpro_plugin.design.readers import CaptionReader
 from numpro_plugin.design.styles import variables
 from numpro_plugin.errors import NumProError
-from numpro_plugin.numbering import draw_numbers
+from numpro_plugin.numbering import NumberStyle, draw_numbers
 from numpro_plugin.views.marks import marked_pixels
 
 if TYPE_CHECKING:
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 
     from numpro_plugin.design.frames import Chosen
     from numpro_plugin.design.readers import Reader
-    from numpro_plugin.numbering import NumberStyle
 
 
 @dataclass(frozen=True, eq=False)
@@ -111,6 +110,49 @@ def ranked(results: Sequence[StyleResult]) -> list[StyleResult]:
         raise NumProError("there is no style to rank")
     fewest = min(float((~one.read if one.read is not None else one.contrast < LOW_CONTRAST).sum()) for one in results)
     return sorted(results, key=key)
+
+
+@dataclass(frozen=True, eq=False)
+class Recommended:
+    """The style to use, and among how many it was chosen."""
+
+    result: StyleResult
+    most_percent: float
+    """Frames on which the style that is read most often was read."""
+    low_percent: float
+    """The lower end of that rate's 95 % interval; styles down to here are read as often as far as one can tell."""
+    alike: int
+    """How many styles these are."""
+
+
+def recommended(results: Sequence[StyleResult]) -> Recommended | None:
+    """The style to use; None if nobody read, or no number was read back.
+
+    With few frames one more or less is chance, so all styles count that are within the interval of the one that is read most often. Of
+    these, a style no smaller than the paper's goes first: a video LLM needs larger numbers than text recognition (in the paper 40 did
+    better than 20). Then the one that changes least of the paper's position, size, colour and outline; then the one that is read most
+    often, is nearest in size, covers least, and has most contrast.
+    """
+    rates = [0.0 if one.read is None else float(one.read.mean()) for one in results]
+    if not any(rates):
+        return None
+    low = wilson_low(max(rates), len(results[0].contrast))
+    alike = [one for one, rate in zip(results, rates, strict=True) if rate >= low]
+    return Recommended(min(alike, key=_distance), 100 * max(rates), 100 * low, len(alike))
+
+
+def _distance(result: StyleResult) -> tuple[float, ...]:
+    """How far a style is from the paper's; see `recommended`."""
+    style, usual = result.style, NumberStyle()
+    changes = sum(getattr(style, name) != getattr(usual, name) for name in ("position", "font_size", "color", "stroke_width"))
+    ratio = abs(float(np.log(style.font_size / usual.font_size)))
+    missed, covered = 100 - (result.read_percent or 0), round(result.covered, 6)
+    return style.font_size < usual.font_size, changes, missed, ratio, covered, -float(np.median(result.contrast))
+
+
+def wilson_low(rate: float, n: int, z: float = 1.96) -> float:
+    """The lower end of the 95 % interval of a rate in ``n`` trials (Wilson, 1927)."""
+    return (rate + z**2 / (2 * n) - z * float(np.sqrt(rate * (1 - rate) / n + z**2 / (4 * n**2)))) / (1 + z**2 / n)
 
 
 def _boxes(masks: NDArray[np.bool_]) -> NDArray[np.int64]:

@@ -29,7 +29,10 @@ FORMATS: dict[Format, str] = {"csv": ".csv", "coco": ".json", "fiftyone": ".json
 LABEL_STUDIO_FPS = 25
 """Frames a second in which Label Studio's tasks count; the labelling configuration must say the same (``frameRate="$fps"``)."""
 
-_COLUMNS = ("run", "task", "id", "video", "query", "duration_s", "truth_s", "start_s", "end_s", "highlights", "score", "read", "reason")
+_COLUMNS = (
+    *("run", "task", "id", "video", "query", "duration_s", "truth_s", "start_s", "end_s", "spans_s"),
+    *("highlights", "score", "read", "reason"),
+)
 
 
 def check_format(path: Path, to: Format, name: str = "-o") -> None:
@@ -75,14 +78,19 @@ def _csv(runs: Sequence[Run]) -> tuple[int, str]:
     count = 0
     for run, sample in _samples(runs):
         span = _shifted(sample, sample.span_s) if sample.span_s else ("", "")
-        truth = "; ".join("{:g}-{:g}".format(*_shifted(sample, one)) for one in sample.truth_s)
+        truth, spans = _listed(sample, sample.truth_s), _listed(sample, sample.spans_s)
         highlights = "; ".join(f"{_at(sample, time_s):g}: {score:g}" for time_s, score in sample.highlights)
         read = "no answer" if sample.failure else "no" if _is_unread(sample) else "yes"
-        about = [run.name, run.task, sample.id, sample.video, sample.query, sample.duration_s, truth, *span, highlights]
+        about = [run.name, run.task, sample.id, sample.video, sample.query, sample.duration_s, truth, *span, spans, highlights]
         values = [sample.metrics.get(name, "") for name in metrics]
         writer.writerow([*about, round(sample.score, 4), read, sample.failure or sample.reason, *values, sample.text])
         count += 1
     return count, out.getvalue()
+
+
+def _listed(sample: Sample, spans: Sequence[Span]) -> str:
+    """All spans in one cell: ``2-4; 7-9.5``."""
+    return "; ".join("{:.10g}-{:.10g}".format(*_shifted(sample, span)) for span in spans)
 
 
 def _coco(runs: Sequence[Run]) -> tuple[int, str]:

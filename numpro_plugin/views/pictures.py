@@ -42,6 +42,8 @@ class Sprite:
     height: int
     numbers: list[int]
     times_s: list[float]
+    shown: int
+    """Frames that the model saw, these among them."""
 
 
 def video_sprite(
@@ -56,7 +58,8 @@ def video_sprite(
     """
     index = read_packets(video)
     timeline = Timeline(max(0.0, min(index.duration_s, end_s or index.duration_s) - start_s), settings.fps)
-    numbers = telling_numbers(kept_numbers(timeline.count, settings.max_frames), timeline, spans)
+    shown = kept_numbers(timeline.count, settings.max_frames)
+    numbers = telling_numbers(shown, timeline, spans)
     times_s = timeline.seconds(numbers)
     pixels = marked_frames(index, numbers, timeline, settings, start_s=start_s)
     small = [_scaled(frame) for frame in pixels]
@@ -67,7 +70,7 @@ def video_sprite(
         sheet.paste(frame, (width * (k % columns), height * (k // columns)))
     out = io.BytesIO()
     sheet.save(out, "JPEG", quality=_JPEG_QUALITY, optimize=True)
-    return Sprite(out.getvalue(), width, height, numbers.tolist(), [round(float(t), 3) for t in times_s])
+    return Sprite(out.getvalue(), width, height, numbers.tolist(), [round(float(t), 3) for t in times_s], len(shown))
 
 
 def telling_numbers(shown: NDArray[np.int64], timeline: Timeline, spans: Sequence[Span], most: int = MOST_FRAMES) -> NDArray[np.int64]:

@@ -184,7 +184,7 @@ def _spans(about: Sequence[Row]) -> list[Span]:
 
 def _frames(look: Look, sprite: Sprite, url: str | None) -> dict[str, Any]:
     """What the page's script needs to show a sprite; ``url`` only if it lies beside the page."""
-    size = {"w": sprite.width, "h": sprite.height, "numbers": sprite.numbers, "times": sprite.times_s}
+    size = {"w": sprite.width, "h": sprite.height, "numbers": sprite.numbers, "times": sprite.times_s, "shown": sprite.shown}
     return {"name": look.name, "runs": look.runs, **size, "url": url}
 
 

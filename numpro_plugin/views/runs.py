@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 Kind = Literal["moment", "highlight"]
 Span = tuple[float, float]
 
-_LOG_NAME = re.compile(r"(?:(?P<date>[0-9_]+)_)?samples_(?P<task>.+)\.jsonl")
+_LOG_NAME = re.compile(r"(?:(?P<date>.+?)_)?samples_(?P<task>.+)\.jsonl")
 _SECRET = re.compile(r"\b([A-Za-z_]*(?:key|token|secret|password)[A-Za-z_]*=)[^,\s]+", re.IGNORECASE)
 _MOST_CHARACTERS = 8000
 

@@ -58,7 +58,7 @@ def browser():
 def served(monkeypatch: pytest.MonkeyPatch):
     for name in ("GRADIO_TEMP_DIR", "GRADIO_ANALYTICS_ENABLED", "HF_HUB_DISABLE_TELEMETRY"):
         monkeypatch.setenv(name, "")  # serving() sets them; the test takes them back
-    from numpro_plugin.app.page import DemoVideo
+    from numpro_plugin.app.demo_videos import DemoVideo
     from numpro_plugin.app.server import serving
 
     uploads, gate = Uploads(), Gate()
@@ -151,6 +151,10 @@ def test_from_the_upload_to_the_answer(browser, served, tmp_path: Path):
         one.wait_for_selector(".np-found")
     assert gate.most_at_work == 1
     assert second.evaluate("document.documentElement.scrollWidth <= innerWidth")  # nothing sticks out sideways
+    second.evaluate(
+        "document.querySelector('.np-times').textContent = 'no moment found: no range between the numbers of the answer (frame 6)'"
+    )
+    assert second.locator(".np-query").bounding_box()["width"] > 200  # a long reason does not press the query into a column of letters
     assert problems == []
 
     # A visitor who leaves takes the upload along, but not the demo's video, which the next one can choose.
@@ -174,15 +178,41 @@ def test_from_the_upload_to_the_answer(browser, served, tmp_path: Path):
     second.wait_for_selector("text=/maximum/i")
 
 
-def test_ctrl_c_leaves_nothing(tmp_path: Path):
+@pytest.fixture
+def listening_to_ctrl_c():
+    """What a shell runs in the background ignores Ctrl-C, and so does all that it starts."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.parametrize("when", ["loading", "idle", "answering"])
+def test_ctrl_c_ends_it_and_leaves_nothing(browser, listening_to_ctrl_c, tmp_path: Path, when: str):
     environment = {**os.environ, "TMPDIR": str(tmp_path)}
     command = [sys.executable, "-m", "numpro_plugin.cli", "app", "--demo", "--port", "0"]
-    with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True, start_new_session=True) as process:
+    with subprocess.Popen(
+        command,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    ) as process:
         assert process.stdout is not None
-        lines = [process.stdout.readline(), process.stdout.readline()]
-        assert lines[1].startswith("open http://127.0.0.1:")
-        assert [path.name.startswith("numpro-app-") for path in tmp_path.iterdir()].count(True) == 1
+        assert process.stdout.readline() == "loading ...\n"
+        if when != "loading":
+            words = process.stdout.readline().split()
+            assert words[0] == "open"
+        if when == "answering":
+            page = open_page(browser, words[1], [])
+            video = tmp_path / "video.mp4"
+            write_counter_video(video, [250 * k for k in range(40)], rate=4)
+            upload(page, video)
+            ask(page, "a yellow circle\n" * 20)
+            page.wait_for_function("document.querySelector('#timeline').innerText.includes('processing')")
+            assert list(tmp_path.glob("numpro-app-*/visitors/*/video.mp4"))
+        assert len(list(tmp_path.glob("numpro-app-*"))) == 1
         os.killpg(process.pid, signal.SIGINT)  # as the terminal does
         assert process.stdout.read() == "stopped; all uploads are removed\n"
     assert process.returncode == 0
-    assert [path for path in tmp_path.iterdir() if path.name.startswith("numpro-app-")] == []
+    assert [path.name for path in tmp_path.iterdir() if path.name.startswith(("numpro-app-", "gradio"))] == []

@@ -169,3 +169,18 @@ def test_bash_completes_commands_options_and_choices():
     done = subprocess.run(["bash", "-c", script, "bash", *lines], env=environ, capture_output=True, text=True, check=True)
     assert [line.split() for line in done.stdout.splitlines()] == list(lines.values())
     assert done.stderr == ""
+
+
+def test_ctrl_c_while_modules_are_loaded_has_no_traceback():
+    script = """
+import sys
+class Stopping:
+    def find_spec(self, name, *_):
+        if name == "numpro_plugin.cli.data":
+            raise KeyboardInterrupt
+sys.meta_path.insert(0, Stopping())
+from numpro_plugin.cli.__main__ import main
+sys.exit(main())
+"""
+    ended = subprocess.run([sys.executable, "-c", script, "--version"], capture_output=True, text=True, check=False)
+    assert (ended.returncode, ended.stdout, ended.stderr) == (130, "", "numpro: stopped\n")

@@ -19,7 +19,7 @@ from numpro_plugin.cli.main import main
 from numpro_plugin.design.contrast import LOW_CONTRAST, as_oklab, color_of, ink_contrast
 from numpro_plugin.design.frames import Chosen, Part, Place, places_of_parts
 from numpro_plugin.design.readers import NUMBER_CAPTION, CaptionReader, TextReader
-from numpro_plugin.design.search import ranked, search
+from numpro_plugin.design.search import ranked, recommended, search
 from numpro_plugin.design.styles import StyleGrid, outlined, variables
 from numpro_plugin.environment import settings_from_environment
 from numpro_plugin.settings import SettingsByVideo
@@ -102,6 +102,53 @@ def test_of_the_styles_that_are_read_the_one_that_covers_least_comes_first():
     assert [one.read_percent for one in order] == [75, 75, 100, 100, 0, 0]
     assert order[0].covered < order[2].covered
     assert order[1].low_contrast_percent == 100
+
+
+class Reading:
+    """Reads so many frames of each style, in their order."""
+
+    name = "a reader"
+
+    def __init__(self, *counts: int) -> None:
+        self.counts = list(counts)
+
+    def read(self, pixels, numbers, boxes):
+        return np.arange(len(pixels)) < self.counts.pop(0)
+
+
+@pytest.mark.parametrize(
+    ("counts", "wanted", "alike"),
+    [
+        ((16, 16, 16, 16), (40, "red"), 4),  # not the smallest
+        ((16, 13, 16, 16), (40, "red"), 4),  # 13 of 16 may be 16 of 16
+        ((16, 12, 16, 16), (40, "white"), 3),  # 12 may not
+        ((16, 12, 12, 13), (80, "red"), 2),
+        ((16, 4, 4, 4), (20, "red"), 1),
+    ],
+)
+def test_the_recommended_style_is_the_papers_nearest_of_those_read_equally_often(counts, wanted, alike):
+    styles = [NumberStyle(font_size=size, color=color) for size, color in ((20, "red"), (40, "red"), (40, "white"), (80, "red"))]
+    found = recommended(search(frames_of(16), styles, Reading(*counts)))
+    assert found is not None
+    assert ((found.result.style.font_size, found.result.style.color), found.alike) == (wanted, alike)
+    assert (found.most_percent, round(found.low_percent, 1)) == (100, 80.6)
+
+
+def test_the_command_says_why(video: Path, capsys, monkeypatch):
+    grid = ["--sizes", "20", "40", "--colors", "red", "--positions", "bottom_right", "--frames", "5"]
+    for counts, told in (
+        ((5, 4), "recommended: red 40, bottom right\nwhy: 2 styles are read back equally often (57 to 100 %, "),
+        ((5, 1), "recommended: red 20, bottom right\nwhy: no other style is read back as often (57 to 100 %, "),
+    ):
+        monkeypatch.setattr("numpro_plugin.cli.design._reader", lambda _, counts=counts: Reading(*counts))
+        assert main(["design", str(video), "--reader", "someone", *grid]) == 0
+        assert told in capsys.readouterr().out
+
+
+def test_nothing_is_recommended_if_nothing_was_read():
+    styles = [NumberStyle(font_size=20), NumberStyle()]
+    assert recommended(search(frames_of(4), styles, Reading(0, 0))) is None
+    assert recommended(search(frames_of(4), styles, None)) is None
 
 
 def test_variables_give_the_tasks_the_style():

@@ -39,6 +39,18 @@ def test_csv_has_a_row_a_query_and_run(runs_folder: Path, video: Path):
     assert "timeout" in rows[5]["reason"]
 
 
+def test_csv_has_all_moments_of_an_answer(tmp_path: Path):
+    several, none = (moment_sample(key, "/data/v.mp4", "a dog", truth=(1, 2), span=(1, 2)) for key in ("several", "none"))
+    several["numpro"] |= {"truth_s": [[1, 2], [5, 6]], "spans_s": [[1, 2.5], [4000.125, 4007]], "start_s": 100.0}
+    none["numpro"] |= {"span_s": None, "spans_s": []}
+    write_run(tmp_path / "first", "numpro_custom_sets", [several, none])
+    rows = list(csv.DictReader(exported(tmp_path, "csv", str(tmp_path / "first")).splitlines()))
+    assert [(row["start_s"], row["end_s"], row["spans_s"], row["truth_s"]) for row in rows] == [
+        ("101.0", "102.5", "101-102.5; 4100.125-4107", "101-102; 105-106"),
+        ("", "", "", "1-2"),
+    ]
+
+
 def test_coco_has_each_video_query_and_true_moment_once(runs_folder: Path, video: Path):
     content = json.loads(exported(runs_folder, "coco"))
     assert content["videos"] == [{"id": 1, "file_name": str(video), "duration": 10.0}]

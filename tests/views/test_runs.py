@@ -44,6 +44,13 @@ def test_the_newest_log_of_a_task_is_taken(tmp_path, video):
     assert run.samples["q"].query == "new"
 
 
+def test_a_log_whose_name_begins_with_a_word_has_its_task_and_protocol(tmp_path, video):
+    write_run(tmp_path, "numpro_custom", [moment_sample("q", str(video), "a door", truth=(0, 1), span=None)], date="demo")
+    (run,) = read_runs([str(tmp_path)])
+    assert (run.task, run.benchmark, run.notes) == ("numpro_custom", "custom", [])
+    assert run.protocol
+
+
 def test_a_log_that_is_still_being_written(runs_folder):
     log = next((runs_folder / "first").glob("*samples*"))
     log.write_text(log.read_text()[:-40])

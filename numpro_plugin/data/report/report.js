@@ -97,7 +97,8 @@
     const scores = row[ANSWERS].map((answer, run) => (answer ? make("span", { class: `score run${run}` }, String(Math.round(answer[SCORE]))) : null));
     const element = make("div", { class: "row", role: "option", id: `row${at}`, "aria-selected": String(at === chosen),
       "aria-setsize": order.length, "aria-posinset": at + 1, style: `top:${at * ROW_HEIGHT}px` },
-      make("div", { class: "what" }, make("span", { class: "query", dir: "auto" }, row[QUERY] || "(no query)"), ...scores), bars(row));
+      make("div", { class: "what" }, make("span", { class: "query", dir: "auto" }, row[QUERY] || "(no query)"),
+        data.benchmarks.length > 1 ? make("span", { class: "of" }, data.benchmarks[row[BENCHMARK]]) : null, ...scores), bars(row));
     element.addEventListener("click", () => choose(at, false));
     return element;
   }
@@ -169,7 +170,7 @@
         span.addEventListener("click", () => play(low, tick ? low + 2 : high));
         track.append(span);
       });
-      box.append(make("span", { class: "name", title: name }, make("span", { class: `key ${key}` }), name), track, make("span", { class: "value" }, value));
+      box.append(make("span", { class: "name", title: name }, make("span", { class: `key ${key}` }), name), make("span", { class: "value" }, value), track);
     };
     const range = ([start, end]) => [start, end, `${seconds(start)} to ${seconds(end)}`];
     line("annotated", "truth", row[TRUTH].map(range), row[TRUTH].length === 1 ? row[TRUTH].map(([a, b]) => `${seconds(a)} – ${seconds(b)}`)[0] : `${row[TRUTH].length} spans`);
@@ -181,7 +182,7 @@
     });
     const axis = make("div", { class: "axis" });
     for (let k = 0; k <= 4; k++) axis.append(make("span", { style: `left:${25 * k}%` }, seconds((scale(row) * k) / 4)));
-    box.append(make("span"), axis, make("span"));
+    box.append(axis);
     return box;
   }
   const sprites = new Map();
@@ -198,8 +199,11 @@
       const why = noFrames[row[VIDEO]] || "left out to keep the report small; numpro report --pictures all shows all";
       return [make("div", { class: "placeholder", role: "note" }, `No frames: ${why}`)];
     }
-    return looks.flatMap((sprite) => (looks.length > 1
-      ? [make("p", { class: "where look" }, `frames of ${sprite.runs.filter((run) => row[ANSWERS][run]).map((run) => data.runs[run].name).join(", ")}`), strip(row, sprite)] : [strip(row, sprite)]));
+    const { numbers, shown } = looks[0];
+    const part = numbers.length < shown ? `${numbers.length} of the ${shown} frames that the model saw` : "The frames that the model saw";
+    const about = make("p", { class: "where" }, `${part}, with number and time. The bars under a frame are the moments it is in.`);
+    return [about, ...looks.flatMap((sprite) => (looks.length > 1
+      ? [make("p", { class: "where look" }, `frames of ${sprite.runs.filter((run) => row[ANSWERS][run]).map((run) => data.runs[run].name).join(", ")}`), strip(row, sprite)] : [strip(row, sprite)]))];
   }
   function strip(row, sprite) {
     const within = (time, spans) => spans.some(([start, end]) => time >= Math.min(start, end) && time <= Math.max(start, end));

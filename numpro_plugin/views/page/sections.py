@@ -67,13 +67,20 @@ def _charts(group: Sequence[tuple[int, Run]], score: str) -> list[Markup]:
         means = [[group.mean for group in groups_of] for groups_of in found]
         made.append(charts.bars(title, labels, means, y_label="mIoU", x_label=x_label))
     for at, what in enumerate(("start", "end")):
-        pairs = each(lambda run, at=at: _dots([(s.truth_s[0][at], s.span_s[at]) for s in run.samples.values() if s.truth_s and s.span_s]))  # type: ignore[misc]
-        title = f"Predicted against true {what}"
-        made.append(charts.points(title, pairs, y_label=f"predicted {what}, s", x_label=f"true {what}, s"))
+        made.append(_times(each(lambda run, at=at: _pairs(run, at)), what))  # type: ignore[misc]
     return made
 
 
-def _dots(pairs: list[tuple[float, float]]) -> list[tuple[float, float]]:
-    """All pairs, or a random part of very many, without those off every scale."""
-    pairs = [pair for pair in pairs if max(pair) < 1e6]
-    return pairs if len(pairs) <= _DOTS else random.Random(0).sample(pairs, _DOTS)
+def _pairs(run: Run, at: int) -> list[tuple[float, float, float]]:
+    """(true time, predicted time, length of the video), of starts (0) or ends (1)."""
+    return [(one.truth_s[0][at], one.span_s[at], one.length_s) for one in run.samples.values() if one.truth_s and one.span_s]
+
+
+def _times(series: list[list[tuple[float, float, float]]], what: str) -> Markup:
+    """Predicted against true times. One answer far beyond the videos must not press all others into a corner."""
+    longest = max((max(true, length) for run in series for true, _, length in run), default=1.0)
+    is_beyond = any(predicted > longest for run in series for _, predicted, _ in run)
+    dots = [[(true, min(predicted, longest)) for true, predicted, _ in run] for run in series]
+    dots = [run if len(run) <= _DOTS else random.Random(0).sample(run, _DOTS) for run in dots]
+    x_label = f"true {what}, s" + (f"; later answers are at {longest:.4g} s" if is_beyond else "")
+    return charts.points(f"Predicted against true {what}", dots, y_label=f"predicted {what}, s", x_label=x_label)
