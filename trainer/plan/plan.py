@@ -55,16 +55,10 @@ def plan(recipe: Recipe, *, gpus: int = 8, utilisation: float | None = None) -> 
     samples = _samples_of_run(recipe, mixture) if utilisation is not None else 0
     simulation = Simulation(model_config(recipe.model), recipe)
     longest_frames, longest_source = _longest(simulation)
-    weights, memory = simulation.weights, recipe.memory
+    weights = simulation.weights
     mean_frames, mean_source = _mean_frames(recipe, index, mixture, most=longest_frames)
     longest, mean = simulation.step(longest_frames), simulation.step(mean_frames)
-    setups = {"1 GPU": constant_memory(weights, recipe)}
-    if recipe.tuning == "lora" and memory.quantize == "none":
-        setups["1 GPU, 4bit"] = constant_memory(weights, recipe.replace(memory__quantize="4bit"))
-    for stage in ("zero2", "zero3") if memory.quantize == "none" else ("zero2",):
-        setups[f"{gpus} GPUs, {stage}"] = constant_memory(weights, recipe.replace(memory__deepspeed=stage), gpus=gpus)
-    if memory.quantize == "none":
-        setups[f"{gpus} GPUs, fsdp"] = constant_memory(weights, recipe.replace(memory__deepspeed="none", memory__fsdp=True), gpus=gpus)
+    setups = memory_by_setup(weights, recipe, gpus=gpus)
     curve = Curve(simulation)
     return Plan(
         recipe=recipe,
@@ -82,6 +76,20 @@ def plan(recipe: Recipe, *, gpus: int = 8, utilisation: float | None = None) -> 
             name: {card: curve.max_frames(card * GIB * USABLE - constant.total) for card in CARDS_GIB} for name, constant in setups.items()
         },
     )
+
+
+def memory_by_setup(weights: Weights, recipe: Recipe, *, gpus: int) -> dict[str, ConstantMemory]:
+    """The constant memory of one GPU, also with 4-bit weights, and of each of ``gpus`` GPUs, as far as the recipe allows."""
+    whole, plain = recipe.memory.quantize == "none", recipe.replace(memory__deepspeed="none")
+    setups = {"1 GPU": constant_memory(weights, plain)}
+    if recipe.tuning == "lora" and whole:
+        setups["1 GPU, 4bit"] = constant_memory(weights, plain.replace(memory__quantize="4bit"))
+    setups[f"{gpus} GPUs, zero2"] = constant_memory(weights, plain.replace(memory__deepspeed="zero2"), gpus=gpus)
+    if whole and not recipe.adapter:
+        setups[f"{gpus} GPUs, zero3"] = constant_memory(weights, plain.replace(memory__deepspeed="zero3"), gpus=gpus)
+    if whole:
+        setups[f"{gpus} GPUs, fsdp"] = constant_memory(weights, plain.replace(memory__fsdp=True), gpus=gpus)
+    return setups
 
 
 def constant_memory(weights: Weights, recipe: Recipe, *, gpus: int = 1) -> ConstantMemory:

@@ -13,7 +13,7 @@ from support.tiny_families import FAMILIES, save_tiny
 from numpro_plugin.errors import NumProError
 from numpro_plugin.trainer.cli import main
 from numpro_plugin.trainer.plan.known_models import model_config
-from numpro_plugin.trainer.plan.plan import Curve, _longest, constant_memory, plan
+from numpro_plugin.trainer.plan.plan import Curve, _longest, constant_memory, memory_by_setup, plan
 from numpro_plugin.trainer.plan.result import GIB, MOST_FRAMES, Hours
 from numpro_plugin.trainer.plan.simulate import Simulation, Weights, _run_tower
 from numpro_plugin.trainer.plan.tracker import Tracker
@@ -163,6 +163,21 @@ def test_constant_memory_falls_with_more_gpus_and_fewer_bits() -> None:
     assert (fsdp.weights, fsdp.trained, fsdp.buffers) == (500, 100 * 16 / 4, 300 * 2 + 60 * (2 + 4))
     with pytest.raises(NumProError, match=r"memory.deepspeed=nowhere.json"):
         constant_memory(weights, recipe.replace(memory__deepspeed="nowhere.json"), gpus=2)
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({}, ["1 GPU", "1 GPU, 4bit", "4 GPUs, zero2", "4 GPUs, zero3", "4 GPUs, fsdp"]),
+        ({"memory__deepspeed": "zero3"}, ["1 GPU", "1 GPU, 4bit", "4 GPUs, zero2", "4 GPUs, zero3", "4 GPUs, fsdp"]),
+        ({"adapter": "somewhere"}, ["1 GPU", "1 GPU, 4bit", "4 GPUs, zero2", "4 GPUs, fsdp"]),
+        ({"memory__quantize": "4bit"}, ["1 GPU", "4 GPUs, zero2"]),
+        ({"tuning": "full"}, ["1 GPU", "4 GPUs, zero2", "4 GPUs, zero3", "4 GPUs, fsdp"]),
+    ],
+)
+def test_a_plan_compares_what_the_recipe_allows(changes: dict[str, str], expected: list[str]) -> None:
+    weights = Weights(frozen=1000, trained=100, linear=800, largest_linear=50, frozen_bytes=2000)
+    assert list(memory_by_setup(weights, small_recipe(**changes), gpus=4)) == expected
 
 
 @pytest.mark.slow
