@@ -55,14 +55,11 @@ def plan(recipe: Recipe, *, gpus: int = 8, utilisation: float | None = None) -> 
     samples = _samples_of_run(recipe, mixture) if utilisation is not None else 0
     simulation = Simulation(model_config(recipe.model), recipe)
     longest_frames, longest_source = _longest(simulation)
-    weights, memory = simulation.weights, recipe.memory
+    weights = simulation.weights
     mean_frames, mean_source = _mean_frames(recipe, index, mixture, most=longest_frames)
     longest, mean = simulation.step(longest_frames), simulation.step(mean_frames)
-    setups = {"1 GPU": constant_memory(weights, recipe)}
-    if recipe.tuning == "lora" and memory.quantize == "none":
-        setups["1 GPU, 4bit"] = constant_memory(weights, recipe.replace(memory__quantize="4bit"))
-    divided = _shares(simulation, gpus)
-    setups |= {name: share.constant for name, share in divided.items()}
+    divided = shares_of_gpus(weights, recipe, gpus=gpus, hidden_size=simulation.config.text_config.hidden_size)
+    setups = _on_one_gpu(weights, recipe) | {name: share.constant for name, share in divided.items()}
     curve = Curve(simulation)
     return Plan(
         recipe=recipe,
@@ -97,17 +94,26 @@ def _base(weights: Weights, recipe: Recipe) -> tuple[float, float]:
     return weights.frozen_bytes + weights.linear * _NF4_BYTES - linear_bytes, weights.largest_linear * 2.0
 
 
-def _shares(simulation: Simulation, gpus: int) -> dict[str, Share]:
-    """The largest share of ``gpus`` GPUs under ZeRO-2 and ZeRO-3, the recipe's own configuration if it is another, and FSDP."""
-    weights, recipe = simulation.weights, simulation.recipe
+def _on_one_gpu(weights: Weights, recipe: Recipe) -> dict[str, ConstantMemory]:
+    setups = {"1 GPU": constant_memory(weights, recipe)}
+    if recipe.tuning == "lora" and recipe.memory.quantize == "none":
+        setups["1 GPU, 4bit"] = constant_memory(weights, recipe.replace(memory__deepspeed="none", memory__quantize="4bit"))
+    return setups
+
+
+def shares_of_gpus(weights: Weights, recipe: Recipe, *, gpus: int, hidden_size: int) -> dict[str, Share]:
+    """The largest share of ``gpus`` GPUs under ZeRO-2 and ZeRO-3, the recipe's own configuration if it is another, and FSDP.
+
+    What the recipe excludes is left out. ``hidden_size``: the language model's.
+    """
     value_bytes = 2 if recipe.memory.dtype == "bfloat16" else 4
     accumulates = recipe.optimizer.batch_size > recipe.optimizer.micro_batch_size * gpus
     base, buffers = _base(weights, recipe)
-    stages = ["zero2"] if recipe.memory.quantize == "4bit" else ["zero2", "zero3"]
+    stages = ["zero2"] if recipe.memory.quantize == "4bit" or recipe.adapter else ["zero2", "zero3"]
     own = recipe.memory.deepspeed
     found = {}
     for choice in stages if own in ("none", "zero2", "zero3") else [*stages, own]:
-        zero = ZeroOptions.read(choice, hidden_size=simulation.config.text_config.hidden_size)
+        zero = ZeroOptions.read(choice, hidden_size=hidden_size)
         held = shares(weights, zero, processes=gpus, value_bytes=value_bytes, accumulates=accumulates)
         largest = max(held, key=lambda share: share.constant.total)
         name = f"{gpus} GPUs, {Path(choice).stem}"

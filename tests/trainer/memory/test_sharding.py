@@ -16,7 +16,7 @@ from support.tiny_longva import save_tiny_longva
 from support.training import World, losses, make_world, weights
 
 from numpro_plugin.errors import NumProError
-from numpro_plugin.families import base_model_of, load_model
+from numpro_plugin.families import load_model
 from numpro_plugin.trainer.memory.sharding import sharded_modules
 from numpro_plugin.trainer.output.status import read_status
 from numpro_plugin.trainer.recipe.record import Recipe
@@ -183,12 +183,12 @@ def test_a_single_process_without_a_launcher_is_refused(world: World) -> None:
 @pytest.mark.parametrize("family", FAMILIES)
 def test_layers_embeddings_and_head_are_gathered_one_by_one(family: str, tmp_path: Path) -> None:
     model = load_model(save_tiny(family, tmp_path / "model"), dtype="float32").model
-    modules = sharded_modules(model)
-    config = base_model_of(model).config
-    vision = config.vision_config
-    depth = getattr(vision, "depth", None) or vision.num_hidden_layers
-    own = 2 if not config.get_text_config().tie_word_embeddings else 0
-    assert len(modules) == config.get_text_config().num_hidden_layers + depth + own
+    text, vision = model.config.get_text_config(), model.config.vision_config
+    layers = text.num_hidden_layers + (vision.depth if "depth" in vision else vision.num_hidden_layers)
+    ends = [model.get_input_embeddings(), model.get_output_embeddings()]
+    assert ends[0].weight is not ends[1].weight
+    assert len(sharded_modules(model)) == layers + 2
+    assert sharded_modules(model)[layers:] == ends
 
 
 def test_embeddings_that_are_the_heads_weights_belong_to_the_model(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from support.tiny_families import FAMILIES, save_tiny
 from numpro_plugin.errors import NumProError
 from numpro_plugin.trainer.cli import main
 from numpro_plugin.trainer.plan.known_models import model_config
-from numpro_plugin.trainer.plan.plan import Curve, _longest, constant_memory, plan
+from numpro_plugin.trainer.plan.plan import Curve, _longest, constant_memory, plan, shares_of_gpus
 from numpro_plugin.trainer.plan.result import GIB, MOST_FRAMES, Hours
 from numpro_plugin.trainer.plan.simulate import Simulation, Weights, _run_tower
 from numpro_plugin.trainer.plan.tracker import Tracker
@@ -172,6 +172,32 @@ def test_constant_memory_falls_with_fewer_bits() -> None:
     assert (fsdp.gathered, fsdp.buffers) == (300 * 2, 60 * (2 + 4))
 
 
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({}, ["zero2", "zero3", "fsdp"]),
+        ({"memory__deepspeed": "zero3"}, ["zero2", "zero3", "fsdp"]),
+        ({"adapter": "somewhere"}, ["zero2", "fsdp"]),
+        ({"memory__quantize": "4bit"}, ["zero2"]),
+        ({"tuning": "full"}, ["zero2", "zero3", "fsdp"]),
+    ],
+)
+def test_a_plan_compares_what_the_recipe_allows(changes: dict[str, str], expected: list[str]) -> None:
+    weights = Weights(
+        frozen=1000,
+        trained=100,
+        linear=800,
+        largest_linear=50,
+        frozen_bytes=2000,
+        trained_groups=((100,),),
+        frozen_sizes=(1000,),
+        whole=300,
+        whole_trained=60,
+    )
+    found = shares_of_gpus(weights, small_recipe(**changes), gpus=4, hidden_size=64)
+    assert list(found) == [f"4 GPUs, {name}" for name in expected]
+
+
 @pytest.mark.slow
 def test_the_command_prints_the_plan(tmp_path, capsys: pytest.CaptureFixture[str]) -> None:
     folder = save_tiny("longva", tmp_path / "model")
@@ -199,9 +225,9 @@ def test_the_command_prints_the_plan(tmp_path, capsys: pytest.CaptureFixture[str
     assert any(line.split() == ["hours", "for", "400", "samples", "A100", "H100", "H200"] for line in out)
     assert "if 40% of the rated TFLOPs are used" in out[-1]
     start = next(k for k, line in enumerate(out) if line.startswith("each GPU holds, GiB"))
-    assert [line.split()[2] for line in out[start + 2 : start + 5]] == ["zero2", "zero3", "mine"]
-    assert [line.split()[-1] != "0.0" for line in out[start + 2 : start + 5]] == [False, False, True]  # in RAM
-    assert [line.partition(":")[2].split()[0].rstrip(",") for line in out[start + 5 : start + 7]] == ["counted", "a"]
+    assert [line.split()[2] for line in out[start + 2 : start + 6]] == ["zero2", "zero3", "mine", "fsdp"]
+    assert [line.split()[-1] != "0.0" for line in out[start + 2 : start + 6]] == [False, False, True, False]  # in RAM
+    assert [line.partition(":")[2].split()[0].rstrip(",") for line in out[start + 6 : start + 9]] == ["counted", "a", "simulated"]
     cards = [[int(cell.replace(",", "")) for cell in line.split()[2:]] for line in out if line.split()[1:2] == ["GB"]]
     assert len(cards) == 4
     assert all(len(row) == 5 for row in cards)
