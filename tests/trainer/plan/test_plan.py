@@ -230,7 +230,7 @@ def test_the_command_prints_the_plan(tmp_path, capsys: pytest.CaptureFixture[str
     assert [line.partition(":")[2].split()[0].rstrip(",") for line in out[start + 6 : start + 9]] == ["counted", "a", "simulated"]
     cards = [[int(cell.replace(",", "")) for cell in line.split()[2:]] for line in out if line.split()[1:2] == ["GB"]]
     assert len(cards) == 4
-    assert all(len(row) == 5 for row in cards)
+    assert all(len(row) == 6 for row in cards)
     assert all(column == tuple(sorted(column)) for column in zip(*cards, strict=True))
     assert cards[0][0] > 1000
     assert max(len(line) for line in out[1:]) <= 126
