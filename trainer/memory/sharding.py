@@ -42,7 +42,7 @@ def sharded_modules(model: Any) -> list[nn.Module]:
     Embeddings that are also the head's weights are not among them: both belong to the model itself.
     """
     base = base_model_of(model)
-    layers = [module for module in base.modules() if isinstance(module, GradientCheckpointingLayer)]
+    layers: list[nn.Module] = [module for module in base.modules() if isinstance(module, GradientCheckpointingLayer)]
     embeddings, head = base.get_input_embeddings(), base.get_output_embeddings()
     return layers if head.weight is embeddings.weight else [*layers, embeddings, head]
 
@@ -77,6 +77,10 @@ class ShardingTrainer(Trainer):
     Checkpoints are those of a run without sharding: whole weights, written by the main process, and AdamW's whole states. So the number
     of processes may change when a run is resumed.
     """
+
+    model: Any  # these three are there whenever a method here is called; Trainer's types have None, too
+    optimizer: Any
+    lr_scheduler: Any
 
     def __init__(self, *args: Any, fsdp: Dtype | None, **kwargs: Any) -> None:
         """``fsdp``: the type of whole parameters; None: nothing is sharded."""

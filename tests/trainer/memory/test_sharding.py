@@ -8,6 +8,7 @@ import random
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -73,7 +74,7 @@ def run_on_two(recipes: list[Recipe], folder: Path, cache: str) -> str:
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "HF_DATASETS_CACHE": cache, "WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "2"}
     environment |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(random.randrange(20000, 60000))}
     command = [sys.executable, str(script), str(file)]
-    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
+    pipes: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
     started = [subprocess.Popen(command, env={**environment, "RANK": str(k), "LOCAL_RANK": str(k)}, **pipes) for k in range(2)]
     try:
         texts = [process.communicate(timeout=900)[0] for process in started]
