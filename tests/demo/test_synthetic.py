@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import json
-from itertools import pairwise
-
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -19,12 +16,12 @@ from numpro_plugin.demo.world import (
     LEAST_SHARE,
     SETTINGS,
     TINY_COLORS,
+    around,
     best_visible,
     blind,
     render,
     shown_numbers,
     tiny_videos,
-    write_instructions,
     write_queries,
 )
 from numpro_plugin.environment import settings_from_environment
@@ -121,26 +118,9 @@ def test_tiny_videos_follow_from_their_seed():
     assert not set(tiny_videos(5, seed=1)) & set(tiny_videos(5, seed=2))
 
 
-def test_instructions_answer_with_the_best_shown_numbers(world):
-    videos, folder, *_ = world
-    write_instructions(videos, folder / "instructions.json")
-    rows = json.loads((folder / "instructions.json").read_text())
-    for row, video in zip(rows, videos, strict=True):  # all questions about a video are one conversation
-        shown = shown_numbers(video.duration_s)
-        texts = [turn["value"] for turn in row["conversations"]]
-        events = {question: event for question in texts[::2] for event in video.events if f"can we see {event.query}?" in question}
-        assert sorted(event.query for event in events.values()) == sorted(event.query for event in video.events)
-        for question, answer in zip(texts[::2], texts[1::2], strict=True):
-            first, last = (int(word.strip(".")) for word in answer.split() if word.strip(".").isdigit())
-            assert {first, last} <= set(shown)
-            widest = max(b - a for a, b in pairwise(shown))
-            assert abs(2 * first - events[question].start_s) <= 2 * widest
-            assert abs(2 * last - events[question].end_s) <= 2 * widest
-
-
 def test_nobody_beats_the_best_shown_answer_and_the_blind_are_far_below(world):
     *_, table, _ = world
-    best, unread = best_visible(table), blind(table)
-    assert 70 < best["mIoU"] < 100
+    best, taught, unread = best_visible(table), around(table), blind(table)
+    assert 70 < taught["mIoU"] < best["mIoU"] < 100
     assert 10 < unread["mIoU"] < best["mIoU"] - 20
-    assert all(unread[name] <= best[name] for name in best)
+    assert all(max(unread[name], taught[name]) <= best[name] for name in best)
