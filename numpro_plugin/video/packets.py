@@ -182,8 +182,8 @@ def read_packets(path: str | os.PathLike[str]) -> PacketIndex:
     shown = fields.shown
     if sum(stamped) * 2 >= len(stamped):
         # Field-coded H.264: the second field is a separate packet without a time stamp and belongs to the picture before it. Small pictures
-        # in MPEG-PS share one stamp; each lasts a frame.
-        least = 0.75 / (context.framerate * time_base) if context.framerate else math.inf
+        # in MPEG-PS share one stamp; each lasts a frame. Elsewhere a packet without a stamp has lost it.
+        least = 0.75 / (context.framerate * time_base) if context.framerate and format_name == "mpeg" else math.inf
         own = [not has and duration > least for has, duration in zip(stamped, fields.duration, strict=True)]
         shown = [show and (has or alone) for show, has, alone in zip(shown, stamped, own, strict=True)]
         known = counted_on(dts, fields.duration) if any(own) else [t if t is not None else 0 for t in times]
