@@ -138,6 +138,20 @@ def test_small_pictures_that_share_a_time_stamp(tmp_path: Path):
     assert [read_counter(p) for p in frames.pixels] == list(range(50))
 
 
+def test_a_packet_that_has_lost_its_time_stamp_moves_no_other(tmp_path: Path):
+    """Of a transport stream: the flags of one packet's header are cleared."""
+    path = write_counter_video(tmp_path / "a.ts", range(50), time_base=Fraction(1, 25), options={"bf": "2"})
+    whole = read_packets(path)
+    data, starts = path.read_bytes(), b"\x00\x00\x01\xe0"
+    places = [k for k in range(len(data)) if data.startswith(starts, k)]
+    flags = places[20] + 7
+    path.write_bytes(data[:flags] + b"\x00" + data[flags + 1 :])
+    index = read_packets(path)
+    assert index.trusted
+    assert len(whole.pts) - len(index.pts) == 1
+    assert set(index.pts.tolist()) < set(whole.pts.tolist())
+
+
 def test_a_raw_stream_has_the_rate_that_it_was_coded_with(tmp_path: Path):
     """FFmpeg's average rate of raw streams is 25, whatever they hold."""
     path = write_counter_video(tmp_path / "a.h264", range(12), time_base=Fraction(1, 5), rate=5, options={"bf": "2"})
