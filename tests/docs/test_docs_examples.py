@@ -43,6 +43,8 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (place / "Charades_v1_test.csv").write_text("id,length\nAAAAA,20.0\n")
     shutil.copytree(place / "Charades_v1_480", place / "kitchen")
     (place / "kitchen.csv").write_text("video,query,start_time,end_time\nAAAAA.mp4,a yellow circle,0:04,12\n")
+    shutil.copytree(place / "kitchen", place / "my_videos")
+    shutil.copy(place / "kitchen.csv", place / "queries.csv")
     (place / "predictions.json").write_text(json.dumps([PREDICTION]))
     (place / "soccer.jsonl").write_text(json.dumps({"path": "a.mp4", "caption": "a goal", "moments": [[50, 175]], "seconds": 90}) + "\n")
     shutil.copy(write_one(place, "vue_tr", "VUE-TR_ground_truth.json", [vue_tr_row(0, [[4, 8]])]), place)
