@@ -14,6 +14,7 @@ import zlib
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -250,3 +251,19 @@ def test_checksums_of_files(tmp_path):
 def test_nothing_heavy_is_imported():
     program = "import sys, numpro_plugin.files; print(sorted({'numpy', 'torch', 'av', 'cv2', 'pyarrow'} & set(sys.modules)))"
     assert subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout.strip() == "[]"
+
+
+def test_copies_of_a_models_folder_are_alike_and_other_weights_are_not(tmp_path):
+    weights = np.random.default_rng(0).integers(0, 256, 9_000_000, dtype=np.uint8)
+    for name in ("model", "copy", "trained"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "config.json").write_text("{}")
+        (tmp_path / name / "model.safetensors").write_bytes(weights.tobytes())
+    os.utime(tmp_path / "copy" / "model.safetensors", (1, 1))
+    of_model = files.sample_of_folder(tmp_path / "model")
+    assert of_model == files.sample_of_folder(tmp_path / "copy")
+    weights[3_000_000:3_500_000] += 1  # a few layers
+    (tmp_path / "trained" / "model.safetensors").write_bytes(weights.tobytes())
+    assert files.sample_of_folder(tmp_path / "trained") != of_model
+    (tmp_path / "copy" / "config.json").write_text("{ }")
+    assert files.sample_of_folder(tmp_path / "copy") != of_model

@@ -46,6 +46,47 @@ class _Shown(NamedTuple):
     clips: list[str | None]
 
 
+class _Answers:
+    """What the page does when its visitors do something."""
+
+    def __init__(
+        self, models: Sequence[AppModel], uploads: Uploads, demo_videos: Sequence[DemoVideo], finder: Callable[..., Found]
+    ) -> None:
+        self.models = {model.name: model for model in models}
+        self.demo_videos = {video.title: video for video in demo_videos}
+        self._uploads, self._finder = uploads, finder
+
+    def find(self, video: str | None, text: str, name: str, request: gradio.Request) -> _Shown:
+        """The moments of all queries, or what is wrong with them."""
+        path = None if not video else Path(video)
+        try:
+            queries = read_queries(text or "")
+            if path is None:
+                raise NumProError("Drop a video first" + (", or choose one of the demo's" if self.demo_videos else ""))
+            if not path.is_file():
+                raise NumProError("The video is no longer here: uploads are removed after an hour. Drop it again")
+            return _shown(self._finder(path, queries, self.models[name], self._uploads.new_results(request.session_hash or "")))
+        except NumProError as error:
+            return _nothing(markup.problem_of(error, path))
+        except Exception as error:  # whatever the model or the disk does, the visitor gets an answer and the server goes on
+            log.exception("a request failed")
+            return _nothing(markup.problem(_FAILED.format(type(error).__name__)))
+
+    def keep(self, video: str | None, request: gradio.Request) -> None:
+        """An upload stays as long as its visitor."""
+        if video:
+            self._uploads.keep_video(request.session_hash or "", Path(video))
+
+    def leave(self, request: gradio.Request) -> None:
+        """A visitor has left."""
+        self._uploads.leave(request.session_hash or "")
+
+    def offer(self, title: str | None) -> tuple[Any, Any]:
+        """The file and the queries of a video of the demo."""
+        chosen = self.demo_videos.get(title or "")
+        return (gradio.skip(), gradio.skip()) if chosen is None else (str(chosen.path), "\n".join(chosen.queries))
+
+
 def build_page(
     models: Sequence[AppModel], uploads: Uploads, demo_videos: Sequence[DemoVideo] = (), *, finder: Callable[..., Found] = find
 ) -> Any:
@@ -57,45 +98,19 @@ def build_page(
         demo_videos: videos to choose from.
         finder: stands in for `find` in tests.
     """
-    by_name = {model.name: model for model in models}
-    by_title = {video.title: video for video in demo_videos}
-
-    def on_find(video: str | None, text: str, name: str, request: gradio.Request) -> _Shown:
-        path = None if not video else Path(video)
-        try:
-            queries = read_queries(text or "")
-            if path is None:
-                raise NumProError("Drop a video first" + (", or choose one of the demo's" if demo_videos else ""))
-            if not path.is_file():
-                raise NumProError("The video is no longer here: uploads are removed after an hour. Drop it again")
-            return _shown(finder(path, queries, by_name[name], uploads.new_results(request.session_hash or "")))
-        except NumProError as error:
-            return _nothing(markup.problem_of(error, path))
-        except Exception as error:  # whatever the model or the disk does, the visitor gets an answer and the server goes on
-            log.exception("a request failed")
-            return _nothing(markup.problem(_FAILED.format(type(error).__name__)))
-
-    def on_upload(video: str | None, request: gradio.Request) -> None:
-        if video:
-            uploads.keep_video(request.session_hash or "", Path(video))
-
-    def on_leave(request: gradio.Request) -> None:
-        uploads.leave(request.session_hash or "")
-
-    def on_demo(title: str | None) -> tuple[Any, Any]:
-        chosen = by_title.get(title or "")
-        return (gradio.skip(), gradio.skip()) if chosen is None else (str(chosen.path), "\n".join(chosen.queries))
-
+    answers = _Answers(models, uploads, demo_videos, finder)
     with gradio.Blocks(title="numpro app", analytics_enabled=False, delete_cache=(LOOKED_AFTER_EVERY_S, KEPT_S)) as page:
         gradio.Markdown(_INTRO)
         with gradio.Row():
             with gradio.Column(scale=2, min_width=300):
-                demo = gradio.Dropdown(list(by_title), value=None, label="A video of the demo", visible=bool(demo_videos), elem_id="demo")
+                demo = gradio.Dropdown(
+                    list(answers.demo_videos), value=None, label="A video of the demo", visible=bool(demo_videos), elem_id="demo"
+                )
                 video = gradio.File(label="Video", elem_id="video", height=120)
                 text = gradio.Textbox(
                     label="What to look for, one query a line", lines=3, elem_id="queries", placeholder="a person opens a door"
                 )
-                name = gradio.Dropdown(list(by_name), value=models[0].name, label="Model", visible=len(models) > 1, elem_id="model")
+                name = gradio.Dropdown(list(answers.models), value=models[0].name, label="Model", visible=len(models) > 1, elem_id="model")
                 button = gradio.Button("Find", variant="primary", elem_id="find")
             with gradio.Column(scale=3, min_width=300):
                 timeline = gradio.HTML(markup.WAITING, elem_id="timeline", min_height=96)
@@ -110,7 +125,7 @@ def build_page(
         private: dict[str, Any] = {"api_visibility": "private"}
         gradio.on(
             [button.click],
-            on_find,
+            answers.find,
             [video, text, name],
             [timeline, chosen, player, downloads, frames, clips],
             show_progress_on=[timeline],
@@ -120,9 +135,9 @@ def build_page(
             **private,
         )
         chosen.input(_play, [chosen, clips], player, show_progress="hidden", **private)
-        video.upload(on_upload, video, None, queue=False, **private)
-        demo.input(on_demo, demo, [video, text], show_progress="hidden", **private)
-        page.unload(on_leave)
+        video.upload(answers.keep, video, None, queue=False, **private)
+        demo.input(answers.offer, demo, [video, text], show_progress="hidden", **private)
+        page.unload(answers.leave)
     return page.queue(max_size=MOST_WAITING, api_open=False)
 
 

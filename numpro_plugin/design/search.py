@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from scipy.stats import binomtest
 
 from numpro_plugin.design.contrast import LOW_CONTRAST, ink_contrast
 from numpro_plugin.design.readers import CaptionReader
@@ -133,12 +134,13 @@ def recommended(results: Sequence[StyleResult]) -> Recommended | None:
     better than 20). Then the one that changes least of the paper's position, size, colour and outline; then the one that is read most
     often, is nearest in size, covers least, and has most contrast.
     """
-    rates = [0.0 if one.read is None else float(one.read.mean()) for one in results]
-    if not any(rates):
+    counts = [0 if one.read is None else int(one.read.sum()) for one in results]
+    if not any(counts):
         return None
-    low = wilson_low(max(rates), len(results[0].contrast))
-    alike = [one for one, rate in zip(results, rates, strict=True) if rate >= low]
-    return Recommended(min(alike, key=_distance), 100 * max(rates), 100 * low, len(alike))
+    frames, most = len(results[0].contrast), max(counts)
+    low = float(binomtest(most, frames).proportion_ci(method="wilson").low)
+    alike = [one for one, count in zip(results, counts, strict=True) if count >= low * frames]
+    return Recommended(min(alike, key=_distance), 100 * most / frames, 100 * low, len(alike))
 
 
 def _distance(result: StyleResult) -> tuple[float, ...]:
@@ -148,11 +150,6 @@ def _distance(result: StyleResult) -> tuple[float, ...]:
     ratio = abs(float(np.log(style.font_size / usual.font_size)))
     missed, covered = 100 - (result.read_percent or 0), round(result.covered, 6)
     return style.font_size < usual.font_size, changes, missed, ratio, covered, -float(np.median(result.contrast))
-
-
-def wilson_low(rate: float, n: int, z: float = 1.96) -> float:
-    """The lower end of the 95 % interval of a rate in ``n`` trials (Wilson, 1927)."""
-    return (rate + z**2 / (2 * n) - z * float(np.sqrt(rate * (1 - rate) / n + z**2 / (4 * n**2)))) / (1 + z**2 / n)
 
 
 def _boxes(masks: NDArray[np.bool_]) -> NDArray[np.int64]:

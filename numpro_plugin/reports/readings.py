@@ -62,7 +62,8 @@ def read_windows(row: Prediction, query: Query, fps: float, compatible: Compatib
     )
     kept = [[*window, 1.0] if len(window) == 2 else window for window in windows[:MAX_PREDICTIONS]]
     values = np.array(kept, dtype=np.float64) if kept else np.zeros((0, 3))
-    return Reading(values, failed, failed or bool(kept))
+    # A window of NaN or infinity scores 0; that the first one, which is the prediction, is no time must not go unsaid.
+    return Reading(values, failed, failed or (bool(kept) and bool(np.isfinite(values[0, :2]).all())))
 
 
 def _windows(row: Prediction, query: Query, fps: float, compatible: Compatible | None, unit: AnswerUnit) -> Sequence[Sequence[float]]:
@@ -95,7 +96,8 @@ def read_saliency(row: Prediction, query: Query, fps: float, compatible: Compati
     if failed and compatible is None:
         return Reading(np.zeros(0), failed=True, understood=True)
     if row.saliency is not None:
-        return Reading(np.array(row.saliency, dtype=np.float64), failed, understood=True)
+        values = np.array(row.saliency, dtype=np.float64)
+        return Reading(values, failed, understood=failed or bool(np.isfinite(values).all()))
     as_script = compatible in ("numpro", "timechat")
     if row.highlights is not None:
         frames, scores = [time_s / CLIP_S for time_s, _ in row.highlights], [mark for _, mark in row.highlights]

@@ -20,7 +20,7 @@ from numpro_plugin import __version__
 from numpro_plugin.clips.cache import ClipCache
 from numpro_plugin.environment import setting_names
 from numpro_plugin.errors import NumProError
-from numpro_plugin.files import check_target, folder_state, folder_written_whole, write_text_whole
+from numpro_plugin.files import check_target, folder_state, folder_written_whole, sample_of_folder, write_text_whole
 from numpro_plugin.sweep.tasks import table_state
 
 if TYPE_CHECKING:
@@ -58,16 +58,27 @@ class SweepSettings:
             "environment": {name: value for name, value in sorted(os.environ.items()) if name in setting_names()},
             "tables": {task: table_state(task) for task in self.tasks},
             "adapter": _adapter_state(self.model_args),
+            "weights": _weights_state(self.model_args),
             "numpro_version": __version__,
         }
 
 
 def _adapter_state(model_args: str) -> str | None:
     """A digest of a local adapter's files: training it again makes another one of it."""
-    found = re.search(r"(?:^|,)adapter=([^,]+)", model_args)
-    if found is None or not Path(found[1]).is_dir():
-        return None
-    return folder_state(Path(found[1]), contents=True)
+    folder = _local(model_args, "adapter")
+    return None if folder is None else folder_state(folder, contents=True)
+
+
+def _weights_state(model_args: str) -> str | None:
+    """The same of a local model, which is too large to be read whole."""
+    folder = _local(model_args, "pretrained")
+    return None if folder is None else sample_of_folder(folder)
+
+
+def _local(model_args: str, name: str) -> Path | None:
+    """The folder that an argument of the model names; None if it is none on this machine."""
+    found = re.search(rf"(?:^|,){name}=([^,]+)", model_args)
+    return Path(found[1]) if found is not None and Path(found[1]).is_dir() else None
 
 
 def cells_folder(out: Path) -> Path:

@@ -59,11 +59,8 @@ def _first_given(pts: Stamps, dts: Stamps) -> Stamps:
 
 
 def in_decoding_order(pts: Stamps, dts: Stamps) -> bool:
-    """Whether presentation times only repeat decoding times (ASF, MXF): in a stream with B-frames they are then wrong.
-
-    The first packet may have both times in common where all others are as far apart.
-    """
-    shifts = {p - d for p, d in zip(pts[1:], dts[1:], strict=True) if p is not None and d is not None}
+    """Whether presentation times only repeat decoding times (MXF): in a stream with B-frames they are then wrong."""
+    shifts = {p - d for p, d in zip(pts, dts, strict=True) if p is not None and d is not None}
     return len(pts) > 2 and len(shifts) <= 1
 
 

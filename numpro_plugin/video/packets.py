@@ -174,7 +174,7 @@ def read_packets(path: str | os.PathLike[str]) -> PacketIndex:
         reorders = context.has_b_frames
     pts, dts = one_clock(fields.pts, fields.dts, time_base, name, runs_over=format_name in ("mpeg", "mpegts"))
     is_avi = format_name == "avi"
-    repeats = reorders and in_decoding_order(pts, dts)
+    repeats = reorders and (format_name == "asf" or in_decoding_order(pts, dts))  # ASF has decoding times alone
     # AVI has a place for each packet, FFmpeg's `dts`, and no times; its `pts` is a guess, needed where the order is another.
     first, second = (dts, pts) if (is_avi and not reorders) or repeats else (pts, dts)
     times = [a if a is not None else b for a, b in zip(first, second, strict=True)]

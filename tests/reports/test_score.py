@@ -160,6 +160,17 @@ def test_wild_predictions_never_raise(tmp_path, official):
     assert score_highlights(path, official["qvhighlights"]).metrics["HL-min-Fair-Hit1"] == 0
 
 
+def test_predictions_that_are_no_times_are_counted(tmp_path, official):
+    """What comes first is the prediction; NaN further down only costs precision."""
+    rows = [
+        {"qid": 11, "pred_relevant_windows": [[float("nan"), 3, 1.0], [5, 9, 0.5]], "pred_saliency_scores": [float("nan")] * 10},
+        {"qid": 12, "pred_relevant_windows": [[5, 9, 1.0], [float("nan"), 3, 0.5]], "pred_saliency_scores": [0.5] * 10},
+    ]
+    path = write(tmp_path / "p.jsonl", rows)
+    assert score_moments(path, official["qvhighlights"]).counts["not understood"] == 1
+    assert score_highlights(path, official["qvhighlights"]).counts["not understood"] == 1
+
+
 def rounded(metrics, names):
     return {name: round(metrics[name], 2) for name in names}
 

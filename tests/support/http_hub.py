@@ -119,14 +119,9 @@ class HttpHub:
         whole = f"{organization or 'me'}/{name}"
         known = whole in self.repositories
         self.repositories.setdefault(whole, Repository(visibility == "private"))
-        return (
-            (409, {"error": "You already created this model repo", "url": f"{self.url}/{whole}"})
-            if known
-            else (
-                200,
-                {"url": f"{self.url}/{whole}"},
-            )
-        )
+        if known:
+            return 409, {"error": "You already created this model repo", "url": f"{self.url}/{whole}"}
+        return 200, {"url": f"{self.url}/{whole}"}
 
     def _place(self, oid: str, size: int) -> dict[str, Any]:
         return {"oid": oid, "size": size, "actions": {"upload": {"href": f"{self.url}/storage/{oid}"}}}

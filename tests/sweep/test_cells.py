@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from numpro_plugin import NumProError
 from numpro_plugin.sweep.cells import plan_cells, share_of
+from numpro_plugin.sweep.run import SweepSettings
 from numpro_plugin.sweep.tasks import single_tasks
 
 
@@ -85,3 +88,14 @@ def test_shares_are_disjoint_and_together_everything() -> None:
     for wrong in ("0/4", "5/4", "1", "a/b"):
         with pytest.raises(NumProError, match="must be i/n"):
             share_of(cells, wrong)
+
+
+def test_a_model_that_was_trained_again_is_another_one(tmp_path: Path) -> None:
+    """Its finished cells are not taken for those of the model before."""
+    sweep = SweepSettings("numpro_hf", f"pretrained={tmp_path},dtype=float32", ())
+    (tmp_path / "model.safetensors").write_bytes(b"before")
+    before = sweep.identity()
+    assert sweep.identity() == before
+    (tmp_path / "model.safetensors").write_bytes(b"after.")
+    assert sweep.identity() != before
+    assert SweepSettings("numpro_hf", "pretrained=somebody/model", ()).identity()["weights"] is None

@@ -56,6 +56,7 @@ def test_gz_crlf_byte_order_mark_and_empty_lines(tmp_path):
         ("AAAAA 0.0 1.0", "is not 'VIDEO START END##QUERY'"),
         ("AAAAA 0.0 1.0## ", "is not 'VIDEO START END##QUERY'"),
         ("AAAAA one two##words", "must be seconds, got 'one' and 'two'"),
+        ("AAAAA 0.0 1_0##a number to Python only", "must be seconds, got '0.0' and '1_0'"),
         ("AAAAA -1.0 2.0##negative", "-1.0 must be 0 seconds or more"),
         ("AAAAA nan 2.0##not a number", "nan must be 0 seconds or more"),
         ("../../etc/passwd 0.0 1.0##out of the folder", "a path inside the folder of videos"),

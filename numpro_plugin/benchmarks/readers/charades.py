@@ -57,10 +57,17 @@ def _parse(line: str, key: str) -> Query:
     if match is None:
         raise ValueError(f"is not 'VIDEO START END##QUERY': {line[:80]!r}")
     try:
-        start, end = float(match["start"]), float(match["end"])
+        start, end = _number(match["start"]), _number(match["end"])
     except ValueError:
         raise ValueError(f"start and end must be seconds, got {match['start'][:40]!r} and {match['end'][:40]!r}") from None
     return Query(key, video_name(match["video"]), plain_text(match["query"], "query").strip(), ((seconds(start), seconds(end)),))
+
+
+def _number(text: str) -> float:
+    """A number as files have it. Python reads ``1_0`` as ten, too. Raises ValueError for that and for anything else."""
+    if "_" in text:
+        raise ValueError(f"{text!r} is not a number")
+    return float(text)
 
 
 def read_durations(path: Path) -> dict[str, float]:
@@ -75,7 +82,7 @@ def read_durations(path: Path) -> dict[str, float]:
         if not {"id", "length"} <= set(row):
             raise NumProError(f"{path}: has no columns 'id' and 'length' (found: {', '.join(map(repr, row))}); use Charades_v1_test.csv")
         try:
-            length_s = duration(float(row["length"]))
+            length_s = duration(_number(row["length"]))
             if durations.setdefault(row["id"], length_s) != length_s:
                 problems.append((number, f"gives video {row['id']!r} {length_s:g} seconds, a line before it {durations[row['id']]:g}"))
         except ValueError:

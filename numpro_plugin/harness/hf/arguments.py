@@ -15,14 +15,20 @@ if TYPE_CHECKING:
     from numpro_plugin.settings import NumProSettings, SettingsByVideo
 
 
-def check_arguments(*, share_prefix: object, resume: object, workers: object, max_new_tokens: object) -> None:
-    """Raise NumProError for an argument of `NumProHF` that is out of range."""
+def check_arguments(
+    *, pretrained: str, share_prefix: object, resume: object, workers: object, max_new_tokens: object, max_frames: object
+) -> None:
+    """Raise NumProError for an argument of `NumProHF` that is missing or out of range."""
+    if not pretrained:
+        raise NumProError("numpro_hf needs a model: --model_args pretrained=FOLDER_OR_HUB_ID")
     if not isinstance(share_prefix, bool) or not isinstance(resume, bool):
         raise NumProError(f"share_prefix={share_prefix!r} and resume={resume!r} must be True or False")
     if isinstance(workers, bool) or not isinstance(workers, int) or workers < 0:
         raise NumProError(f"workers={workers!r} must be an integer, 0 or more")
     if max_new_tokens is not None and not (isinstance(max_new_tokens, int) and max_new_tokens >= 1):
         raise NumProError(f"max_new_tokens={max_new_tokens!r} must be an integer, 1 or more")
+    if max_frames is not None and not (isinstance(max_frames, int) and max_frames >= 1):
+        raise NumProError(f"max_frames={max_frames!r} of the model {pretrained} must be an integer, 1 or more")
 
 
 def answers_at_once(value: int | str) -> int | None:

@@ -131,16 +131,16 @@ class NumProHF(lmms):
         **unknown: Any,
     ) -> None:
         super().__init__()
-        if unknown:
-            not_typed = ("loaded", "max_batch_size", "unknown")
-            allowed = ", ".join(name for name in inspect.signature(NumProHF).parameters if name not in not_typed)
-            raise NumProError(f"numpro_hf has no argument {', '.join(unknown)}; its arguments are: {allowed}")
-        if not pretrained:
-            raise NumProError("numpro_hf needs a model: --model_args pretrained=FOLDER_OR_HUB_ID")
+        _refuse(unknown)
+        check_arguments(
+            pretrained=pretrained,
+            share_prefix=share_prefix,
+            resume=resume,
+            workers=workers,
+            max_new_tokens=max_new_tokens,
+            max_frames=max_frames,
+        )
         name = f"the model {pretrained}"
-        check_arguments(share_prefix=share_prefix, resume=resume, workers=workers, max_new_tokens=max_new_tokens)
-        if max_frames is not None and not (isinstance(max_frames, int) and max_frames >= 1):
-            raise NumProError(f"max_frames={max_frames!r} of {name} must be an integer, 1 or more")
         at_once = answers_at_once(batch_size)
         chosen = {} if encoding is None else {"encoding": parse_encoding(str(encoding))}
         answer_token_limit({"max_new_tokens": max_new_tokens}, source=name)
@@ -172,13 +172,7 @@ class NumProHF(lmms):
         self._tuned = tuned if adapter is not None or self._trained is not None else None
         self._warned: set[str] = set()
         self._asker: Asker | None = Asker(loaded, batch_size=at_once, token_budget=token_budget, share_prefix=share_prefix, workers=workers)
-        identity: dict[str, Any] = {
-            "pretrained": folder_state(local_folder(pretrained), contents=False),
-            "adapter": None if adapter is None else folder_state(local_folder(adapter), contents=True),
-            "dtype": str(loaded.model.dtype),
-            "attn_implementation": attn_implementation,
-            **({} if blocks == "frame" else {"blocks": blocks}),
-        }
+        identity = _identity(pretrained, adapter, attn_implementation, blocks, dtype=str(loaded.model.dtype))
         announced = {**identity, **{key: value.name for key, value in chosen.items()}}
         self._session = session.begin(Announcement(name, decided, announced))
         self._session.model_class = type(self)
@@ -311,3 +305,22 @@ class NumProHF(lmms):
         if text not in self._warned:
             self._warned.add(text)
             log.warning("%s", text)
+
+
+def _refuse(unknown: Mapping[str, Any]) -> None:
+    """Raise NumProError for arguments that `NumProHF` does not have."""
+    if unknown:
+        not_typed = ("loaded", "max_batch_size", "unknown")
+        allowed = ", ".join(name for name in inspect.signature(NumProHF).parameters if name not in not_typed)
+        raise NumProError(f"numpro_hf has no argument {', '.join(unknown)}; its arguments are: {allowed}")
+
+
+def _identity(pretrained: str, adapter: str | None, attn_implementation: str | None, blocks: str, *, dtype: str) -> dict[str, Any]:
+    """What a model's answers depend on, besides questions and pictures."""
+    return {
+        "pretrained": folder_state(local_folder(pretrained), contents=False),
+        "adapter": None if adapter is None else folder_state(local_folder(adapter), contents=True),
+        "dtype": dtype,
+        "attn_implementation": attn_implementation,
+        **({} if blocks == "frame" else {"blocks": blocks}),
+    }

@@ -109,7 +109,8 @@ def sharded(world: World, datasets_cache: str) -> World:
     """The world after runs on two processes under FSDP, one of which was stopped, copied, and resumed."""
     fsdp = {"memory__fsdp": True}
     stopped = lora(world, "stopped", **fsdp, resume=True)
-    runs = [lora(world, "sharded", **fsdp), full(world, "sharded-full", **fsdp), stopped, stopped]
+    again = lora(world, "sharded-again", **fsdp, adapter=str(world.root / "sharded" / "adapter"), optimizer__max_steps=2)
+    runs = [lora(world, "sharded", **fsdp), full(world, "sharded-full", **fsdp), stopped, stopped, again]
     assert "stopped by SIGTERM after step 2 of 4" in run_on_two(runs, world.root, datasets_cache)
     return world
 
@@ -153,6 +154,14 @@ def test_full_tuning_is_as_without_sharding(sharded: World) -> None:
     config = json.loads((sharded.root / "sharded-full" / "model" / "config.json").read_text())
     assert config == json.loads((Path(plain.output) / "model" / "config.json").read_text())
     load_model(sharded.root / "sharded-full" / "model")
+
+
+@pytest.mark.slow
+def test_training_starts_from_an_adapter_as_without_sharding(sharded: World) -> None:
+    plain = lora(sharded, "plain-again", adapter=str(sharded.root / "sharded" / "adapter"), optimizer__max_steps=2)
+    run(plain)
+    assert_same_run(Path(plain.output), sharded.root / "sharded-again")
+    assert losses(sharded.root / "sharded-again")[0] != losses(sharded.root / "sharded")[0]
 
 
 @pytest.mark.slow

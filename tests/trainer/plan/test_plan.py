@@ -149,25 +149,27 @@ def test_memory_between_the_simulated_lengths_is_never_too_low() -> None:
     assert curve.max_frames(1e18) == MOST_FRAMES
 
 
+WEIGHTS = Weights(
+    frozen=1000,
+    trained=100,
+    linear=800,
+    largest_linear=50,
+    frozen_bytes=2000,
+    trained_groups=((100,),),
+    frozen_sizes=(1000,),
+    whole=300,
+    whole_trained=60,
+)
+
+
 def test_constant_memory_falls_with_fewer_bits() -> None:
-    weights = Weights(
-        frozen=1000,
-        trained=100,
-        linear=800,
-        largest_linear=50,
-        frozen_bytes=2000,
-        trained_groups=((100,),),
-        frozen_sizes=(1000,),
-        whole=300,
-        whole_trained=60,
-    )
     recipe = small_recipe()
-    one_gpu = constant_memory(weights, recipe)
+    one_gpu = constant_memory(WEIGHTS, recipe)
     assert (one_gpu.weights, one_gpu.trained, one_gpu.buffers) == (2000, 1600, 0)
-    quantized = constant_memory(weights, recipe.replace(memory__quantize="4bit"))
+    quantized = constant_memory(WEIGHTS, recipe.replace(memory__quantize="4bit"))
     assert quantized.weights == pytest.approx(2000 - 1600 + 800 * (0.5 + 0.127 / 8))
     assert quantized.buffers == 100
-    fsdp = fsdp_share(weights, processes=4, value_bytes=2)
+    fsdp = fsdp_share(WEIGHTS, processes=4, value_bytes=2)
     assert (fsdp.weights, fsdp.gradients, fsdp.states) == ((2000 + 100 * 4) / 4, 100 * 4 / 4, 100 * 8 / 4)
     assert (fsdp.gathered, fsdp.buffers) == (300 * 2, 60 * (2 + 4))
 
@@ -183,18 +185,7 @@ def test_constant_memory_falls_with_fewer_bits() -> None:
     ],
 )
 def test_a_plan_compares_what_the_recipe_allows(changes: dict[str, str], expected: list[str]) -> None:
-    weights = Weights(
-        frozen=1000,
-        trained=100,
-        linear=800,
-        largest_linear=50,
-        frozen_bytes=2000,
-        trained_groups=((100,),),
-        frozen_sizes=(1000,),
-        whole=300,
-        whole_trained=60,
-    )
-    found = shares_of_gpus(weights, small_recipe(**changes), gpus=4, hidden_size=64)
+    found = shares_of_gpus(WEIGHTS, small_recipe(**changes), gpus=4, hidden_size=64)
     assert list(found) == [f"4 GPUs, {name}" for name in expected]
 
 
